@@ -1,0 +1,1 @@
+"""One file a data set and its protocol; every knob is listed there, with its unit."""

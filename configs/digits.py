@@ -1,0 +1,63 @@
+"""The default: scikit-learn's digits, embedded real data, for a laptop without network.
+
+    python launch.py --sweep depth
+
+1,797 handwritten digits of 8×8 pixels (1,437 to train on, 180 to validate, 180 to test). The
+protocol is that of He et al. 2015 (arXiv 1512.03385, §4.2) shortened to 20 epochs, with a linear
+warm-up and no augmentation. MINUTES_HERE
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Every knob, with its unit. Lock and override it on the command line."""
+    config = ConfigDict()
+    config.seed = 0  # of initialisation and data order
+
+    config.data = ConfigDict()
+    config.data.name = 'digits'  # a TFDS data set of images and labels
+    config.data.dir = ''  # where it is prepared; '' is TFDS's own directory
+    config.data.train_split = 'train'  # TFDS split syntax: 'train[:90%]'
+    config.data.validation_split = 'validation'
+    config.data.test_split = 'test'  # looked at once, after training
+    config.data.crop_padding = 0  # pixels of zeros around an image, then a random crop; 0: none
+    config.data.flip = False  # random horizontal flips
+
+    config.model = ConfigDict()
+    config.model.family = 'resnet'  # 'plain' or 'resnet'
+    config.model.depth = 20  # weighted layers, 6n + 2
+    config.model.width = 16  # channels of the first stage
+    config.model.compute_dtype = 'float32'  # or 'bfloat16'; parameters are always float32
+
+    config.train = ConfigDict()
+    config.train.batch_size = 128  # images
+    config.train.epochs = 20  # passes over the training set; 0: say steps instead
+    config.train.steps = 0  # updates; 0: say epochs instead
+
+    config.optimizer = ConfigDict()
+    config.optimizer.learning_rate = 0.1
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 1e-4  # times every parameter, added to its gradient
+    config.optimizer.decay_at = (0.5, 0.75)  # fractions of all steps
+    config.optimizer.decay_factor = 0.1  # the learning rate is multiplied by it there
+    config.optimizer.warmup = 'linear'  # 'linear', 'constant' or 'none'
+    config.optimizer.warmup_learning_rate = 0.0  # where 'linear' starts, what 'constant' holds
+    config.optimizer.warmup_fraction = 0.1  # of all steps
+    config.optimizer.warmup_min_depth = 0  # weighted layers; shallower networks do not warm up
+
+    config.evaluation = ConfigDict()
+    config.evaluation.every_epochs = 1  # epochs between two evaluations; the last is always done
+    config.evaluation.batch_size = 256  # images; changes speed only
+
+    config.sweep = ConfigDict()
+    config.sweep.families = ('plain', 'resnet')
+    config.sweep.depths = (8, 20, 32, 44, 56)  # weighted layers
+    config.sweep.seeds = 3  # runs of each network: seed, seed + 1, …
+
+    config.wandb = ConfigDict()
+    config.wandb.mode = 'auto'  # 'online', 'offline', 'disabled'; auto: online with a credential
+    config.wandb.project = 'vggres'
+    config.wandb.entity = ''  # user or team; '' is the credential's default
+    config.wandb.tags = ()  # added to every run
+    return config

@@ -1,0 +1,27 @@
+"""One file a question, and a `--sweep` of the same name.
+
+An experiment is a module with TITLE, CLAIM and SOURCE in words, `cells(config)` (the grid's
+configurations), `analyse(results)` (the verdict) and `figures(results, metrics)`.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from vggres.errors import unknown
+
+
+def names() -> list[str]:
+    """The experiments there are."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def load(name: str) -> ModuleType:
+    """An experiment by its name.
+
+    Raises:
+        UserError: where there is none, with the nearest names.
+    """
+    if name not in names():
+        raise unknown('sweep', name, names())
+    return importlib.import_module(f'{__name__}.{name}')

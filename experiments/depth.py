@@ -1,0 +1,48 @@
+"""The degradation result: does training error grow with depth, and does a shortcut change that?
+
+He et al. 2015 (arXiv 1512.03385), §1, §4.2 and Fig. 6: a deeper plain network reaches a higher
+training error than a shallower one, a residual network does not. It would be refuted by a plain
+family whose deepest network trains as well as its best shallower one, or by a residual family whose
+deepest does not.
+"""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from vggres import sweep, verdict
+from vggres.figures import error_against_depth, learning_curves
+
+TITLE = 'Error against depth'
+CLAIM = (
+    'Deeper plain networks have a higher training error than shallower ones; residual networks '
+    'of the same depths do not.'
+)
+SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.2 (arXiv 1512.03385)'
+
+
+def cells(config: ConfigDict) -> Iterator[ConfigDict]:
+    """Each family at each depth, once a seed; the seed pairs weights and data across families."""
+    return sweep.grid(config)
+
+
+def analyse(results: list[dict]) -> dict:
+    """The verdict on training error with the final weights."""
+    return verdict.decide(results, metric='train_error')
+
+
+def figures(results: list[dict], metrics: list[dict]) -> dict[str, tuple[Figure, str]]:
+    """Figures by file name, with their captions."""
+    return {
+        'error_against_depth': (
+            error_against_depth(results),
+            'Error of the final weights against depth. Every run is a marker, the line is the mean '
+            'over seeds.',
+        ),
+        'learning_curves': (
+            learning_curves(metrics),
+            'Error during training, drawn as in Fig. 6 of He et al. 2015; the axis ends above what '
+            'each curve does after the first quarter of its epochs.',
+        ),
+    }

@@ -1,0 +1,166 @@
+"""Trains plain and residual networks, one or a whole sweep of them, and reports what came out.
+
+    python launch.py --sweep depth                          error against depth, on embedded data
+    python launch.py --sweep depth --dry_run                what that would run
+    python launch.py --config.model.depth=56                one network
+    python launch.py --config configs/cifar10.py --config.data.dir=DIR --sweep depth
+
+Every knob of a configuration can be overridden, as in --config.train.epochs=40. The files in
+configs/ list them with their units.
+"""
+
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+from rich.console import Console
+
+import experiments
+from vggres import conclusion, data, sweep, tracking
+from vggres import config as configuration
+from vggres.errors import UserError
+from vggres.executors import local
+from vggres.progress import Progress
+
+FLAGS = flags.FLAGS
+_INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
+DEFAULT_CONFIG = Path(__file__).parent / 'configs' / 'digits.py'
+
+
+def define_flags() -> None:
+    """Defines the command line; the configuration's overrides are checked on the way."""
+    config_flags.DEFINE_config_file(
+        'config',
+        str(DEFAULT_CONFIG),
+        'Configuration file; --config.KEY=VALUE overrides a knob of it.',
+        lock_config=True,
+    )
+    flags.DEFINE_string(
+        'sweep', None, f'Which sweep: {", ".join(experiments.names())}. None: one network.'
+    )
+    flags.DEFINE_string('workdir', None, 'Where results go. None: runs/<name of --config>.')
+    flags.DEFINE_integer(
+        'workers',
+        None,
+        'Cells run at once. None: one a GPU, or else one a CPU core.',
+        lower_bound=1,
+    )
+    flags.DEFINE_bool('dry_run', False, 'Print the cells and what they cost; run nothing.')
+    flags.DEFINE_bool(
+        'report_only', False, 'Rebuild verdict and report of --sweep from the results there are.'
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Does what the flags say; returns the exit code."""
+    if len(argv) > 1:
+        raise UserError(f'cannot make sense of {argv[1]!r}: options start with --, see --help.')
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as with Ctrl-C
+    logging.set_verbosity(logging.WARNING)  # TFDS reports at length
+    console = Console()
+    experiment = None if FLAGS.sweep is None else experiments.load(FLAGS.sweep)
+    config_name = Path(config_flags.get_config_filename(FLAGS['config'])).stem
+    workdir = Path(FLAGS.workdir or f'runs/{config_name}')
+    if FLAGS.report_only:
+        return _report_only(experiment, workdir, console)
+
+    config = FLAGS.config
+    configuration.check(config)
+    if not FLAGS.dry_run:
+        config.wandb.mode = tracking.resolve_mode(config.wandb.mode)
+    configs = experiment.cells(config) if experiment else [config]
+    plan = sweep.plan(FLAGS.sweep or '', config, workdir, configs)
+    info = data.describe(config.data)
+    flops = {cell.id: sweep.flops(cell.config, info) for cell in plan.cells}
+    if FLAGS.dry_run:
+        console.print(conclusion.plan_table(plan, flops))
+        return 0
+    with sweep.claim(plan):
+        return _run(plan, flops, experiment, console)
+
+
+def _run(
+    plan: sweep.Sweep, flops: dict[str, float], experiment: ModuleType | None, console: Console
+) -> int:
+    missing = plan.missing()
+    progress = Progress(missing, flops, len(plan.cells), console)
+    if missing:
+        workers = min(FLAGS.workers or local.default_workers(), len(missing))
+        console.print(
+            f'{plan.directory}: {len(missing)} of {len(plan.cells)} cells to run, '
+            f'{workers} at a time',
+            soft_wrap=True,
+        )
+        try:
+            with progress:
+                local.run(missing, flops, workers, plan.directory / 'logs', progress)
+        except KeyboardInterrupt:
+            console.print(
+                f'stopped: {len(plan.results())} of {len(plan.cells)} cells are done and kept; '
+                'the same command goes on from there.'
+            )
+            return _INTERRUPTED
+    if plan.results() and experiment:
+        conclusion.conclude(plan, experiment, progress.failed, console)
+        if missing:
+            conclusion.mirror(plan)
+    elif plan.results():
+        conclusion.print_cells(plan, console)
+    if missing and plan.config.wandb.mode == 'offline':
+        console.print(f'upload to W&B: {tracking.upload_command(plan.directory)}', soft_wrap=True)
+    if progress.failed:
+        console.print(f'{len(progress.failed)} cells failed; the same command tries them again.')
+        return 1
+    return 0
+
+
+def _report_only(experiment: ModuleType | None, workdir: Path, console: Console) -> int:
+    if experiment is None:
+        raise UserError('--report_only needs --sweep NAME.')
+    config = sweep.base_config(FLAGS.sweep, workdir)
+    plan = sweep.plan(FLAGS.sweep, config, workdir, experiment.cells(config))
+    if not plan.results():
+        raise UserError(f'no finished cell in {plan.directory}: run it without --report_only.')
+    conclusion.conclude(plan, experiment, [], console)
+    return 0
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; whatever is wrong with it becomes a UserError."""
+    try:
+        define_flags()
+        rest = FLAGS(argv)
+        FLAGS.config.keys()  # a file that could not be loaded says so only when it is used
+    except AttributeError as error:
+        default = runpy.run_path(str(DEFAULT_CONFIG))['get_config']()
+        overridden = [a[len('--config.') :].split('=')[0] for a in argv if a[:9] == '--config.']
+        configuration.check_keys(overridden, default)
+        raise UserError(str(error)) from None
+    except OSError:
+        name = config_flags.get_config_filename(FLAGS['config'])
+        files = ', '.join(f'configs/{path.name}' for path in DEFAULT_CONFIG.parent.glob('[!_]*.py'))
+        raise UserError(f'no configuration file {name!r}: there is {files}.') from None
+    except (flags.Error, TypeError, ValueError) as error:
+        raise UserError(str(error)) from None
+    return rest
+
+
+def _one_line(function: Callable, argv: list[str]) -> object:
+    """The function's value; of a UserError, its message and exit code 2."""
+    try:
+        return function(argv)
+    except UserError as error:
+        print(f'launch.py: {" ".join(str(error).split())}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+
+
+if __name__ == '__main__':
+    app.run(partial(_one_line, main), flags_parser=partial(_one_line, _parse_flags))

@@ -1,0 +1,66 @@
+"""Shared by the tests: a strict jax, and data sets small enough to build on the spot."""
+
+import functools
+import os
+
+# Before jax is imported: tests compile much and compute little.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
+
+import jax
+import pytest
+import tensorflow_datasets as tfds
+from small_color import SmallColor
+
+from configs import digits
+from vggres import config as configuration
+from vggres import data, programs
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture(scope='session')
+def data_dir(tmp_path_factory):
+    """A TFDS directory that holds `small_color`."""
+    root = tmp_path_factory.mktemp('tfds')
+    tfds.disable_progress_bar()
+    SmallColor(data_dir=root, file_format='array_record').download_and_prepare()
+    return root
+
+
+def small_config(data_dir):
+    """A configuration of the smallest network on `small_color`: a step costs next to nothing."""
+    config = digits.get_config()
+    config.data.name = 'small_color'
+    config.data.dir = str(data_dir)
+    config.data.validation_split = 'test[:5]'
+    config.data.test_split = 'test[5:]'
+    config.model.depth = 8
+    config.model.width = 2
+    config.train.batch_size = 8
+    config.train.epochs = 2
+    config.evaluation.batch_size = 7
+    config.sweep.depths = (8, 14)
+    config.sweep.seeds = 2
+    config.wandb.mode = 'disabled'
+    return config
+
+
+@pytest.fixture
+def config(data_dir):
+    """`small_config`, this test's own."""
+    return small_config(data_dir)
+
+
+@pytest.fixture(scope='session')
+def device_data(data_dir):
+    """`small_color` on the device, split as in `config`."""
+    config = small_config(data_dir)
+    return programs.to_device(data.load(config.data), data.describe(config.data).num_classes)
+
+
+@pytest.fixture(scope='session')
+def build(device_data):
+    """config → its compiled programs on `small_color`, compiled once a session."""
+    cached = functools.lru_cache(lambda program: programs.build(program, device_data))
+    return lambda config: cached(configuration.program(config))

@@ -1,0 +1,418 @@
+"""The report says what it was given, needs nothing but itself, and appears whole."""
+
+import csv
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+
+from vggres import figures, report
+
+VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
+LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: tags that close, ids, loads, and the text of its cells."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.loads, self.links, self.tags = [], [], [], [], []
+        self.rows, self.headings, self.text = [], [], ''
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._attributes(tag, dict(attrs))
+        if tag == 'tr':
+            self.rows.append([])
+        if tag in ('td', 'th'):
+            self.rows[-1].append('')
+        if tag in ('h1', 'h2', 'h3'):
+            self.headings.append('')
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self._attributes(tag, dict(attrs))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if 'td' in self.open or 'th' in self.open:
+            self.rows[-1][-1] += data
+        if self.open and self.open[-1] in ('h1', 'h2', 'h3'):
+            self.headings[-1] += data
+
+    def _attributes(self, tag, attributes):
+        if 'id' in attributes:
+            self.ids.append(attributes['id'])
+        for name in LOADS:
+            if name in attributes:
+                (self.links if tag == 'a' else self.loads).append(attributes[name])
+        assert not [name for name in attributes if name.startswith('on')]
+
+    def row(self, *start):
+        """The one row that begins with these cells."""
+        (found,) = [row for row in self.rows if row[: len(start)] == list(start)]
+        return found
+
+
+def result(family, depth, seed, train_error, **more):
+    return {
+        'cell': f'{family}-d{depth}-s{seed}-3f9c1a',
+        'family': family,
+        'depth': depth,
+        'seed': seed,
+        'status': 'finished',
+        'diverged_at_step': None,
+        'train_error': train_error,
+        'validation_error': train_error + 2.0,
+        'test_error': None,
+        'train_loss': 0.1234567890123,
+        'parameters': 75290,
+        'seconds': 3.0 + seed,
+        'hardware': 'two cores',
+        **more,
+    }
+
+
+RESULTS = [
+    result('resnet', 20, 0, 0.0),
+    result('plain', 56, 1, 5.0),
+    result('plain', 56, 0, 1.0),
+    result('plain', 20, 0, 0.25),
+    result('plain', 20, 1, 90.0, status='diverged', diverged_at_step=1234, train_loss=None),
+]
+VERDICT = {
+    'metric': 'train_error',
+    'confidence': 0.95,
+    'margin': 1.0,
+    'significance': 0.05,
+    'families': {
+        'resnet': {
+            'verdict': 'inconclusive',
+            'excess_error': None,
+            'confidence_interval': None,
+            'trend_p': None,
+            'n': 1,
+            'depths': [20],
+            'mean_error': [0.0],
+            'deepest': 20,
+            'best_shallower': None,
+            'reason': 'one depth',
+        },
+        'plain': {
+            'verdict': 'degrades',
+            'excess_error': 68.766,
+            'confidence_interval': [-1.5, 117.6],
+            'trend_p': 0.0002,
+            'n': 2,
+            'depths': [20, 56],
+            'mean_error': [0.25, 3.0],
+            'deepest': 56,
+            'best_shallower': 20,
+            'reason': 'because',
+        },
+    },
+    'difference': {
+        'families': ['plain', 'resnet'],
+        'excess_error': -0.001,
+        'confidence_interval': [-2.0, 2.0],
+        'n': 2,
+    },
+}
+PROTOCOL = {
+    'epochs': 20,
+    'optimizer': {'learning_rate': 0.1, 'schedule': {'decay_epochs': [10, 15], 'factor': 0.1}},
+    'augment': {},
+    'note': None,
+}
+
+
+def arguments(**changes):
+    return {
+        'title': 'Error against depth',
+        'claim': 'Deeper is worse.',
+        'source': 'He et al. 2015, https://arxiv.org/abs/1512.03385',
+        'verdict_words': 'The plain net degrades.',
+        'verdict': VERDICT,
+        'results': RESULTS,
+        'figures': {},
+        'protocol': PROTOCOL,
+        'environment': {'git commit': 'abc123', 'versions': {'jax': '0.10.2'}},
+        'failed': [{'cell': 'plain-d110-s0-99aa00', 'message': 'out of memory'}],
+    } | changes
+
+
+def two_figures():
+    return {
+        'error_against_depth': (figures.error_against_depth(RESULTS), 'Error of all runs.'),
+        'other': (figures.error_against_depth(RESULTS[:1], [('train_error', '')]), ''),
+    }
+
+
+@pytest.fixture(scope='module')
+def directory(tmp_path_factory):
+    where = tmp_path_factory.mktemp('sweep')
+    assert report.write(where, **arguments(figures=two_figures())) == where / 'report.html'
+    return where
+
+
+@pytest.fixture(scope='module')
+def html(directory):
+    return (directory / 'report.html').read_text(encoding='utf-8')
+
+
+@pytest.fixture(scope='module')
+def page(html):
+    return Page(html)
+
+
+def write_and_parse(tmp_path, **changes):
+    path = report.write(tmp_path, **arguments(**changes))
+    return Page(path.read_text(encoding='utf-8'))
+
+
+def files(directory):
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob('*')
+        if path.is_file()
+    }
+
+
+def test_writes_these_files_and_leaves_no_others(directory):
+    assert set(files(directory)) == {
+        'report.html',
+        'results.csv',
+        'figures/error_against_depth.png',
+        'figures/error_against_depth.svg',
+        'figures/other.png',
+        'figures/other.svg',
+    }
+
+
+def test_verdict_comes_first(page):
+    assert page.headings[:2] == ['Error against depth', 'Verdict']
+    places = [page.text.index(text) for text in ('Deeper is worse.', 'The plain net degrades.')]
+    assert places == sorted(places)
+
+
+def test_ids_are_unique_and_every_label_exists(page, html):
+    assert len(page.ids) == len(set(page.ids))
+    assert set(re.findall(r'aria-labelledby="([^"]*)"', html)) <= set(page.ids)
+
+
+def test_loads_nothing(page, html):
+    assert page.loads
+    assert all(re.match(r'#fig-', address) for address in page.loads)
+    assert not re.search(r'@import|url\((?!#)', html)
+    assert not {'script', 'link', 'iframe', 'object', 'embed', 'img', 'base'} & set(page.tags)
+
+
+def test_links_go_to_the_source_and_to_files_that_exist(page, directory):
+    local = [link for link in page.links if link != 'https://arxiv.org/abs/1512.03385']
+    assert len(local) == len(page.links) - 1 == 5
+    assert all((directory / link).is_file() for link in local)
+
+
+def test_every_inline_figure_is_xml_with_a_name(html):
+    svgs = [ElementTree.fromstring(svg) for svg in re.findall(r'<svg.*?</svg>', html, re.DOTALL)]
+    assert [svg.get('aria-label') for svg in svgs] == ['Error of all runs.', 'other']
+    assert all(svg.get('role') == 'img' for svg in svgs)
+
+
+@pytest.mark.parametrize('name', ['error_against_depth', 'other'])
+def test_figure_files_are_what_they_are_called(directory, name):
+    svg = ElementTree.fromstring((directory / 'figures' / f'{name}.svg').read_bytes())
+    assert svg.tag == '{http://www.w3.org/2000/svg}svg'
+    assert (directory / 'figures' / f'{name}.png').read_bytes().startswith(b'\x89PNG\r\n')
+
+
+def test_verdict_table(page):
+    assert page.row('plain', 'degrades') == [
+        *('plain', 'degrades', '56 against 20', '+68.77', '−1.50 to +117.60', '< 0.001', '2')
+    ]
+    assert page.row('resnet', 'inconclusive')[2:] == ['–', '–', '–', '–', '1']
+    # −0.001 is neither −0.00 nor more than nothing.
+    assert page.row('plain − resnet')[3:] == ['+0.00', '−2.00 to +2.00', '', '2']
+    assert '95 % CI (pp)' in page.row('family', 'verdict')
+    assert 'training error of the deepest net' in page.text
+
+
+def test_verdict_without_difference(tmp_path):
+    shown = write_and_parse(tmp_path, verdict=VERDICT | {'difference': None})
+    assert not [row for row in shown.rows if '−' in row[0]]
+
+
+def test_results_table(page):
+    heading = ['family', 'depth', 'runs', 'diverged', 'training error (%)', 'validation error (%)']
+    assert page.row('family', 'depth') == [*heading, 'parameters', 'time a run (s)']
+    # The mean of 1 and 5 is 3, their sample standard deviation √8 = 2.83.
+    row = ['plain', '56', '2', '0', '3.00 ± 2.83', '5.00 ± 2.83', '75,290', '3.5']
+    assert page.row('plain', '56') == row
+    assert page.row('resnet', '20')[2:] == ['1', '0', '0.00', '2.00', '75,290', '3.0']
+    assert page.row('plain', '20')[2:4] == ['2', '1']
+    families = [row[0] for row in page.rows if len(row) == 8 and row[1].isdigit()]
+    assert families == ['plain', 'plain', 'resnet']
+
+
+def test_results_table_says_how_many_runs_a_mean_is_of(tmp_path):
+    rows = [result('plain', 20, 0, 1.0), result('plain', 20, 1, math.nan)]
+    shown = write_and_parse(tmp_path, results=rows)
+    assert shown.row('plain', '20')[4] == '1.00 (1 of 2 runs)'
+
+
+def test_table_of_runs_has_every_run_and_no_empty_column(page):
+    cells = [row[0] for row in page.rows if row[0].endswith('-3f9c1a')]
+    assert cells == [
+        'plain-d20-s0-3f9c1a',
+        'plain-d20-s1-3f9c1a',
+        'plain-d56-s0-3f9c1a',
+        'plain-d56-s1-3f9c1a',
+        'resnet-d20-s0-3f9c1a',
+    ]
+    assert 'diverged at step' in page.row('cell')
+    assert 'test error' not in page.row('cell')
+
+
+def test_diverged_and_failed_runs_are_named(page):
+    text = ' '.join(page.text.split())
+    assert 'plain, depth 20, seed 1, plain-d20-s1-3f9c1a: diverged at step 1,234' in text
+    assert 'plain-d110-s0-99aa00: failed message: out of memory' in text
+
+
+def test_nothing_lost_is_said_too(tmp_path):
+    shown = write_and_parse(tmp_path, results=RESULTS[:3], failed=[])
+    assert 'Diverged and failed runs None.' in ' '.join(shown.text.split())
+
+
+def test_protocol_and_environment_have_dotted_names(page):
+    assert page.row('epochs') == ['epochs', '20']
+    assert page.row('optimizer.schedule.decay_epochs')[1] == '10, 15'
+    assert page.row('optimizer.learning_rate')[1] == '0.1'
+    assert page.row('augment')[1] == '–'
+    assert page.row('note')[1] == 'None'
+    assert page.row('versions.jax')[1] == '0.10.2'
+    assert page.row('git commit')[1] == 'abc123'
+
+
+def test_results_of_an_older_run_may_lack_everything_but_their_place(tmp_path):
+    rows = [{'family': 'plain', 'depth': 20, 'seed': 0}]
+    shown = write_and_parse(tmp_path, results=rows)
+    assert shown.row('plain', '20', '1')[2:] == ['1', '0', '–', '–']
+    with (tmp_path / 'results.csv').open(newline='') as file:
+        (row,) = csv.DictReader(file)
+    filled = {key: value for key, value in row.items() if value}
+    assert filled == {'family': 'plain', 'depth': '20', 'seed': '0'}
+
+
+def test_a_sweep_that_only_failed_has_a_report(tmp_path):
+    verdict = VERDICT | {'families': {}, 'difference': None}
+    shown = write_and_parse(tmp_path, results=[], verdict=verdict)
+    assert 'No run has finished.' in shown.text
+    assert 'out of memory' in shown.text
+
+
+HOSTILE = '<script>alert("1")</script>&amp;"\'-->'
+
+
+def test_hostile_text_is_shown_and_not_run(tmp_path):
+    families = {HOSTILE: VERDICT['families']['plain'] | {'verdict': HOSTILE}}
+    path = report.write(
+        tmp_path,
+        **arguments(
+            title=HOSTILE,
+            claim=HOSTILE,
+            source=HOSTILE,
+            verdict_words=HOSTILE,
+            verdict=VERDICT | {'families': families},
+            results=[result(HOSTILE, 20, 0, 1.0, note=HOSTILE)],
+            figures={'empty': (Figure(), HOSTILE)},
+            protocol={HOSTILE: {HOSTILE: HOSTILE}},
+            environment={HOSTILE: [HOSTILE]},
+            failed=[{'cell': HOSTILE, 'message': HOSTILE}],
+        ),
+    )
+    shown = Page(path.read_text(encoding='utf-8'))
+    assert 'script' not in shown.tags
+    assert shown.text.count(HOSTILE) > 15
+    assert shown.headings[0] == HOSTILE
+
+
+def test_csv_holds_what_came_in(directory):
+    with (directory / 'results.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    place = ('family', 'depth', 'seed')
+    given = sorted(RESULTS, key=lambda r: [r[name] for name in place])
+    assert len(rows) == len(given)
+    for row, expected in zip(rows, given, strict=True):
+        for key, value in expected.items():
+            if isinstance(value, float):
+                assert float(row[key]) == value
+            else:
+                assert row[key] == ('' if value is None else str(value))
+
+
+def test_csv_columns_do_not_depend_on_the_order_of_keys(directory, tmp_path):
+    turned = [dict(reversed(row.items())) for row in reversed(RESULTS)]
+    write_and_parse(tmp_path, results=turned)
+    text = (tmp_path / 'results.csv').read_text()
+    assert text == (directory / 'results.csv').read_text()
+    header = text.partition('\n')[0]
+    assert header.startswith('cell,family,depth,seed,status,diverged_at_step,train_error,')
+    assert header.endswith(',hardware')
+
+
+def test_csv_keeps_texts_with_commas_and_lines_and_drops_what_is_no_scalar(tmp_path):
+    note = 'a, "b"\nc'
+    write_and_parse(tmp_path, results=[result('plain', 20, 0, 1.0, note=note, curve=[1, 2])])
+    with (tmp_path / 'results.csv').open(newline='') as file:
+        (row,) = csv.DictReader(file)
+    assert row['note'] == note
+    assert 'curve' not in row
+
+
+def test_writing_again_gives_the_same_bytes(directory):
+    before = files(directory)
+    report.write(directory, **arguments(figures=two_figures()))
+    assert files(directory) == before
+
+
+def test_who_reads_while_it_is_replaced_sees_the_old_report(tmp_path):
+    first = report.write(tmp_path, **arguments(title='First'))
+    before = first.read_text()
+    with first.open() as reader:
+        report.write(tmp_path, **arguments(title='Second'))
+        assert reader.read() == before
+    assert 'Second' in first.read_text()
+
+
+def test_a_crash_leaves_the_old_report(tmp_path, monkeypatch):
+    path = report.write(tmp_path, **arguments())
+    before = path.read_bytes()
+
+    def crash(self, content):
+        raise OSError('disk full')
+
+    monkeypatch.setattr(Path, 'write_bytes', crash)
+    with pytest.raises(OSError, match='disk full'):
+        report.write(tmp_path, **arguments(title='Second'))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize('name', ['', '../escape', 'a b', '1', 'ä', 'a"b'])
+def test_figure_names_are_file_names(tmp_path, name):
+    with pytest.raises(ValueError, match='figure name'):
+        report.write(tmp_path, **arguments(figures={name: (Figure(), '')}))
+    assert files(tmp_path) == {}

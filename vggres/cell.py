@@ -1,0 +1,57 @@
+"""A cell: one point of a sweep, one training run, and the directory it leaves.
+
+<cell id>/config.json     what was asked for
+          metrics.jsonl   a record an epoch
+          result.json     appears whole, last: the mark that the cell is done
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from vggres import config as configuration
+from vggres.files import read_json
+
+CONFIG_FILE = 'config.json'
+RESULT_FILE = 'result.json'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A training run.
+
+    Attributes:
+        config: resolved: what this one run does.
+        workdir: of its sweep; the cell's own files are in `directory`.
+        sweep: the name of the sweep it belongs to; '' for none.
+    """
+
+    config: ConfigDict
+    workdir: Path
+    sweep: str
+
+    @property
+    def id(self) -> str:
+        """Readable and unique: `resnet-d56-s0-3f9c1a`."""
+        return configuration.cell_id(self.config)
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return self.workdir / 'cells' / self.id
+
+    def describe(self) -> dict:
+        """Its coordinates in the grid."""
+        model = self.config.model
+        return {
+            'cell': self.id,
+            'family': model.family,
+            'depth': model.depth,
+            'seed': self.config.seed,
+        }
+
+    def result(self) -> dict | None:
+        """What it came to; None while it is not done."""
+        path = self.directory / RESULT_FILE
+        return read_json(path) if path.exists() else None

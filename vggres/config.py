@@ -1,0 +1,131 @@
+"""Whether a configuration makes sense, and which parts of it decide a result."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from vggres import architecture
+from vggres.errors import UserError, unknown
+
+_CHOICES = {
+    'model.family': architecture.FAMILIES,
+    'model.compute_dtype': ('float32', 'bfloat16'),
+    'optimizer.warmup': ('linear', 'constant', 'none'),
+    'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
+}
+_AT_LEAST = {
+    'seed': 0,
+    'data.crop_padding': 0,
+    'model.width': 1,
+    'train.batch_size': 1,
+    'train.epochs': 0,
+    'train.steps': 0,
+    'optimizer.learning_rate': 0,
+    'optimizer.momentum': 0,
+    'optimizer.weight_decay': 0,
+    'optimizer.decay_factor': 0,
+    'optimizer.warmup_learning_rate': 0,
+    'optimizer.warmup_fraction': 0,
+    'evaluation.every_epochs': 1,
+    'evaluation.batch_size': 1,
+    'sweep.seeds': 1,
+}
+_AT_MOST = {'optimizer.momentum': 1, 'optimizer.warmup_fraction': 1}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError, one line, for the first knob that makes no sense."""
+    for key, allowed in _CHOICES.items():
+        if _get(config, key) not in allowed:
+            raise unknown(key, _get(config, key), allowed)
+    for key, lowest in _AT_LEAST.items():
+        if not _get(config, key) >= lowest:  # also catches NaN
+            raise UserError(f'{key} must be at least {lowest}, not {_get(config, key)}.')
+    for key, highest in _AT_MOST.items():
+        if _get(config, key) > highest:
+            raise UserError(f'{key} must be at most {highest}, not {_get(config, key)}.')
+    if not math.isfinite(config.optimizer.learning_rate) or config.optimizer.learning_rate == 0:
+        raise UserError(
+            f'optimizer.learning_rate must be positive and finite, not '
+            f'{config.optimizer.learning_rate}.'
+        )
+    if any(not 0 < fraction < 1 for fraction in config.optimizer.decay_at):
+        raise UserError(
+            f'optimizer.decay_at holds fractions of all steps between 0 and 1, not '
+            f'{tuple(config.optimizer.decay_at)}.'
+        )
+    if bool(config.train.epochs) == bool(config.train.steps):
+        raise UserError(
+            'say how long to train in either epochs or steps and set the other to 0: '
+            f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
+        )
+    network_spec(config)
+
+
+def check_keys(names: Iterable[str], config: ConfigDict) -> None:
+    """Raises UserError, with the nearest ones, for the first dotted name that is no knob."""
+    known = set(dotted_keys(config.to_dict()))
+    for name in names:
+        if name not in known:
+            raise unknown('config key', name, known)
+
+
+def dotted_keys(parts: dict) -> Iterator[str]:
+    """The names of all knobs in a nested configuration: 'seed', 'data.name', …"""
+    for key, value in parts.items():
+        if isinstance(value, dict):
+            yield from (f'{key}.{inner}' for inner in dotted_keys(value))
+        else:
+            yield key
+
+
+def network_spec(config: ConfigDict) -> architecture.NetworkSpec:
+    """The network that a configuration describes."""
+    model = config.model
+    return architecture.network_spec(model.family, model.depth, model.width)
+
+
+def identity(config: ConfigDict) -> dict:
+    """What decides a cell's result: two configurations with equal identities train alike."""
+    parts = config.to_dict()
+    return {
+        'seed': parts['seed'],
+        'data': {key: value for key, value in parts['data'].items() if key != 'dir'},
+        'model': parts['model'],
+        'train': parts['train'],
+        'optimizer': parts['optimizer'],
+    }
+
+
+def program(config: ConfigDict) -> FrozenConfigDict:
+    """What decides the compiled programs: cells that agree in it differ in their seed alone."""
+    names = ('data', 'model', 'train', 'optimizer', 'evaluation')
+    return FrozenConfigDict({name: config[name] for name in names})
+
+
+def cell_id(config: ConfigDict) -> str:
+    """A hash of the identity, readable in front: `resnet-d56-s0-3f9c1a`."""
+    text = json.dumps(identity(config), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f'{config.model.family}-d{config.model.depth}-s{config.seed}-{digest}'
+
+
+def differences(old: dict, new: dict, prefix: str = '') -> list[str]:
+    """Where two nested configurations differ, as 'train.epochs 20, not 40' (old, not new)."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f'{prefix}{key}.')
+        elif a != b:
+            lines.append(f'{prefix}{key} {a}, not {b}')
+    return lines
+
+
+def _get(config: ConfigDict, dotted: str) -> object:
+    for key in dotted.split('.'):
+        config = config[key]
+    return config

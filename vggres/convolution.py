@@ -1,0 +1,249 @@
+"""Two-dimensional convolution, stated so that XLA:CPU is fast where training runs.
+
+Why a file for one operation: the trainer runs its steps in `lax.while_loop` and a stage's blocks
+in `lax.scan`. XLA:CPU rewrites convolutions to the form its fast kernels accept only outside of
+loops; inside, the two gradients of `lax.conv_general_dilated` fall to a naive loop (up to 14x
+slower), and even the forward pass is slow for images of 2x2 pixels and for few output channels.
+On the CPU alone, both gradients are therefore stated as plain NHWC/HWIO convolutions, and a
+convolution takes the first of these forms that its static shape allows:
+
+* whole image: an image with no more pixels than the kernel has taps is multiplied by one matrix
+  [all its inputs, all its outputs], which then takes no more multiplications than the taps do;
+* grouped columns: fewer than 32 output channels leave vector units idle, so several neighbouring
+  columns are computed as the channels of one, by a wider kernel with a larger stride;
+* plain.
+
+Every other platform gets `lax.conv_general_dilated` and its own gradients, untouched. The choice
+is made when a function is lowered (`lax.platform_dependent`), not when it is traced.
+
+Reverse mode only (`jax.custom_vjp`), any number of times; for a Jacobian-vector product transpose
+the vector-Jacobian product: `jax.vjp(jax.vjp(f, x)[1], cotangent)[1]((tangent,))`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Arrays = tuple[jax.Array, jax.Array]
+Shape = tuple[int, ...]
+Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) rows and columns
+Taps = list[list[tuple[int, int] | None]]
+
+_VECTOR_CHANNELS = 32  # output channels from which XLA:CPU's kernels reach their full rate
+_MATRIX_ELEMENTS = 2**22  # the largest whole-image matrix (16 MiB in float32)
+_PIECE_ELEMENTS = 2**17  # numbers in a piece of the batch, for the kernel gradient (512 KiB) ...
+_PIECE_IMAGES = 16  # ... and the fewest images in it
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0) -> jax.Array:
+    """Cross-correlates images with a kernel, as torch.nn.functional.conv2d does, without a bias.
+
+    Args:
+      x: images [batch, height, width, channels].
+      kernel: [kernel_height, kernel_width, channels, output channels], of x's dtype.
+      stride: pixels between two neighbouring windows, in both directions.
+      padding: zeros added on each of the four sides (3x3 kernels: 1, 1x1: 0, 7x7: 3). It is not
+        'SAME', which pads one side only at stride 2.
+
+    Returns:
+      [batch, output height, output width, output channels], where an output size is
+      (size + 2 * padding - kernel size) // stride + 1; of x's dtype.
+
+    Raises:
+      ValueError: x and kernel disagree in rank, channels or dtype, or the kernel does not fit.
+    """
+    pads = ((padding, padding), (padding, padding))
+    shapes = f'{x.dtype}{list(x.shape)} and {kernel.dtype}{list(kernel.shape)}'
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] or x.dtype != kernel.dtype:
+        raise ValueError(f'images [N, H, W, C] and kernel [H, W, C, O] disagree: {shapes}')
+    if min(_output_sizes(x.shape, kernel.shape, stride, pads)) < 1:
+        raise ValueError(f'the kernel does not fit into the image padded by {padding}: {shapes}')
+    return _convolve(x, kernel, stride, pads)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Array:
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, k: _cpu(x, k, stride, pads),
+        default=lambda x, k: _plain(x, k, (stride, stride), pads),
+    )
+
+
+def _forward(
+    x: jax.Array, kernel: jax.Array, stride: int, pads: Padding
+) -> tuple[jax.Array, Arrays]:
+    return _convolve(x, kernel, stride, pads), (x, kernel)
+
+
+def _backward(stride: int, pads: Padding, saved: Arrays, gradient: jax.Array) -> Arrays:
+    """The gradients of both operands; two calls, so that an unused one is never computed."""
+    x, kernel = saved
+    plain = functools.partial(_plain, strides=(stride, stride), pads=pads)
+    gradient_x = lax.platform_dependent(
+        kernel,
+        gradient,
+        cpu=lambda k, g: _cpu_input_gradient(k, g, stride, pads, x.shape[1:3]),
+        default=lambda k, g: jax.linear_transpose(lambda x: plain(x, k), x)(g)[0],
+    )
+    gradient_kernel = lax.platform_dependent(
+        x,
+        gradient,
+        cpu=lambda x, g: _cpu_kernel_gradient(x, g, stride, pads, kernel.shape),
+        default=lambda x, g: jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0],
+    )
+    return gradient_x, gradient_kernel
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _plain(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Padding, dilation: int = 1
+) -> jax.Array:
+    layout = ('NHWC', 'HWIO', 'NHWC')
+    return lax.conv_general_dilated(
+        x, kernel, strides, pads, rhs_dilation=(dilation, dilation), dimension_numbers=layout
+    )
+
+
+def _cpu(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Array:
+    """The same convolution in the form that suits its shape (see the top of the file)."""
+    sizes = _output_sizes(x.shape, kernel.shape, stride, pads)
+    result = (x.shape[0], *sizes, kernel.shape[3])
+    if _fits_whole_image(x.shape, kernel.shape, sizes):
+        matrix = _image_matrix(kernel, _taps(x.shape, sizes, kernel.shape, stride, pads))
+        return (x.reshape(x.shape[0], -1) @ matrix).reshape(result)
+    columns = _columns(kernel.shape, sizes[1], stride)
+    if columns > 1:
+        kernel = lax.optimization_barrier(_widened(kernel, columns, stride))
+    return _plain(x, kernel, (stride, stride * columns), pads).reshape(result)
+
+
+def _cpu_input_gradient(
+    kernel: jax.Array, gradient: jax.Array, stride: int, pads: Padding, image: Shape
+) -> jax.Array:
+    """The gradient of x [batch, *image, channels], as a convolution of stride 1.
+
+    Input pixel stride * q + phase meets the output pixels q + first, ..., q + last, so all phases
+    of q are the output channels of one convolution (a sub-pixel convolution, arXiv 1609.05158).
+    """
+    if _is_pointwise(kernel.shape, pads):
+        dense = _cpu(gradient, lax.optimization_barrier(kernel.transpose(0, 1, 3, 2)), 1, pads)
+        after = [image[i] - (gradient.shape[1 + i] - 1) * stride - 1 for i in (0, 1)]
+        return _pad(_pad(dense, 1, 0, after[0], stride - 1), 2, 0, after[1], stride - 1)
+    batch, channels = gradient.shape[0], kernel.shape[2]
+    blocks = [-(-size // stride) for size in image]
+    new_pads = []
+    for axis in (0, 1):
+        padding, extent = pads[axis][0], kernel.shape[2 * axis]
+        first, last = -((extent - 1 - padding) // stride), (stride - 1 + padding) // stride
+        count, before = last - first + 1, last * stride - padding
+        kernel = _pad(kernel, 2 * axis, before, count * stride - before - extent)
+        rest = kernel.shape[2 * axis + 1 :]
+        kernel = kernel.reshape(*kernel.shape[: 2 * axis], count, stride, *rest)
+        new_pads.append((-first, blocks[axis] + last - gradient.shape[1 + axis]))
+    kernel = jnp.flip(kernel, (0, 2)).transpose(0, 2, 5, 1, 3, 4)
+    kernel = lax.optimization_barrier(kernel.reshape(*kernel.shape[:3], -1))
+    phases = _cpu(gradient, kernel, 1, tuple(new_pads))
+    phases = phases.reshape(batch, *blocks, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    whole = phases.reshape(batch, blocks[0] * stride, blocks[1] * stride, channels)
+    return whole[:, : image[0], : image[1]]
+
+
+def _cpu_kernel_gradient(
+    x: jax.Array, gradient: jax.Array, stride: int, pads: Padding, kernel_shape: Shape
+) -> jax.Array:
+    """The gradient of the kernel: x and gradient convolved, the batch contracted."""
+    batch, sizes = x.shape[0], gradient.shape[1:3]
+    if _fits_whole_image(x.shape, kernel_shape, sizes):
+        matrix = x.reshape(batch, -1).T @ gradient.reshape(batch, -1)
+        taps = _taps(x.shape, sizes, kernel_shape, stride, pads)
+        return _kernel_of_matrix(matrix, kernel_shape, taps)
+    if _is_pointwise(kernel_shape, pads):
+        pixels = x[:, ::stride, ::stride].reshape(-1, kernel_shape[2])
+        return (pixels.T @ gradient.reshape(-1, kernel_shape[3])).reshape(kernel_shape)
+    reach = [(sizes[i] - 1) * stride + kernel_shape[i] - x.shape[1 + i] for i in (0, 1)]
+    new_pads = tuple((pads[axis][0], reach[axis] - pads[axis][0]) for axis in (0, 1))
+    pieces = max(1, min(batch // _PIECE_IMAGES, x.size // _PIECE_ELEMENTS))
+    total = jnp.zeros((), x.dtype)
+    split = (jnp.array_split(x, pieces), jnp.array_split(gradient, pieces))
+    for images, windows in zip(*split, strict=True):
+        images = lax.optimization_barrier(images.transpose(3, 1, 2, 0))
+        windows = lax.optimization_barrier(windows.transpose(1, 2, 0, 3))
+        total += _plain(images, windows, (1, 1), new_pads, dilation=stride)
+    return total.transpose(1, 2, 0, 3)
+
+
+def _is_pointwise(kernel_shape: Shape, pads: Padding) -> bool:
+    return kernel_shape[:2] == (1, 1) and pads == ((0, 0), (0, 0))
+
+
+def _fits_whole_image(x_shape: Shape, kernel_shape: Shape, sizes: Shape) -> bool:
+    pixels, taps = x_shape[1] * x_shape[2], kernel_shape[0] * kernel_shape[1]
+    elements = pixels * sizes[0] * sizes[1] * kernel_shape[2] * kernel_shape[3]
+    return pixels <= taps and elements <= _MATRIX_ELEMENTS
+
+
+def _taps(x_shape: Shape, sizes: Shape, kernel_shape: Shape, stride: int, pads: Padding) -> Taps:
+    """[pixel][output pixel]: the kernel's (row, column) that joins the two, or None."""
+
+    def tap(pixel: tuple[int, int], output: tuple[int, int]) -> tuple[int, int] | None:
+        row, column = (pixel[axis] + pads[axis][0] - output[axis] * stride for axis in (0, 1))
+        inside = 0 <= row < kernel_shape[0] and 0 <= column < kernel_shape[1]
+        return (row, column) if inside else None
+
+    pixels = np.ndindex(x_shape[1:3])
+    return [[tap(pixel, output) for output in np.ndindex(sizes)] for pixel in pixels]
+
+
+def _image_matrix(kernel: jax.Array, taps: Taps) -> jax.Array:
+    """[height * width * channels, output height * output width * output channels]."""
+    nothing = jnp.zeros_like(kernel[0, 0])
+    rows = [[nothing if tap is None else kernel[tap] for tap in row] for row in taps]
+    return jnp.concatenate([jnp.concatenate(row, axis=1) for row in rows], axis=0)
+
+
+def _kernel_of_matrix(matrix: jax.Array, kernel_shape: Shape, taps: Taps) -> jax.Array:
+    """The transpose of `_image_matrix`: every tap sums its places in the matrix."""
+    rows, columns = kernel_shape[2:]
+    sums = {tap: jnp.zeros((rows, columns), matrix.dtype) for tap in np.ndindex(kernel_shape[:2])}
+    for i, j in np.ndindex(len(taps), len(taps[0])):
+        if taps[i][j] is not None:
+            place = matrix[i * rows :, j * columns :]
+            sums[taps[i][j]] += place[:rows, :columns]
+    return jnp.stack(list(sums.values())).reshape(kernel_shape)
+
+
+def _columns(kernel_shape: Shape, width: int, stride: int) -> int:
+    """Output columns computed as one: up to 32 channels and less than twice the multiplications."""
+    columns = 1
+    while (
+        2 * columns * kernel_shape[3] <= _VECTOR_CHANNELS
+        and (2 * columns - 1) * stride < kernel_shape[1]
+        and width % (2 * columns) == 0
+        and width > 2 * columns
+    ):
+        columns *= 2
+    return columns
+
+
+def _widened(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
+    """The kernel of `columns` neighbouring outputs: [.., width + (columns - 1) * stride, ..]."""
+    shifts = [i * stride for i in range(columns)]
+    return jnp.concatenate([_pad(kernel, 1, i, shifts[-1] - i) for i in shifts], axis=3)
+
+
+def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0) -> jax.Array:
+    widths = [(0, 0, 0)] * x.ndim
+    widths[axis] = (before, after, between)
+    return lax.pad(x, jnp.zeros((), x.dtype), widths)
+
+
+def _output_sizes(x_shape: Shape, kernel_shape: Shape, stride: int, pads: Padding) -> Shape:
+    padded = [x_shape[1 + axis] + sum(pads[axis]) for axis in (0, 1)]
+    return tuple((padded[axis] - kernel_shape[axis]) // stride + 1 for axis in (0, 1))

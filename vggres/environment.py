@@ -1,0 +1,57 @@
+"""What ran where: versions, commit, hardware. For the record, not for decisions."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'wandb')
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions."""
+    return {'python': platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def git_commit() -> str | None:
+    """The commit of the code, '+' for changes on top of it; None outside of a checkout."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ('git', '-C', str(root), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if Path(git('rev-parse', '--show-toplevel')) != root:
+            return None
+        changed = git('status', '--porcelain', '--untracked-files=no')
+        return git('rev-parse', 'HEAD') + ('+' if changed else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hardware() -> str:
+    """The devices that jax computes on, in words."""
+    import jax
+
+    devices = jax.devices()
+    kind = devices[0].device_kind
+    if devices[0].platform == 'cpu':
+        return f'{_cpu_model()}, {len(cores())} cores'
+    return f'{len(devices)} × {kind}'
+
+
+def cores() -> list[int]:
+    """The CPU cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+        return next(line.split(':', 1)[1].strip() for line in lines if 'model name' in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,19 @@
+"""What the user got wrong, in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input. Its message is one line: what was wrong and what is allowed.
+
+    `launch.py` prints it and exits with code 2; library users see an ordinary ValueError.
+    """
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest names or else all of them."""
+    allowed = sorted(allowed)
+    nearest = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
+    hint = f'did you mean {" or ".join(nearest)}?' if nearest else f'there is {", ".join(allowed)}.'
+    return UserError(f'unknown {kind} {name!r}: {hint}')

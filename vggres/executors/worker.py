@@ -1,0 +1,64 @@
+"""A worker process: reads cells from its input, a JSON line each, and answers with events.
+
+Started by `executors.local`. Whatever libraries print goes to standard error, the worker's log.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from vggres.cell import Cell
+
+
+def main() -> None:
+    """Runs cells until its input ends; dies when its output is no longer read."""
+    events = _claim_output()
+    logging.set_verbosity(logging.WARNING)
+    if cores := os.environ.get('VGGRES_CORES'):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(',')})
+
+    from vggres.run import run  # imports jax, which reads its surroundings once
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        cell = Cell(ConfigDict(order['config']), Path(order['workdir']), order['sweep'])
+
+        def say(kind: str, values: dict, cell: Cell = cell) -> None:
+            events.write(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}) + '\n')
+            events.flush()
+
+        try:
+            result = run(
+                cell,
+                on_record=functools.partial(say, 'record'),
+                on_progress=lambda step, total, say=say: say(
+                    'progress', {'step': step, 'total': total}
+                ),
+            )
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            print(time.ctime(), cell.id, file=sys.stderr)
+            traceback.print_exc()
+            say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0]})
+        else:
+            say('finished', result)
+
+
+def _claim_output() -> TextIO:
+    """The pipe to the launcher, for events alone: all other output joins standard error."""
+    events = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)
+    return events
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,39 @@
+"""Schedule and optimiser of He et al. 2015 (arXiv 1512.03385), §4.2."""
+
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+
+def learning_rate_schedule(config: ConfigDict, total_steps: int, depth: int) -> optax.Schedule:
+    """Learning rate against updates done: warm-up, then steps down from the full rate.
+
+    Args:
+        config: the `optimizer` part of a configuration.
+        total_steps: updates of the whole run; warm-up and decay are fractions of it.
+        depth: weighted layers; below `warmup_min_depth` there is no warm-up.
+    """
+    decay = optax.piecewise_constant_schedule(
+        config.learning_rate,
+        {round(fraction * total_steps): config.decay_factor for fraction in config.decay_at},
+    )
+    warmup_steps = round(config.warmup_fraction * total_steps)
+    if config.warmup == 'none' or depth < config.warmup_min_depth or warmup_steps == 0:
+        return decay
+
+    low = config.warmup_learning_rate
+    rise = config.learning_rate - low if config.warmup == 'linear' else 0.0
+
+    def schedule(step: int) -> jnp.ndarray:
+        warm = low + rise * (step + 1) / warmup_steps
+        return jnp.where(step < warmup_steps, warm, decay(step))
+
+    return schedule
+
+
+def optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """SGD with momentum; weight decay joins the gradient of every parameter before the momentum."""
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay),
+        optax.sgd(schedule, momentum=config.momentum),
+    )

@@ -1,0 +1,230 @@
+"""What is compiled once for a network and serves each of its seeds.
+
+Steps run on the device in a while loop, so that one dispatch holds up to an epoch; nothing is
+fetched inside. The sums of an epoch's metrics travel with the state: into how many dispatches an
+epoch is cut changes no number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import FrozenConfigDict
+
+from vggres import batches, data
+from vggres import config as configuration
+from vggres.network import Network
+from vggres.optimizer import learning_rate_schedule, optimizer
+from vggres.train_step import TrainState, eval_step, init_state, train_step
+
+Metrics = dict[str, jax.Array]
+
+# The random numbers of initialisation take long to optimise and no time to compute.
+_RUNS_ONCE = {'xla_backend_optimization_level': 0}
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """All splits in one device array, so that one program evaluates each of them.
+
+    Attributes:
+        images: [n, height, width, channels] uint8, the splits one after another, `train` first.
+        labels: [n] int32.
+        mean: [height, width, channels] float32, of the training images, in [0, 1].
+        ranges: of each split, its first image and one past its last.
+        num_classes: number of labels.
+    """
+
+    images: jax.Array
+    labels: jax.Array
+    mean: jax.Array
+    ranges: dict[str, tuple[int, int]]
+    num_classes: int
+
+    @property
+    def arrays(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """What the programs take."""
+        return self.images, self.labels, self.mean
+
+
+def to_device(splits: dict[str, data.Split], num_classes: int) -> DeviceData:
+    """Puts the splits on the default device."""
+    ends = np.cumsum([len(splits[name].labels) for name in data.SPLITS]).tolist()
+    return DeviceData(
+        images=jnp.asarray(np.concatenate([splits[name].images for name in data.SPLITS])),
+        labels=jnp.asarray(np.concatenate([splits[name].labels for name in data.SPLITS])),
+        mean=jnp.asarray(batches.mean_image(splits['train'].images)),
+        ranges=dict(zip(data.SPLITS, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
+        num_classes=num_classes,
+    )
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Compiled functions of one network under one protocol, and what the host must know of it.
+
+    Attributes:
+        init: seed → (state, zero sums, order key).
+        train: (state, sums, order key, images, labels, mean, stop) → (state, sums).
+        evaluate: (state, images, labels, mean, start, stop) → (summed loss, number wrong).
+        learning_rate: updates done → learning rate.
+        steps_per_epoch: updates in a pass over the training set.
+        total_steps: updates in the whole run.
+        batch_size: images in an update.
+        parameters: learnable ones.
+    """
+
+    init: Callable
+    train: Callable
+    evaluate: Callable
+    learning_rate: optax.Schedule
+    steps_per_epoch: int
+    total_steps: int
+    batch_size: int
+    parameters: int
+
+
+def build(config: FrozenConfigDict, device_data: DeviceData) -> Programs:
+    """Compiles what `config.program` says of a network and its protocol; the seed stays open."""
+    spec = configuration.network_spec(config)
+    network = Network(spec, device_data.num_classes, jnp.dtype(config.model.compute_dtype))
+    num_train = device_data.ranges['train'][1]
+    per_epoch = num_train // config.train.batch_size
+    total_steps = config.train.steps or config.train.epochs * per_epoch
+    schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)
+    sgd = optimizer(config.optimizer, schedule)
+
+    init = partial(
+        init_run, network=network, optimizer=sgd, image_shape=device_data.images.shape[1:]
+    )
+    train = partial(
+        train_until,
+        update=partial(train_step, network=network, optimizer=sgd),
+        num_train=num_train,
+        batch_size=config.train.batch_size,
+        augment=partial(
+            batches.augment, crop_padding=config.data.crop_padding, flip=config.data.flip
+        ),
+    )
+    evaluate = partial(
+        evaluate_range,
+        step=partial(eval_step, network=network),
+        batch_size=config.evaluation.batch_size,
+    )
+    state, sums, order_key = jax.eval_shape(init, 0)
+    arrays = device_data.arrays
+    return Programs(
+        init=jax.jit(init).lower(0).compile(_RUNS_ONCE),
+        train=jax.jit(train, donate_argnums=(0, 1))
+        .lower(state, sums, order_key, *arrays, 0)
+        .compile(),
+        evaluate=jax.jit(evaluate).lower(state, *arrays, 0, 1).compile(),
+        learning_rate=schedule,
+        steps_per_epoch=per_epoch,
+        total_steps=total_steps,
+        batch_size=config.train.batch_size,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+    )
+
+
+def init_run(
+    seed: jax.Array,
+    *,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+) -> tuple[TrainState, Metrics, jax.Array]:
+    """A fresh state, metric sums of zero, and the key of order and augmentation."""
+    init_key, order_key = jax.random.split(jax.random.key(seed))
+    sums = {name: jnp.zeros(()) for name in ('loss', 'error', 'gradient_norm')}
+    return init_state(init_key, network, optimizer, image_shape), sums, order_key
+
+
+def train_until(
+    state: TrainState,
+    sums: Metrics,
+    order_key: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    mean: jax.Array,
+    stop: jax.Array,
+    *,
+    update: Callable,
+    num_train: int,
+    batch_size: int,
+    augment: Callable,
+) -> tuple[TrainState, Metrics]:
+    """Updates until `state.step` is `stop`, in the same epoch, or a metric is not finite.
+
+    Args:
+        state: before the first update.
+        sums: of the epoch's metrics so far.
+        order_key: decides order and augmentation.
+        images: [n, height, width, channels] uint8, the first `num_train` of them to train on.
+        labels: [n] int32.
+        mean: [height, width, channels], subtracted.
+        stop: updates to have done.
+        update: (state, images, labels) → (state, metrics).
+        num_train: size of the training set.
+        batch_size: images in an update.
+        augment: (images, key) → images.
+    """
+    per_epoch = num_train // batch_size
+    shuffle_key, augment_key = jax.random.split(order_key)
+    order = batches.epoch_order(shuffle_key, state.step // per_epoch, num_train)
+
+    def unfinished(carry: tuple[TrainState, Metrics]) -> jax.Array:
+        state, sums = carry
+        return (state.step < stop) & jnp.isfinite(sums['loss'] + sums['gradient_norm'])
+
+    def one_step(carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+        state, sums = carry
+        start = state.step % per_epoch * batch_size
+        indices = jax.lax.dynamic_slice(order, (start,), (batch_size,))
+        key = jax.random.fold_in(augment_key, state.step)
+        batch = augment(batches.normalise(images[indices], mean), key)
+        state, metrics = update(state, batch, labels[indices])
+        return state, jax.tree.map(jnp.add, sums, metrics)
+
+    return jax.lax.while_loop(unfinished, one_step, (state, sums))
+
+
+def evaluate_range(
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    mean: jax.Array,
+    start: jax.Array,
+    stop: jax.Array,
+    *,
+    step: Callable,
+    batch_size: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Summed cross-entropy, and how many are classified wrongly, of images start…stop.
+
+    Args:
+        state: what to evaluate.
+        images: [n, height, width, channels] uint8.
+        labels: [n] int32.
+        mean: [height, width, channels], subtracted.
+        start: the first image.
+        stop: one past the last image.
+        step: (state, images, labels) → (loss [batch], wrong [batch]).
+        batch_size: images evaluated at once; the result does not depend on it.
+    """
+
+    def add_batch(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        positions = start + i * batch_size + jnp.arange(batch_size)
+        indices = jnp.minimum(positions, stop - 1)
+        batch = batches.normalise(images[indices], mean)
+        loss, wrong = step(state, batch, labels[indices])
+        counts = positions < stop  # the last batch is filled up by repeating an image
+        return sums[0] + jnp.sum(loss * counts), sums[1] + jnp.sum(wrong & counts)
+
+    num_batches = (stop - start + batch_size - 1) // batch_size
+    zeros = (jnp.zeros(()), jnp.zeros((), jnp.int32))
+    return jax.lax.fori_loop(0, num_batches, add_batch, zeros)

@@ -1,0 +1,151 @@
+"""What a person sees while cells run: bars on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from rich import progress as bars
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from vggres.cell import Cell
+from vggres.executors.local import Event
+
+_SECONDS_BETWEEN_LINES = 30.0  # in plain output, of cells that are still running
+
+
+class Progress:
+    """Follows the events of an executor; a context manager around its run."""
+
+    def __init__(
+        self, cells: Iterable[Cell], costs: Mapping[str, float], total: int, console: Console
+    ) -> None:
+        """Nothing is shown before the context is entered.
+
+        Args:
+            cells: what will run.
+            costs: of each cell, by its id, relative to the others.
+            total: cells of the sweep, with those that are done already.
+            console: where to show; whether it is a terminal decides how.
+        """
+        self.failed: list[dict] = []
+        self._costs = {cell.id: costs[cell.id] for cell in cells}
+        self._fractions = dict.fromkeys(self._costs, 0.0)
+        self._total = total
+        self._ended = total - len(self._costs)
+        self._started: dict[str, float] = {}
+        self._states: dict[str, str] = {}
+        self._bars: dict[str, bars.TaskID] = {}
+        self._begin = self._last_line = time.monotonic()
+        self._console = console
+        self._display = bars.Progress(
+            bars.TextColumn('{task.description}'),
+            bars.BarColumn(),
+            bars.TaskProgressColumn(),
+            bars.TextColumn('{task.fields[state]}'),
+            console=console,
+        )
+        self._live = None
+        if console.is_terminal:
+            self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
+
+    def __enter__(self) -> 'Progress':
+        self._begin = self._last_line = time.monotonic()
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Takes in an event."""
+        getattr(self, f'_on_{event.kind}')(event.cell, event.values)
+        if not self._live:
+            self._show_line_now_and_then()
+
+    def remaining_seconds(self) -> float | None:
+        """Time left at the pace so far; None before there is one."""
+        done = sum(self._costs[cell] * part for cell, part in self._fractions.items())
+        if not done:
+            return None
+        left = sum(self._costs.values()) - done
+        return left * (time.monotonic() - self._begin) / done
+
+    def _on_started(self, cell: str, values: dict) -> None:
+        self._started[cell] = time.monotonic()
+        self._states[cell] = 'compiling'
+        self._bars[cell] = self._display.add_task(cell, total=1.0, state='compiling')
+
+    def _on_progress(self, cell: str, values: dict) -> None:
+        self._fractions[cell] = values['step'] / values['total']
+        if self._states[cell] == 'compiling':
+            self._states[cell] = 'training'
+        self._update(cell)
+
+    def _on_record(self, cell: str, values: dict) -> None:
+        if 'train/error' in values:
+            self._states[cell] = _errors(values['train/error'], values['validation/error'])
+        self._update(cell)
+
+    def _on_finished(self, cell: str, values: dict) -> None:
+        outcome = _errors(values['train_error'], values['validation_error'])
+        if values['status'] == 'diverged':
+            outcome = f'diverged at step {values["diverged_at_step"]}'
+        self._end(cell, outcome)
+
+    def _on_failed(self, cell: str, values: dict) -> None:
+        self.failed.append({'cell': cell, **values})
+        self._end(cell, f'failed: {values["message"]}; see {values["log"]}')
+
+    def _end(self, cell: str, outcome: str) -> None:
+        self._fractions[cell] = 1.0
+        self._ended += 1
+        seconds = time.monotonic() - self._started.pop(cell)
+        self._display.remove_task(self._bars.pop(cell))
+        self._last_line = time.monotonic()
+        width = len(str(self._total))
+        line = f'[{self._ended:>{width}}/{self._total}] {cell:<22} {outcome}, {seconds:.0f} s'
+        if not self._live and self._ended < self._total:
+            line += f'; {self._time_left()}'
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _update(self, cell: str) -> None:
+        self._display.update(
+            self._bars[cell], completed=self._fractions[cell], state=self._states[cell]
+        )
+
+    def _render(self) -> Group:
+        status = f'{self._ended} of {self._total} cells done, {self._time_left()}'
+        return Group(self._display, Text(status))
+
+    def _time_left(self) -> str:
+        seconds = self.remaining_seconds()
+        if seconds is None:
+            return 'estimating the time left'
+        if seconds < 90:
+            return f'about {seconds:.0f} s left'
+        if seconds < 2 * 3600:
+            return f'about {seconds / 60:.0f} min left'
+        return f'about {seconds / 3600:.1f} h left'
+
+    def _show_line_now_and_then(self) -> None:
+        if time.monotonic() - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = time.monotonic()
+        running = ', '.join(
+            f'{cell} {100 * self._fractions[cell]:.0f} % ({self._states[cell]})'
+            for cell in self._started
+        )
+        self._console.print(Text(f'running: {running}; {self._time_left()}'), soft_wrap=True)
+
+
+def _errors(train: float, validation: float) -> str:
+    return f'error: train {train:5.2f} %, validation {validation:5.2f} %'

@@ -1,0 +1,343 @@
+"""The report of a sweep: `report.html`, `figures/` and `results.csv` from plain data.
+
+`report.html` is one file that needs nothing else: its figures are inline SVG, it has no scripts
+and loads nothing.
+"""
+
+import csv
+import io
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from vggres import figures as drawing
+from vggres.files import write_atomically
+
+# These columns come first in results.csv and are always there; other scalars follow by name.
+FIRST_COLUMNS = (
+    'cell',
+    'family',
+    'depth',
+    'seed',
+    'status',
+    'diverged_at_step',
+    'train_error',
+    'validation_error',
+    'test_error',
+    'train_loss',
+    'validation_loss',
+    'test_loss',
+    'parameters',
+    'steps',
+    'epochs',
+    'seconds',
+    'images_per_second',
+)
+METRIC_WORDS = {
+    'train_error': 'training error',
+    'validation_error': 'validation error',
+    'test_error': 'test error',
+}
+MISSING = '–'
+
+Result = Mapping[str, Any]
+
+
+def write(
+    directory: Path,
+    *,
+    title: str,
+    claim: str,
+    source: str,
+    verdict_words: str,
+    verdict: Mapping[str, Any],
+    results: Sequence[Result],
+    figures: Mapping[str, tuple[Figure, str]],
+    protocol: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    failed: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Writes `figures/*.png,*.svg`, `results.csv` and, last, `report.html` into the directory.
+
+    Every file is replaced as a whole: who reads it meanwhile sees the old one or the new one. The
+    same input gives the same bytes.
+
+    Args:
+        claim: the question, or what is claimed; `source` says by whom.
+        verdict: as `vggres.verdict` gives it; `verdict_words` says it in words.
+        results: one dict a run with family, depth and seed, errors in %; whatever else is missing
+            is shown as missing.
+        figures: name → (figure, caption). The name becomes a file name.
+        protocol: the configuration, nested.
+        environment: versions, hardware, commit, devices and times, nested.
+        failed: one dict a cell without a result, with whatever is known about it.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        ValueError: a figure's name that is no letter followed by letters, digits, `_` or `-`.
+    """
+    for name in figures:
+        if not re.fullmatch(r'[A-Za-z][\w-]*', name, re.ASCII):
+            raise ValueError(f'figure name {name!r}: use a letter, then letters, digits, _ or -')
+    directory = Path(directory)
+    (directory / 'figures').mkdir(parents=True, exist_ok=True)
+    families = drawing.order_families(result['family'] for result in results)
+    results = sorted(results, key=lambda r: (families.index(r['family']), r['depth'], r['seed']))
+
+    shown = []
+    for name, (figure, caption) in figures.items():
+        label = caption or name.replace('_', ' ')
+        inline = drawing.to_svg(figure, name, label)
+        shown.append({'name': name, 'caption': caption, 'svg': Markup(inline)})
+        svg = drawing.to_svg(figure, name, label, background='white')
+        write_atomically(directory / 'figures' / f'{name}.svg', svg)
+        write_atomically(directory / 'figures' / f'{name}.png', drawing.to_png(figure))
+    write_atomically(directory / 'results.csv', results_csv(results))
+
+    page = _environment().get_template('report.html')
+    html = page.render(
+        title=title,
+        claim=claim,
+        source=source,
+        verdict_words=verdict_words,
+        verdict=verdict_table(verdict),
+        figures=shown,
+        results=results_table(results),
+        runs=runs_table(results),
+        lost=lost_runs(results, failed),
+        protocol=groups(protocol),
+        environment=groups(environment),
+    )
+    path = directory / 'report.html'
+    write_atomically(path, html)
+    return path
+
+
+def results_csv(results: Sequence[Result]) -> str:
+    """One row a run: `FIRST_COLUMNS`, then every other scalar by name; None is an empty field."""
+    buffer = io.StringIO()
+    table = csv.DictWriter(buffer, csv_columns(results), extrasaction='ignore', lineterminator='\n')
+    table.writeheader()
+    table.writerows(results)
+    return buffer.getvalue()
+
+
+def csv_columns(results: Sequence[Result]) -> list[str]:
+    """The keys with scalar values in a fixed order."""
+    found = {
+        key
+        for result in results
+        for key, value in result.items()
+        if value is None or isinstance(value, str | int | float)
+    }
+    return [*FIRST_COLUMNS, *sorted(found - set(FIRST_COLUMNS))]
+
+
+def results_table(results: Sequence[Result]) -> dict[str, Any]:
+    """Mean ± sample standard deviation of the errors for each family and depth.
+
+    Returns:
+        columns: the headings of the numbers; families: for each a list of dicts with family, depth
+        and numbers, in the order of the results.
+    """
+    metrics = [m for m in METRIC_WORDS if any(_is_number(r.get(m)) for r in results)]
+    rows = []
+    for family, depth in dict.fromkeys((r['family'], r['depth']) for r in results):
+        runs = [r for r in results if (r['family'], r['depth']) == (family, depth)]
+        seconds = _numbers(runs, 'seconds')
+        numbers = [
+            str(len(runs)),
+            str(sum(run.get('status') == 'diverged' for run in runs)),
+            *(mean_and_spread(_numbers(runs, metric), len(runs)) for metric in metrics),
+            ' / '.join(f'{n:,}' for n in sorted(set(_numbers(runs, 'parameters')))) or MISSING,
+            f'{statistics.mean(seconds):,.1f}' if seconds else MISSING,
+        ]
+        rows.append({'family': family, 'depth': depth, 'numbers': numbers})
+    errors = [f'{METRIC_WORDS[metric]} (%)' for metric in metrics]
+    return {
+        'columns': ['runs', 'diverged', *errors, 'parameters', 'time a run (s)'],
+        'families': [list(group) for _, group in groupby(rows, key=itemgetter('family'))],
+    }
+
+
+def mean_and_spread(values: Sequence[float], runs: int) -> str:
+    """`1.20 ± 0.30`; one value has no spread; says so if some of the runs have no value."""
+    if not values:
+        return MISSING
+    text = f'{statistics.mean(values):.2f}'
+    if len(values) > 1:
+        text += f' ± {statistics.stdev(values):.2f}'
+    return text if len(values) == runs else f'{text} ({len(values)} of {runs} runs)'
+
+
+def runs_table(results: Sequence[Result]) -> dict[str, list]:
+    """Every scalar of every run as text, without the columns that are empty throughout.
+
+    Returns:
+        columns: dicts with name and words (whether it holds words rather than numbers); rows: a
+        list of texts a run.
+    """
+    filled = [c for c in csv_columns(results) if any(r.get(c) not in (None, '') for r in results)]
+    return {
+        'columns': [
+            {
+                'name': column.replace('_', ' '),
+                'words': any(isinstance(result.get(column), str) for result in results),
+            }
+            for column in filled
+        ],
+        'rows': [
+            [_text(result.get(column), 2 if column in METRIC_WORDS else None) for column in filled]
+            for result in results
+        ],
+    }
+
+
+def lost_runs(
+    results: Sequence[Result], failed: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The runs that diverged and the cells that failed: what happened, which one, and details."""
+    lost = []
+    for result in results:
+        if result.get('status') == 'diverged':
+            step = result.get('diverged_at_step')
+            what = 'diverged' if step is None else f'diverged at step {step:,}'
+            lost.append({'what': what, 'which': _which(result), 'details': []})
+    for cell in failed:
+        rest = {k: v for k, v in cell.items() if k not in ('cell', 'family', 'depth', 'seed')}
+        lost.append({'what': 'failed', 'which': _which(cell), 'details': list(_dotted(rest))})
+    return lost
+
+
+def verdict_table(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict as text: a row a family and one for the difference between families."""
+    rows = []
+    families = verdict['families']
+    for family in drawing.order_families(families):
+        entry = families[family]
+        rows.append(
+            {
+                'family': family,
+                'verdict': entry['verdict'],
+                'compared': _compared(entry),
+                **_excess(entry),
+                'trend_p': p_value(entry.get('trend_p')),
+            }
+        )
+    difference = verdict.get('difference')
+    if difference:
+        names = ' − '.join(difference['families'])
+        rows.append(
+            {
+                'family': names,
+                'verdict': 'difference of excesses',
+                'compared': '',
+                **_excess(difference),
+                'trend_p': '',
+            }
+        )
+    metric = verdict['metric']
+    return {
+        'rows': rows,
+        'metric': METRIC_WORDS.get(metric, metric.replace('_', ' ')),
+        'confidence': f'{100 * verdict["confidence"]:g}',
+        'margin': f'{verdict["margin"]:g}',
+        'significance': f'{verdict["significance"]:g}',
+    }
+
+
+def p_value(p: float | None) -> str:
+    """Three digits, or that it is below 0.001."""
+    if not _is_number(p):
+        return MISSING
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def groups(nested: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A nested dict as groups of (dotted name, text): plain values first, then a group a key."""
+    plain = {key: value for key, value in nested.items() if not _is_nested(value)}
+    found = [{'name': '', 'rows': list(_dotted(plain))}] if plain else []
+    for key, value in nested.items():
+        if _is_nested(value):
+            found.append({'name': str(key), 'rows': list(_dotted(value, f'{key}.'))})
+    return found
+
+
+def _dotted(nested: Mapping[str, Any], prefix: str = '') -> Iterable[tuple[str, str]]:
+    for key, value in nested.items():
+        if _is_nested(value):
+            yield from _dotted(value, f'{prefix}{key}.')
+        elif isinstance(value, list | tuple):
+            yield f'{prefix}{key}', ', '.join(map(str, value)) or MISSING
+        else:
+            yield f'{prefix}{key}', MISSING if value in ('', {}) else str(value)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
+
+
+def _which(run: Mapping[str, Any]) -> str:
+    parts = [f'{name} {run[name]}' for name in ('depth', 'seed') if run.get(name) is not None]
+    return ', '.join(str(part) for part in (run.get('family'), *parts, run.get('cell')) if part)
+
+
+def _compared(entry: Mapping[str, Any]) -> str:
+    deepest, shallower = entry.get('deepest'), entry.get('best_shallower')
+    return MISSING if deepest is None or shallower is None else f'{deepest} against {shallower}'
+
+
+def _excess(entry: Mapping[str, Any]) -> dict[str, str]:
+    interval = entry.get('confidence_interval')
+    return {
+        'excess': _signed(entry.get('excess_error')),
+        'interval': ' to '.join(map(_signed, interval)) if interval else MISSING,
+        'n': _text(entry.get('n')),
+    }
+
+
+def _signed(value: float | None) -> str:
+    if not _is_number(value):
+        return MISSING
+    return f'{round(value, 2) + 0.0:+.2f}'.replace('-', '−')
+
+
+def _text(value: Any, decimals: int | None = None) -> str:
+    """A scalar as a person would like to read it."""
+    if value is None or value == '':
+        return MISSING
+    if isinstance(value, bool | str):
+        return str(value)
+    if decimals is not None:
+        return f'{value:.{decimals}f}'
+    return f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
+
+
+def _numbers(runs: Iterable[Result], key: str) -> list[float]:
+    return [run[key] for run in runs if _is_number(run.get(key))]
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

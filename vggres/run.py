@@ -1,0 +1,85 @@
+"""Runs a cell: one training run, from its configuration to its directory."""
+
+import functools
+import time
+from collections.abc import Callable
+
+from ml_collections import FrozenConfigDict
+
+from vggres import config as configuration
+from vggres import data, environment, programs, tracking, trainer
+from vggres.cell import CONFIG_FILE, RESULT_FILE, Cell
+from vggres.files import write_json
+
+
+def run(
+    cell: Cell,
+    on_record: Callable[[dict], None] = lambda record: None,
+    on_progress: Callable[[int, int], None] = lambda step, total: None,
+) -> dict:
+    """Trains what the cell describes and leaves the result in its directory.
+
+    In one process, cells of one network share its compiled programs, and all share the data.
+
+    Args:
+        cell: its configuration checked and with a resolved wandb.mode.
+        on_record: called with each record of `trainer.train`.
+        on_progress: called with (updates done, updates in all).
+
+    Returns:
+        The content of `result.json`: see `trainer.train`, and what ran where for how long.
+    """
+    started = time.perf_counter()
+    config, directory = cell.config, cell.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / CONFIG_FILE, config.to_dict())
+    metrics_file = tracking.MetricsFile(directory)
+    mirror = tracking.Mirror(
+        config,
+        cell.workdir,
+        name=cell.id,
+        group=cell.sweep,
+        job_type='cell',
+        tags=(config.data.name, config.model.family, f'depth{config.model.depth}'),
+    )
+
+    def record(values: dict) -> None:
+        metrics_file.log(values)
+        mirror.log(values)
+        on_record(values)
+
+    shared = configuration.program(config)
+    device_data = _device_data(shared.data)
+    compile_started = time.perf_counter()
+    compiled = _programs(shared)
+    compile_seconds = time.perf_counter() - compile_started
+    outcome = trainer.train(
+        compiled,
+        device_data,
+        config.seed,
+        config.evaluation.every_epochs,
+        on_record=record,
+        on_progress=on_progress,
+    )
+    outcome = {
+        **cell.describe(),
+        **outcome,
+        'steps': compiled.total_steps,
+        'parameters': compiled.parameters,
+        'seconds': time.perf_counter() - started,
+        'compile_seconds': compile_seconds,
+        'hardware': environment.hardware(),
+    }
+    mirror.finish(outcome)
+    write_json(directory / RESULT_FILE, outcome)
+    return outcome
+
+
+@functools.lru_cache(maxsize=1)
+def _device_data(config: FrozenConfigDict) -> programs.DeviceData:
+    return programs.to_device(data.load(config), data.describe(config).num_classes)
+
+
+@functools.lru_cache(maxsize=1)
+def _programs(config: FrozenConfigDict) -> programs.Programs:
+    return programs.build(config, _device_data(config.data))

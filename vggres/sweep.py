@@ -1,0 +1,171 @@
+"""A sweep: its grid of cells, its directory, what is done and what is left.
+
+WORKDIR/<sweep>/sweep.json     the grid, the configuration, versions, commit
+                cells/<id>/    one folder a cell: see `cell.py`
+                logs/          what the workers' libraries printed
+"""
+
+import contextlib
+import fcntl
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from vggres import architecture, environment, tracking
+from vggres import config as configuration
+from vggres.cell import Cell
+from vggres.data import DatasetInfo
+from vggres.errors import UserError
+from vggres.files import read_json, write_json
+
+SWEEP_FILE = 'sweep.json'
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A named grid of cells in a directory of its own."""
+
+    name: str
+    config: ConfigDict
+    directory: Path
+    cells: tuple[Cell, ...]
+
+    def missing(self) -> list[Cell]:
+        """The cells without a result."""
+        return [cell for cell in self.cells if cell.result() is None]
+
+    def results(self) -> list[dict]:
+        """The results there are, in the grid's order."""
+        return [result for cell in self.cells if (result := cell.result())]
+
+    def metrics(self) -> list[dict]:
+        """Of each finished cell: family, depth, seed and its records as `metrics`."""
+        return [
+            cell.describe() | {'metrics': tracking.read_metrics(cell.directory)}
+            for cell in self.cells
+            if cell.result()
+        ]
+
+
+def grid(config: ConfigDict) -> Iterator[ConfigDict]:
+    """The configurations of all families × depths × seeds that `config.sweep` names.
+
+    Raises:
+        UserError: for a cell that makes no sense, or one that is named twice.
+    """
+    axes = {axis: tuple(config.sweep[axis]) for axis in ('families', 'depths')}
+    for axis, values in axes.items():
+        if not values or len(set(values)) < len(values):
+            raise UserError(f'sweep.{axis} must name each value once, not {values}.')
+    seeds = range(config.seed, config.seed + config.sweep.seeds)
+    for family, depth, seed in itertools.product(axes['families'], axes['depths'], seeds):
+        cell_config = config.copy_and_resolve_references()
+        with cell_config.unlocked():
+            cell_config.model.family, cell_config.model.depth = family, depth
+            cell_config.seed = seed
+        configuration.check(cell_config)
+        yield cell_config
+
+
+def plan(name: str, config: ConfigDict, workdir: Path, configs: Iterable[ConfigDict]) -> Sweep:
+    """The sweep of some cells; nothing is written.
+
+    Args:
+        name: the sweep's; '' for cells that belong to none, which lie in `workdir/cells`.
+        config: the base configuration.
+        workdir: where sweeps go.
+        configs: the cells' configurations, checked.
+    """
+    directory = workdir / name
+    cells = tuple(Cell(cell_config, directory, name) for cell_config in configs)
+    return Sweep(name, config, directory, cells)
+
+
+def base_config(name: str, workdir: Path) -> ConfigDict:
+    """The configuration that a sweep was launched with, from its directory.
+
+    Raises:
+        UserError: where there is no such sweep.
+    """
+    path = workdir / name / SWEEP_FILE
+    if not path.exists():
+        raise UserError(f'no sweep in {path.parent}: run it without --report_only first.')
+    return ConfigDict(read_json(path)['config'])
+
+
+def flops(config: ConfigDict, info: DatasetInfo) -> float:
+    """Floating-point operations of a cell's convolutions and dense layers.
+
+    Training and evaluation: an update costs three forward passes, a multiply-accumulate two.
+
+    Raises:
+        UserError: for a batch larger than the training set.
+    """
+    if config.train.batch_size > info.num_images['train']:
+        raise UserError(
+            f'train.batch_size {config.train.batch_size} is more than the '
+            f'{info.num_images["train"]} training images of {config.data.name}.'
+        )
+    spec = configuration.network_spec(config)
+    macs = architecture.count_macs(spec, info.image_shape, info.num_classes)
+    per_epoch = info.num_images['train'] // config.train.batch_size
+    steps = config.train.steps or config.train.epochs * per_epoch
+    evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
+    evaluated = info.num_images['train'] + info.num_images['validation']
+    trained = 3 * steps * config.train.batch_size
+    return 2.0 * macs * (trained + evaluations * evaluated + info.num_images['test'])
+
+
+@contextlib.contextmanager
+def claim(sweep: Sweep) -> Iterator[None]:
+    """Makes the directory this sweep's alone while its cells run.
+
+    Raises:
+        UserError: where it cannot be written, holds another grid, or another launch is at work.
+    """
+    _refuse_other_grid(sweep)
+    try:
+        sweep.directory.mkdir(parents=True, exist_ok=True)
+        lock = open(sweep.directory / '.lock', 'w')  # noqa: SIM115
+    except OSError as error:
+        raise UserError(
+            f'cannot write to {sweep.directory} ({error.strerror}): choose another --workdir.'
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f'another launch is running in {sweep.directory}.') from None
+        _refuse_other_grid(sweep)
+        if sweep.name and not (sweep.directory / SWEEP_FILE).exists():
+            write_json(sweep.directory / SWEEP_FILE, _description(sweep))
+        yield
+
+
+def _description(sweep: Sweep) -> dict:
+    return {
+        'sweep': sweep.name,
+        'grid': [cell.describe() for cell in sweep.cells],
+        'config': sweep.config.to_dict(),
+        'versions': environment.versions(),
+        'git_commit': environment.git_commit(),
+    }
+
+
+def _refuse_other_grid(sweep: Sweep) -> None:
+    path = sweep.directory / SWEEP_FILE
+    if not sweep.name or not path.exists():
+        return
+    old, new = read_json(path), _description(sweep)
+    if old['grid'] != new['grid']:
+        # Through JSON, so that tuples compare as the lists they were stored as.
+        config = json.loads(json.dumps(new['config']))
+        changed = configuration.differences(old['config'], config)
+        raise UserError(
+            f'{sweep.directory} holds another grid ({"; ".join(changed[:3])}): choose another '
+            '--workdir.'
+        )

@@ -1,0 +1,193 @@
+"""`metrics.jsonl` always, Weights & Biases as its mirror.
+
+The file is the truth. Whatever goes wrong with W&B is logged and ends the mirroring, never the
+training. `wandb` is imported only where something is mirrored.
+"""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from absl import logging
+from ml_collections import ConfigDict
+
+METRICS_FILE = 'metrics.jsonl'
+_INIT_TIMEOUT = 30  # seconds
+
+
+class MetricsFile:
+    """Records, one JSON object a line, on disk after each call."""
+
+    def __init__(self, directory: Path) -> None:
+        """Starts afresh: what an interrupted attempt had written goes."""
+        self._path = directory / METRICS_FILE
+        self._path.write_text('')
+
+    def log(self, record: dict[str, float]) -> None:
+        """Appends a record; numbers that are not finite become null."""
+        line = {key: value if math.isfinite(value) else None for key, value in record.items()}
+        with self._path.open('a') as file:
+            file.write(json.dumps(line) + '\n')
+
+
+def read_metrics(directory: Path) -> list[dict]:
+    """The records of a cell, oldest first."""
+    return [json.loads(line) for line in (directory / METRICS_FILE).read_text().splitlines()]
+
+
+def resolve_mode(mode: str) -> str:
+    """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
+
+    The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
+    """
+    if mode != 'auto':
+        return mode
+    asked = os.environ.get('WANDB_MODE', '')
+    if asked in ('online', 'offline', 'disabled'):
+        return asked
+    os.environ.setdefault('WANDB_SILENT', 'true')
+    import wandb
+
+    try:
+        return 'online' if wandb.login(prompt=False) else 'offline'
+    except Exception as error:
+        logging.warning('W&B cannot be reached, logging offline: %s', error)
+        return 'offline'
+
+
+def upload_command(directory: Path) -> str:
+    """What uploads the offline runs below a directory."""
+    return f'wandb sync {directory}/wandb/offline-run-*'
+
+
+class Mirror:
+    """A W&B run that may fail at any moment without anybody having to care.
+
+    Attributes:
+        run: the W&B run; None when W&B is disabled or has failed.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        directory: Path,
+        *,
+        name: str,
+        group: str,
+        job_type: str,
+        tags: Sequence[str],
+    ) -> None:
+        """Starts a run, offline where online fails.
+
+        Args:
+            config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
+            directory: W&B's files go to its folder `wandb`.
+            name: readable, in the list of runs.
+            group: what the run is part of.
+            job_type: 'cell' or 'summary'.
+            tags: to filter by, besides those of the configuration.
+        """
+        self.run = None
+        modes = {'online': ('online', 'offline'), 'offline': ('offline',), 'disabled': ()}
+        for mode in modes[config.wandb.mode]:
+            with self.guard():
+                import wandb
+
+                self.run = wandb.init(
+                    mode=mode,
+                    project=config.wandb.project,
+                    entity=config.wandb.entity or None,
+                    dir=directory,
+                    name=name,
+                    group=group or None,
+                    job_type=job_type,
+                    tags=[*tags, *config.wandb.tags],
+                    config=config.to_dict(),
+                    settings=wandb.Settings(
+                        silent=True, console='off', disable_git=True, init_timeout=_INIT_TIMEOUT
+                    ),
+                )
+                self.run.define_metric('epoch')
+                self.run.define_metric('*', step_metric='epoch')
+                break
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Around whatever touches W&B: what it raises is logged and ends the mirroring."""
+        try:
+            yield
+        except Exception as error:
+            logging.warning('W&B failed, going on without it: %s', error)
+            self.run = None
+
+    def log(self, record: Mapping[str, object]) -> None:
+        """Adds a record of numbers or W&B objects."""
+        with self.guard():
+            if self.run:
+                self.run.log(dict(record))
+
+    def finish(self, summary: Mapping[str, object]) -> None:
+        """Sets summary values and ends the run."""
+        with self.guard():
+            if self.run:
+                self.run.summary.update(dict(summary))
+                self.run.finish()
+
+
+def mirror_sweep(
+    config: ConfigDict,
+    directory: Path,
+    name: str,
+    results: Sequence[Mapping],
+    verdict: Mapping,
+    figures: Sequence[Path],
+) -> None:
+    """The one W&B run that stands for a whole sweep: error against depth and the verdict.
+
+    Args:
+        config: the sweep's, with a resolved wandb.mode.
+        directory: of the sweep.
+        name: of the sweep.
+        results: one a cell, as in `result.json`.
+        verdict: as in `verdict.json`; it becomes the run's summary.
+        figures: PNG files.
+    """
+    mirror = Mirror(
+        config,
+        directory,
+        name=f'{name} summary',
+        group=name,
+        job_type='summary',
+        tags=(config.data.name, 'summary'),
+    )
+    if not mirror.run:
+        return
+    with mirror.guard():
+        import wandb
+
+        columns = ['family', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
+        cells = wandb.Table(columns, [[result[key] for key in columns] for result in results])
+        record: dict[str, object] = {'error_by_cell': cells}
+        for metric in ('train_error', 'validation_error'):
+            means = wandb.Table(['depth', 'error', 'family'], _means(results, metric))
+            title = f'{metric.replace("_", " ")} [%] against depth'
+            record[f'{metric}_against_depth'] = wandb.plot.line(
+                means, 'depth', 'error', stroke='family', title=title
+            )
+        record |= {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
+        mirror.run.log(record)
+    mirror.finish({'verdict': verdict})
+
+
+def _means(results: Sequence[Mapping], metric: str) -> list[list]:
+    """[depth, mean over seeds, family] for each network, ordered by depth within a family."""
+    errors: dict[tuple[str, int], list[float]] = {}
+    for result in results:
+        errors.setdefault((result['family'], result['depth']), []).append(result[metric])
+    return [
+        [depth, sum(values) / len(values), family]
+        for (family, depth), values in sorted(errors.items())
+    ]

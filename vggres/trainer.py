@@ -1,0 +1,114 @@
+"""The one loop: steps, evaluation, records. Divergence is a result, not a crash."""
+
+import math
+import time
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from vggres.programs import DeviceData, Programs
+from vggres.train_step import TrainState
+
+SECONDS_PER_DISPATCH = 2.0  # about as often progress can be shown
+_FIRST_DISPATCH = 4  # steps, to learn how long one takes
+
+
+def train(
+    programs: Programs,
+    device_data: DeviceData,
+    seed: int,
+    every_epochs: int,
+    on_record: Callable[[dict], None] = lambda record: None,
+    on_progress: Callable[[int, int], None] = lambda step, total: None,
+) -> dict:
+    """Trains one network from its seed to the end.
+
+    Args:
+        programs: the compiled network and protocol.
+        device_data: what they train on and evaluate.
+        seed: of initialisation, order and augmentation.
+        every_epochs: epochs between two evaluations; after the last step there always is one.
+        on_record: called after each epoch with a record: `epoch` (fractional where training ends
+            within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
+            and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
+            training; and where evaluated, in evaluation mode on whole clean splits, `train/loss`,
+            `train/error`, `validation/loss` and `validation/error`. Errors are in percent.
+        on_progress: called with (updates done, updates in all) every few seconds.
+
+    Returns:
+        `status` 'finished' or 'diverged', `diverged_at_step` (None or updates done when the loss or
+        the gradient was no longer finite), and of the final weights `train_error`,
+        `validation_error`, `test_error` in percent with `train_loss`, `validation_loss` and
+        `test_loss`. Diverged, the errors are those of guessing, 100·(1 − 1/classes), and the
+        losses None.
+    """
+    per_epoch, total = programs.steps_per_epoch, programs.total_steps
+    state, zeros, order_key = programs.init(seed)
+    step, chunk = 0, _FIRST_DISPATCH
+    while step < total:
+        epoch_start, epoch_stop = step, min(step + per_epoch, total)
+        sums, seconds = {name: jnp.copy(zero) for name, zero in zeros.items()}, 0.0
+        while step < epoch_stop:
+            stop = min(step + chunk, epoch_stop)
+            started = time.perf_counter()
+            state, sums = programs.train(state, sums, order_key, *device_data.arrays, stop)
+            done, step = int(state.step) - step, int(state.step)
+            elapsed = time.perf_counter() - started
+            seconds += elapsed
+            chunk = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
+            on_progress(step, total)
+            if step < stop:
+                return _diverged(step, device_data.num_classes)
+
+        epoch = step / per_epoch
+        means = {name: float(value) / (step - epoch_start) for name, value in sums.items()}
+        if not math.isfinite(means['loss'] + means['gradient_norm']):
+            return _diverged(step, device_data.num_classes)
+        record = {
+            'epoch': int(epoch) if epoch.is_integer() else epoch,
+            'step': step,
+            'learning_rate': float(programs.learning_rate(step - 1)),
+            'gradient_norm': means['gradient_norm'],
+            'batch/loss': means['loss'],
+            'batch/error': means['error'],
+            'images_per_second': (step - epoch_start) * programs.batch_size / seconds,
+        }
+        if step == total or epoch % every_epochs == 0:
+            for split in ('train', 'validation'):
+                loss, error = _evaluate(programs, device_data, state, split)
+                record |= {f'{split}/loss': loss, f'{split}/error': error}
+        on_record(record)
+
+    test_loss, test_error = _evaluate(programs, device_data, state, 'test')
+    return {
+        'status': 'finished',
+        'diverged_at_step': None,
+        'train_error': record['train/error'],
+        'validation_error': record['validation/error'],
+        'test_error': test_error,
+        'train_loss': record['train/loss'],
+        'validation_loss': record['validation/loss'],
+        'test_loss': test_loss,
+    }
+
+
+def _evaluate(
+    programs: Programs, device_data: DeviceData, state: TrainState, split: str
+) -> tuple[float, float]:
+    start, stop = device_data.ranges[split]
+    loss, wrong = programs.evaluate(state, *device_data.arrays, start, stop)
+    return float(loss) / (stop - start), 100 * int(wrong) / (stop - start)
+
+
+def _diverged(step: int, num_classes: int) -> dict:
+    guessing = 100 * (1 - 1 / num_classes)
+    return {
+        'status': 'diverged',
+        'diverged_at_step': step,
+        'train_error': guessing,
+        'validation_error': guessing,
+        'test_error': guessing,
+        'train_loss': None,
+        'validation_loss': None,
+        'test_loss': None,
+    }

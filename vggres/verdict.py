@@ -1,0 +1,360 @@
+"""Does a deeper network have a higher training error than a shallower one?
+
+Degradation (He et al. 2015, arXiv 1512.03385, §1 and §4.2) is a *training* error that rises with
+depth, so it is not overfitting. `decide` turns the final errors of a sweep into one verdict a
+family: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages, differences are
+percentage points, and the seeds are paired: seed i saw the same data order in every run.
+
+What it cannot see: with a handful of seeds no statistic knows of a failure that happens once in
+twenty runs. If it happened in none of them, the verdict describes the runs that worked. Student's
+interval also needs an excess that is not strongly skewed to the left (a deepest net without any
+spread against shallower ones that fail rarely but badly).
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from vggres.errors import UserError, unknown
+
+# These four were fixed before the first sweep was run.
+
+# Percentage points: 14 of the 1,437 digits images. Less than this is what another schedule would
+# change, not a network that fails to train; plain-20 to plain-56 on CIFAR-10 is 3 (published).
+MARGIN = 1.0
+# Two-sided level of every interval, by convention; `degrades` rests on its lower end: 2.5 %.
+CONFIDENCE = 0.95
+# One-sided level of the trend over depth, by convention.
+SIGNIFICANCE = 0.05
+# Student's quantile is 12.7 for two seeds and 4.3 for three.
+MIN_SEEDS = 3
+
+# Up to this many depths every ordering of a seed's ranks is counted (8! = 40,320), above they
+# are drawn.
+ENUMERATED_DEPTHS = 8
+NUM_DRAWS = 9999
+
+# Means closer than this are equal: one ImageNet image is 8e-5 %, and the order of a sum moves the
+# last bits.
+ROUND_OFF_DECIMALS = 9
+
+METRIC_WORDS = {'train_error': 'training error', 'validation_error': 'validation error'}
+
+Table = dict[int, dict[int, float]]  # seed → depth → percent
+
+
+def best_shallower(errors: np.ndarray) -> int:
+    """Column of the shallower net with the lowest mean error; of equals, the shallowest.
+
+    Args:
+        errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two.
+    """
+    return int(np.argmin(np.round(errors[:, :-1].mean(axis=0), ROUND_OFF_DECIMALS)))
+
+
+def excess(errors: np.ndarray) -> np.ndarray:
+    """Error of the deepest net minus that of the best shallower one.
+
+    Args:
+        errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two.
+
+    Returns:
+        `[num_seeds]`, percentage points.
+    """
+    return errors[:, -1] - errors[:, best_shallower(errors)]
+
+
+def excess_without_hindsight(errors: np.ndarray) -> np.ndarray:
+    """The excess of each seed over the nets that the *other* seeds call best.
+
+    The lowest of several means is low partly by luck, so `excess` is positive on average even where
+    all depths are equal. Here the net is chosen on one seed and scored on another, averaged over
+    all such pairs: the luck is gone, and the result can only be too small on average. Each choice
+    rests on one seed, not on all the others: those choices would be much the same for every seed
+    and would carry the luck over (up to 7 % false positives in the simulated nulls, not 2.6 %).
+
+    Args:
+        errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two of each.
+
+    Returns:
+        `[num_seeds]`, percentage points.
+    """
+    chosen = errors[:, :-1].argmin(axis=1)
+    pairs = errors[:, -1:] - errors[:, chosen]  # [scored seed, choosing seed]
+    return pairs.mean(axis=1, where=~np.eye(len(errors), dtype=bool))
+
+
+def t_interval(sample: np.ndarray) -> list[float] | None:
+    """Two-sided Student interval of the mean at `CONFIDENCE`; None for fewer than two values.
+
+    Without any spread it is the mean twice.
+
+    Args:
+        sample: `[num_seeds]`.
+
+    Returns:
+        The lower and the upper end, in the unit of the sample.
+    """
+    if len(sample) < 2:
+        return None
+    quantile = special.stdtrit(len(sample) - 1, 0.5 + CONFIDENCE / 2)
+    half = quantile * sample.std(ddof=1) / math.sqrt(len(sample))
+    return [float(sample.mean() - half), float(sample.mean() + half)]
+
+
+def trend_p(errors: np.ndarray) -> float | None:
+    """One-sided p of an error that increases with depth.
+
+    Three depths or more: Page's L (J. Am. Stat. Assoc. 58, 1963), the sum over seeds and depths of
+    position × rank, equal errors sharing their mean rank, against its distribution when each seed's
+    own ranks may come in any order. That is exact with ties too; errors that are all equal give 1.
+    `scipy.stats.page_trend_test` takes the distribution without ties, which is valid but blunt:
+    for four nets at 0 % and a worse deepest one in each of three seeds it says 0.048, not (1/5)³.
+
+    Two depths leave neither a choice nor a trend: the paired t-test stands for it, and is None for
+    fewer than two seeds.
+
+    Args:
+        errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two of them.
+    """
+    num_depths = errors.shape[1]
+    if num_depths == 2:
+        return _paired_t_p(errors[:, 1] - errors[:, 0])
+    # Twice the mean rank: an integer, so that equal sums compare equal.
+    mine, others = errors[:, :, None], errors[:, None, :]
+    ranks = 1 + (mine > others).sum(axis=2) + (mine >= others).sum(axis=2)
+    position = np.arange(1, num_depths + 1)
+    page_l = (ranks @ position).sum()
+    if num_depths > ENUMERATED_DEPTHS:
+        draws = np.random.default_rng(0).permuted(np.tile(ranks, (NUM_DRAWS, 1, 1)), axis=2)
+        num_as_large = ((draws @ position).sum(axis=1) >= page_l).sum()
+        return float((1 + num_as_large) / (1 + NUM_DRAWS))
+    null = functools.reduce(np.convolve, [_row_null(tuple(sorted(row))) for row in ranks.tolist()])
+    return min(1.0, float(null[page_l:].sum()))
+
+
+@functools.lru_cache(maxsize=256)
+def _row_null(ranks: tuple[int, ...]) -> np.ndarray:
+    """Entry L is the probability that position · ranks = L when every order is equally likely."""
+    orders = np.array(list(itertools.permutations(ranks)))
+    counts = np.bincount(orders @ np.arange(1, len(ranks) + 1))
+    return counts / counts.sum()
+
+
+def _paired_t_p(differences: np.ndarray) -> float | None:
+    """One-sided p of a positive mean; without any spread the sign of the mean settles it."""
+    if len(differences) < 2:
+        return None
+    mean, spread = differences.mean(), differences.std(ddof=1)
+    if spread == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(special.stdtr(len(differences) - 1, -mean / spread * math.sqrt(len(differences))))
+
+
+def judge(errors: np.ndarray, depths: Sequence[int]) -> dict[str, Any]:
+    """The verdict on one family.
+
+    In this order, with the interval of `excess`:
+
+    - `inconclusive` with fewer than two depths or `MIN_SEEDS` seeds;
+    - `does not degrade` if the whole interval is below `MARGIN`;
+    - `degrades` if the interval is above 0, also without hindsight, and the trend is significant;
+    - `inconclusive` otherwise.
+
+    Args:
+        errors: `[num_seeds, num_depths]`, percent; complete seeds only, possibly none.
+        depths: ascending, one a column.
+
+    Returns:
+        `verdict`, `excess_error` and `confidence_interval` (points), `trend_p`, `n` (seeds),
+        `depths`, `mean_error` (percent, one a depth), `deepest` and `best_shallower` (depths), and
+        `reason`, a sentence. What cannot be computed is None.
+    """
+    num_seeds, num_depths = errors.shape
+    judged: dict[str, Any] = {
+        'verdict': 'inconclusive',
+        'excess_error': None,
+        'confidence_interval': None,
+        'trend_p': None,
+        'n': num_seeds,
+        'depths': list(depths),
+        'mean_error': errors.mean(axis=0).tolist() if num_seeds else [None] * num_depths,
+        'deepest': depths[-1],
+        'best_shallower': None,
+        'reason': '',
+    }
+    if num_depths < 2:
+        return judged | {'reason': f'Only depth {depths[0]} was run, so there is no shallower net.'}
+    if num_seeds:
+        sample = excess(errors)
+        judged['excess_error'] = float(sample.mean())
+        judged['confidence_interval'] = t_interval(sample)
+        judged['trend_p'] = trend_p(errors)
+        judged['best_shallower'] = depths[best_shallower(errors)]
+    if num_seeds < MIN_SEEDS:
+        number = f'Only {num_seeds}' if num_seeds else 'No'
+        seeds = 'seed has' if num_seeds == 1 else 'seeds have'
+        reason = f'{number} {seeds} every depth; at least {MIN_SEEDS} are needed.'
+        return judged | {'reason': reason}
+
+    low, high = judged['confidence_interval']
+    fair_interval = t_interval(excess_without_hindsight(errors))
+    trend = f'{"trend over depth" if num_depths > 2 else "paired t-test"} {_p(judged["trend_p"])}'
+    if high < MARGIN:
+        judged['verdict'] = 'does not degrade'
+        because = f'so any excess is below the margin of {MARGIN:g}'
+    elif low <= 0:
+        because = f'which excludes neither 0 nor an excess above the margin of {MARGIN:g}'
+    elif judged['trend_p'] >= SIGNIFICANCE:
+        because = f'but the error does not clearly rise over all depths ({trend})'
+    elif fair_interval[0] <= 0:
+        because = (
+            'but not once the best shallower net is chosen on other seeds than it is scored on '
+            f'({_interval(fair_interval)})'
+        )
+    else:
+        judged['verdict'] = 'degrades'
+        because = trend
+    judged['reason'] = (
+        f'Depth {judged["deepest"]} has {_points(judged["excess_error"])} error than depth '
+        f'{judged["best_shallower"]}, the best shallower net '
+        f'({_interval([low, high])}, n = {num_seeds}), {because}.'
+    )
+    return judged
+
+
+def decide(results: Iterable[Mapping[str, Any]], metric: str = 'train_error') -> dict[str, Any]:
+    """The verdict on every family of a sweep, and how much more plain nets lose than residual ones.
+
+    A seed counts for a family only if it has every depth that the family was run at. `difference`
+    is the excess of `plain` minus that of `resnet`, paired by seed, over the depths that both
+    families have and the seeds that have them all; None where that is fewer than two depths or no
+    seed.
+
+    Args:
+        results: one mapping a training run, with `family` (str), `depth` and `seed` (int) and the
+            metric (percent). A diverged run comes in as the error of guessing,
+            100 · (1 − 1/classes). Other keys are ignored.
+        metric: the error to judge by.
+
+    Returns:
+        What `verdict.json` holds: plain floats, integers, strings, lists and None.
+
+    Raises:
+        UserError: a run has no such metric, or its error is not a finite number, or two runs share
+            family, depth and seed.
+    """
+    tables = _tabulate(results, metric)
+    families = {}
+    for family, table in tables.items():
+        depths = _depths(table)
+        families[family] = judge(_stack(_complete(table, depths).values(), len(depths)), depths)
+        families[family]['reason'] += _incomplete(table, depths)
+    return {
+        'metric': metric,
+        'confidence': CONFIDENCE,
+        'margin': MARGIN,
+        'significance': SIGNIFICANCE,
+        'families': families,
+        'difference': _difference(tables, 'plain', 'resnet'),
+    }
+
+
+def _tabulate(results: Iterable[Mapping[str, Any]], metric: str) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    for result in results:
+        family, depth, seed = str(result['family']), int(result['depth']), int(result['seed'])
+        run = f'{family} depth {depth} seed {seed}'
+        if metric not in result:
+            raise unknown('metric', metric, result.keys() - {'family', 'depth', 'seed'})
+        error = result[metric]
+        if error is None or not math.isfinite(error):
+            raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing')
+        row = tables.setdefault(family, {}).setdefault(seed, {})
+        if depth in row:
+            raise UserError(f'{run} is there twice; a verdict is about one setting')
+        row[depth] = float(error)
+    return dict(sorted(tables.items()))
+
+
+def _depths(table: Table) -> list[int]:
+    return sorted({depth for row in table.values() for depth in row})
+
+
+def _complete(table: Table, depths: Sequence[int]) -> dict[int, list[float]]:
+    """The errors `[num_depths]` of each seed that has every depth, seeds ascending."""
+    return {
+        seed: [row[depth] for depth in depths]
+        for seed, row in sorted(table.items())
+        if row.keys() >= set(depths)
+    }
+
+
+def _stack(rows: Iterable[Sequence[float]], num_depths: int) -> np.ndarray:
+    return np.array(list(rows), dtype=float).reshape(-1, num_depths)
+
+
+def _difference(tables: Mapping[str, Table], first: str, second: str) -> dict[str, Any] | None:
+    if first not in tables or second not in tables:
+        return None
+    depths = sorted(set(_depths(tables[first])) & set(_depths(tables[second])))
+    rows, other_rows = (_complete(tables[family], depths) for family in (first, second))
+    seeds = sorted(rows.keys() & other_rows.keys())
+    if len(depths) < 2 or not seeds:
+        return None
+    errors, other_errors = (
+        _stack([some[seed] for seed in seeds], len(depths)) for some in (rows, other_rows)
+    )
+    sample = excess(errors) - excess(other_errors)
+    return {
+        'families': [first, second],
+        'excess_error': float(sample.mean()),
+        'confidence_interval': t_interval(sample),
+        'n': len(seeds),
+    }
+
+
+def in_words(verdict: Mapping[str, Any]) -> str:
+    """What `decide` found, a line for each finding, for the console and the report."""
+    if not verdict['families']:
+        return 'There are no results to judge.'
+    metric = METRIC_WORDS.get(verdict['metric'], verdict['metric'])
+    sentences = [f'Judged by the final {metric}, in percentage points.']
+    for family, judged in verdict['families'].items():
+        sentences.append(f'{family}: {judged["verdict"]}. {judged["reason"]}')
+    if difference := verdict['difference']:
+        first, second = difference['families']
+        interval = difference['confidence_interval']
+        spread = f'{_interval(interval)}, ' if interval else ''
+        sentences.append(
+            f'Over the depths both have, {first} has {_points(difference["excess_error"])} excess '
+            f'than {second} ({spread}n = {difference["n"]}).'
+        )
+    sentences.append(
+        "This holds for this protocol's learning rate only: "
+        'whether it survives tuning was not tested here.'
+    )
+    return '\n'.join(sentences)
+
+
+def _points(difference: float) -> str:
+    return f'{abs(difference):.2f} points {"less" if difference < 0 else "more"}'
+
+
+def _interval(interval: Sequence[float]) -> str:
+    return f'{100 * CONFIDENCE:g} % interval {interval[0]:.2f} to {interval[1]:.2f}'
+
+
+def _p(p: float) -> str:
+    return 'p < 0.0001' if p < 0.0001 else f'p = {p:.2g}'
+
+
+def _incomplete(table: Table, depths: Sequence[int]) -> str:
+    missing = {seed: sorted(set(depths) - row.keys()) for seed, row in sorted(table.items())}
+    words = [f'{seed} (depth {", ".join(map(str, d))})' for seed, d in missing.items() if d]
+    return f' Left out, for want of a depth: seed {", ".join(words)}.' if words else ''
