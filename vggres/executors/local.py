@@ -48,6 +48,7 @@ class Event:
 class _Worker:
     number: int
     process: subprocess.Popen
+    listener: threading.Thread
     log: Path
     cell: Cell | None = None
 
@@ -94,6 +95,7 @@ def run(
                 if worker.cell is None:
                     continue
                 on_event(_failed(worker, f'its worker died ({cause})'))
+                _stop(worker)
                 workers[number] = _start(number, num_workers, log_dir, messages)
                 workers[number].cell = worker.cell
                 _give_next(workers[number], waiting, workers, on_event)
@@ -106,8 +108,7 @@ def run(
                 _give_next(worker, waiting, workers, on_event)
     finally:
         for worker in workers:
-            worker.process.kill()
-            worker.process.wait()
+            _stop(worker)
 
 
 class Waiting:
@@ -166,6 +167,14 @@ def _give_next(
     on_event(Event('started', cell.id, {}))
 
 
+def _stop(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    worker.listener.join()
+    with contextlib.suppress(BrokenPipeError):  # what a dead worker never read
+        worker.process.stdin.close()
+
+
 def _failed(worker: _Worker, message: str) -> Event:
     return Event('failed', worker.cell.id, {'message': message, 'log': str(worker.log)})
 
@@ -190,12 +199,14 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
         )
 
     def listen() -> None:
-        for line in process.stdout:
-            messages.put((number, json.loads(line)))
+        with process.stdout:
+            for line in process.stdout:
+                messages.put((number, json.loads(line)))
         messages.put((number, None))
 
-    threading.Thread(target=listen, daemon=True).start()
-    return _Worker(number, process, log)
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    return _Worker(number, process, listener, log)
 
 
 def _placement(number: int, num_workers: int) -> dict[str, str]:

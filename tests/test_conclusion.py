@@ -1,0 +1,67 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from experiments import depth
+from vggres import conclusion, sweep
+from vggres.files import write_json
+
+
+@pytest.fixture
+def planned(config, tmp_path):
+    """A sweep of 2 families × 2 depths × 3 seeds, all done: plain degrades, resnet does not."""
+    config.sweep.seeds = 3
+    planned = sweep.plan('depth', config, tmp_path, depth.cells(config))
+    for cell in planned.cells:
+        at = cell.describe()
+        error = 40.0 + at['seed'] if (at['family'], at['depth']) == ('plain', 14) else 0.0
+        cell.directory.mkdir(parents=True)
+        record = {'epoch': 1, 'train/error': error, 'validation/error': error + 1}
+        (cell.directory / 'metrics.jsonl').write_text(json.dumps(record) + '\n')
+        result = {'status': 'finished', 'diverged_at_step': None, 'hardware': 'a CPU'}
+        errors = {'train_error': error, 'validation_error': error + 1, 'test_error': error}
+        write_json(cell.directory / 'result.json', at | result | errors | {'seconds': 1.0})
+    return planned
+
+
+def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
+    console = Console(file=io.StringIO(), width=100)
+    path = conclusion.conclude(planned, depth, [], console)
+    verdict = json.loads((planned.directory / 'verdict.json').read_text())
+    assert verdict['families']['plain']['verdict'] == 'degrades'
+    assert verdict['families']['plain']['excess_error'] == 41
+    assert verdict['families']['plain']['n'] == 3
+    assert verdict['families']['resnet']['verdict'] == 'does not degrade'
+    assert verdict['difference']['excess_error'] == 41
+    assert path == planned.directory / 'report.html'
+    for name in ('error_against_depth', 'learning_curves'):
+        assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
+        assert (planned.directory / 'figures' / f'{name}.svg').exists()
+    assert len((planned.directory / 'results.csv').read_text().splitlines()) == 13
+    text = console.file.getvalue()
+    assert '41.00 ± 1.00' in text
+    assert 'plain: degrades.' in text
+    assert str(path) in text
+
+
+def test_the_summary_is_mirrored(planned, monkeypatch):
+    calls = []
+    monkeypatch.setattr(conclusion.tracking, 'mirror_sweep', lambda *args: calls.append(args))
+    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
+    conclusion.mirror(planned)
+    ((_, directory, name, results, verdict, figures),) = calls
+    assert (directory, name) == (planned.directory, 'depth')
+    assert len(results) == 12
+    assert verdict['families']['plain']['verdict'] == 'degrades'
+    assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']
+
+
+def test_the_plan_says_what_is_done_and_what_is_left(planned):
+    (planned.cells[0].directory / 'result.json').unlink()
+    console = Console(file=io.StringIO(), width=100)
+    console.print(conclusion.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
+    text = console.file.getvalue()
+    assert text.count('done') == 11
+    assert '12 cells, 1 to run: 2.0 of 24.0 TFLOPs' in text

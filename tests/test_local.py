@@ -1,0 +1,130 @@
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fake_worker
+import pytest
+
+from vggres.cell import Cell
+from vggres.executors import local
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr(local, 'WORKER', (sys.executable, fake_worker.__file__))
+
+
+@pytest.fixture
+def make(config, tmp_path):
+    def make(depth, seed):
+        cell_config = config.copy_and_resolve_references()
+        cell_config.model.depth, cell_config.seed = depth, seed
+        return Cell(cell_config, tmp_path, 'depth')
+
+    return make
+
+
+def run(cells, num_workers, tmp_path):
+    events = []
+    costs = {cell.id: float(cell.config.model.depth) for cell in cells}
+    local.run(cells, costs, num_workers, tmp_path / 'logs', events.append)
+    return events
+
+
+def ended(events):
+    return {event.cell: event for event in events if event.kind in ('finished', 'failed')}
+
+
+def test_every_cell_starts_and_ends_once(make, tmp_path):
+    cells = [make(depth, seed) for depth in (8, 14, 20) for seed in range(3)]
+    events = run(cells, 2, tmp_path)
+    for kind in ('started', 'finished'):
+        assert sorted(e.cell for e in events if e.kind == kind) == sorted(c.id for c in cells)
+    assert len({event.values['pid'] for event in ended(events).values()}) == 2
+
+
+def test_the_seeds_of_one_network_follow_one_another(make, tmp_path):
+    events = run([make(depth, seed) for seed in range(3) for depth in (8, 14)], 1, tmp_path)
+    started = [event.cell for event in events if event.kind == 'started']
+    assert [cell.split('-')[1] for cell in started] == ['d14'] * 3 + ['d8'] * 3
+
+
+@pytest.mark.parametrize(
+    ('seed', 'message'),
+    [
+        (fake_worker.DIES, r'its worker died \(signal 9'),
+        (fake_worker.RAISES, 'ValueError: no such thing'),
+    ],
+)
+def test_a_cell_that_dies_takes_no_other_along(make, tmp_path, seed, message):
+    bad, good = make(20, seed), [make(8, 0), make(8, 1), make(14, 0)]
+    events = ended(run([bad, *good], 1, tmp_path))
+    assert len(events) == 4
+    assert all(events[cell.id].kind == 'finished' for cell in good)
+    failed = events[bad.id]
+    assert failed.kind == 'failed'
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(failed.values['message'])
+    assert 'noise of a library' in Path(failed.values['log']).read_text()
+
+
+def test_an_interrupt_kills_the_workers_within_seconds(make, tmp_path):
+    hanging = [make(8, fake_worker.HANGS), make(14, fake_worker.HANGS)]
+    interrupt = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(hanging, 2, tmp_path)
+    assert time.monotonic() - started < 5
+    listing = Path('/proc').glob('[0-9]*/cmdline')
+    assert not [p for p in listing if b'fake_worker' in _read(p)]
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # the process ended meanwhile
+        return b''
+
+
+def test_workers_share_the_cores(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
+    events = ended(run([make(8, 0), make(14, 0)], 2, tmp_path))
+    assert sorted(event.values['cores'] for event in events.values()) == ['0,1', '2,3']
+
+
+def test_the_costliest_network_starts_first_and_each_worker_takes_another(make):
+    cells = {(d, s): make(d, s) for d in (8, 14, 20) for s in (0, 1)}
+    waiting = local.Waiting(
+        cells.values(), {c.id: float(c.config.model.depth) for c in cells.values()}
+    )
+    first = waiting.take(None, [])
+    second = waiting.take(None, [first])
+    assert [cell.config.model.depth for cell in (first, second)] == [20, 14]
+    assert waiting.take(first, [second]) == cells[20, 1]
+    third = waiting.take(first, [second])
+    assert third == cells[8, 0]
+    # Everything has started somewhere: help with the costliest that is left.
+    assert waiting.take(first, [second, third]) == cells[14, 1]
+    assert waiting.take(first, []) == cells[8, 1]
+    assert waiting.take(first, []) is None
+
+
+@pytest.mark.parametrize(('visible', 'workers'), [('0,3', 2), ('', 4), (None, 1)])
+def test_one_worker_a_gpu(monkeypatch, visible, workers):
+    # With a CUDA plugin installed, jax uses what CUDA_VISIBLE_DEVICES names, or else all devices.
+    class Plugin:
+        name = 'xla_cuda13'
+
+    monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+    monkeypatch.setattr(local, 'entry_points', lambda group: [Plugin])
+    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(local.Path, 'glob', lambda self, pattern: iter([Path('/dev/nvidia0')]))
+    if visible is None:
+        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    else:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    assert local.default_workers() == workers

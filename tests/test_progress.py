@@ -1,0 +1,99 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from vggres import progress as module
+from vggres.cell import Cell
+from vggres.executors.local import Event
+from vggres.progress import Progress
+
+FINISHED = {'status': 'finished', 'train_error': 1.5, 'validation_error': 12.25}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved."""
+    now = [100.0]
+    monkeypatch.setattr(module.time, 'monotonic', lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def cells(config, tmp_path):
+    made = []
+    for depth in (8, 14):
+        cell_config = config.copy_and_resolve_references()
+        cell_config.model.depth = depth
+        made.append(Cell(cell_config, tmp_path, 'depth'))
+    return made
+
+
+def follow(cells, events, terminal=False, clock=None):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    costs = {cells[0].id: 1.0, cells[1].id: 3.0}
+    with Progress(cells, costs, total=5, console=console) as progress:
+        for seconds, event in events:
+            if clock:
+                clock[0] += seconds
+            progress(event)
+    return progress, console.file.getvalue()
+
+
+def test_a_line_for_each_cell_that_ends(cells, clock):
+    small, large = (cell.id for cell in cells)
+    events = [
+        (0, Event('started', large, {})),
+        (30, Event('progress', large, {'step': 1, 'total': 2})),
+        (30, Event('finished', large, FINISHED)),
+        (0, Event('started', small, {})),
+        (5, Event('finished', small, FINISHED | {'status': 'diverged', 'diverged_at_step': 7})),
+    ]
+    _, text = follow(cells, events, clock=clock)
+    lines = text.splitlines()
+    assert lines[0].startswith(f'running: {large} 50 % (training)')
+    # Half of 3 of 4 in 30 s: 2.5 are left, 50 s.
+    assert lines[0].endswith('about 50 s left')
+    assert lines[1].startswith(f'[4/5] {large}')
+    assert 'train  1.50 %, validation 12.25 %, 60 s; about 20 s left' in lines[1]
+    assert lines[2].startswith(f'[5/5] {small}')
+    assert 'diverged at step 7' in lines[2]
+    assert '\x1b' not in text
+
+
+def test_failures_are_kept_for_the_end(cells):
+    failure = {'message': 'its worker died (signal 9)', 'log': 'logs/worker0.log'}
+    name = cells[0].id
+    progress, text = follow(
+        cells, [(0, Event('started', name, {})), (0, Event('failed', name, failure))]
+    )
+    assert progress.failed == [{'cell': name, **failure}]
+    assert 'failed: its worker died (signal 9); see logs/worker0.log' in text
+
+
+def test_a_terminal_shows_a_bar_for_each_running_cell_with_its_errors(cells):
+    small, large = (cell.id for cell in cells)
+    record = {'train/error': 3.25, 'validation/error': 4.5}
+    _, text = follow(
+        cells,
+        [
+            (0, Event('started', large, {})),
+            (0, Event('started', small, {})),
+            (0, Event('progress', large, {'step': 3, 'total': 4})),
+            (0, Event('record', large, record)),
+        ],
+        terminal=True,
+    )
+    assert '75%' in text
+    assert 'train  3.25 %, validation  4.50 %' in text
+    assert 'compiling' in text
+    assert '3 of 5 cells done' in text
+
+
+@pytest.mark.parametrize(('seconds', 'words'), [(20, '20 s'), (600, '10 min'), (3 * 3600, '3.0 h')])
+def test_the_time_left_in_readable_units(cells, clock, seconds, words):
+    # 1 of 4 done in a third of what is left.
+    small = cells[0].id
+    events = [(0, Event('started', small, {})), (seconds / 3, Event('finished', small, FINISHED))]
+    _, text = follow(cells, events, clock=clock)
+    assert f'about {words} left' in text

@@ -1,0 +1,122 @@
+import json
+
+import pytest
+
+from vggres import data, sweep
+from vggres.errors import UserError
+from vggres.files import write_json
+
+
+def plan(config, workdir, name='depth'):
+    return sweep.plan(name, config, workdir, sweep.grid(config))
+
+
+def test_the_grid_is_families_by_depths_by_seeds(config):
+    config.seed = 5
+    points = [(c.model.family, c.model.depth, c.seed) for c in sweep.grid(config)]
+    assert points == [
+        (family, depth, seed)
+        for family in ('plain', 'resnet')
+        for depth in (8, 14)
+        for seed in (5, 6)
+    ]
+
+
+def test_the_grid_does_not_touch_the_configuration(config):
+    before = config.to_dict()
+    list(sweep.grid(config))
+    assert config.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ('axis', 'values', 'message'),
+    [
+        ('depths', (8, 9), 'nearest 8 or 14'),
+        ('depths', (8, 8), 'once'),
+        ('depths', (), 'once'),
+        ('families', ('plain', 'vggg'), 'family'),
+    ],
+)
+def test_a_grid_that_makes_no_sense(config, axis, values, message):
+    config.sweep[axis] = values
+    with pytest.raises(UserError, match=message):
+        list(sweep.grid(config))
+
+
+def test_what_is_done_and_what_is_left(config, tmp_path):
+    planned = plan(config, tmp_path)
+    assert planned.missing() == list(planned.cells)
+    done = planned.cells[2]
+    done.directory.mkdir(parents=True)
+    write_json(done.directory / 'result.json', {'train_error': 1.0})
+    (done.directory / 'metrics.jsonl').write_text('{"epoch": 1}\n')
+    assert planned.missing() == [cell for cell in planned.cells if cell != done]
+    assert planned.results() == [{'train_error': 1.0}]
+    assert planned.metrics() == [done.describe() | {'metrics': [{'epoch': 1}]}]
+
+
+def test_the_directory_says_what_the_sweep_is_and_gives_it_back(config, tmp_path):
+    planned = plan(config, tmp_path)
+    with sweep.claim(planned):
+        pass
+    stored = json.loads((tmp_path / 'depth' / 'sweep.json').read_text())
+    assert stored['sweep'] == 'depth'
+    assert len(stored['grid']) == 8
+    assert {'python', 'jax', 'flax'} <= set(stored['versions'])
+    again = plan(sweep.base_config('depth', tmp_path), tmp_path)
+    assert [cell.id for cell in again.cells] == [cell.id for cell in planned.cells]
+
+
+def test_the_same_grid_may_be_claimed_again_and_another_not(config, tmp_path):
+    with sweep.claim(plan(config, tmp_path)):
+        pass
+    config.data.dir += '/'
+    with sweep.claim(plan(config, tmp_path)):
+        pass
+    before = sorted(tmp_path.rglob('*'))
+    config.train.epochs = 9
+    with (
+        pytest.raises(UserError, match=r'another grid.*train\.epochs 2, not 9'),
+        sweep.claim(plan(config, tmp_path)),
+    ):
+        pass
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_two_launches_do_not_share_a_directory(config, tmp_path):
+    planned = plan(config, tmp_path)
+    with (
+        sweep.claim(planned),
+        pytest.raises(UserError, match='another launch'),
+        sweep.claim(planned),
+    ):
+        pass
+
+
+def test_a_workdir_that_cannot_be_written(config, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with (
+        pytest.raises(UserError, match='cannot write'),
+        sweep.claim(plan(config, tmp_path / 'file')),
+    ):
+        pass
+
+
+def test_there_is_nothing_to_report_on(tmp_path):
+    with pytest.raises(UserError, match='no sweep in'):
+        sweep.base_config('depth', tmp_path)
+
+
+def test_operations_of_a_cell_by_hand(config):
+    info = data.describe(config.data)
+    config.model.width = 1
+    # 6×6, 3×3 and 2×2 pixels of 1, 2 and 4 channels.
+    macs = 9 * (36 * (3 + 1 + 1) + 9 * (2 + 4) + 4 * (8 + 16)) + 4 * 4
+    # 2 epochs of 5 steps of 8 images, three passes each; 2 evaluations of 40 + 5; 7 test images.
+    assert sweep.flops(config, info) == 2 * macs * (3 * 2 * 5 * 8 + 2 * 45 + 7)
+
+
+def test_a_batch_larger_than_the_training_set(config):
+    config.train.batch_size = 41
+    with pytest.raises(UserError, match=r'batch_size 41 is more than the 40 training images'):
+        sweep.flops(config, data.describe(config.data))

@@ -1,0 +1,147 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import wandb
+
+from vggres import tracking
+
+RESULTS = [
+    {'family': family, 'depth': depth, 'seed': seed, 'status': 'finished'}
+    | {f'{split}_error': 10.0 * seed + depth for split in ('train', 'validation', 'test')}
+    for family in ('plain', 'resnet')
+    for depth in (8, 20)
+    for seed in (0, 1)
+]
+
+
+def mirror(config, directory):
+    return tracking.Mirror(
+        config, directory, name='a-name', group='depth', job_type='cell', tags=('mine',)
+    )
+
+
+def inspect(directory, *options):
+    """What W&B itself reads from the one offline run below a directory."""
+    (run,) = Path(directory).glob('wandb/offline-run-*')
+    command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', *options, str(run)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output) if options else [json.loads(line) for line in output.splitlines()]
+
+
+def test_metrics_are_on_disk_after_each_record(tmp_path):
+    metrics = tracking.MetricsFile(tmp_path)
+    metrics.log({'epoch': 1, 'train/loss': 0.5})
+    metrics.log({'epoch': 2, 'train/loss': float('nan')})
+    text = (tmp_path / 'metrics.jsonl').read_text()
+    assert text == '{"epoch": 1, "train/loss": 0.5}\n{"epoch": 2, "train/loss": null}\n'
+    assert tracking.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
+
+
+def test_an_offline_run_holds_what_was_logged(config, tmp_path):
+    config.wandb.mode = 'offline'
+    config.wandb.tags = ('extra',)
+    run = mirror(config, tmp_path)
+    for epoch in (1, 2):
+        run.log({'epoch': epoch, 'train/error': 50.0 / epoch})
+    run.finish({'status': 'finished'})
+    found = inspect(tmp_path, '--summary')
+    assert found['state'] == 'finished'
+    assert found['project'] == 'vggres'
+    assert found['name'] == 'a-name'
+    assert sorted(found['tags']) == ['extra', 'mine']
+    assert found['config']['model']['depth'] == 8
+    assert found['summary']['train/error'] == 25
+    assert found['summary']['epoch'] == 2
+    assert found['summary']['status'] == 'finished'
+    records = json.dumps(inspect(tmp_path))
+    assert 'depth' in records
+    assert 'step_metric' in records
+
+
+def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_path):
+    config.wandb.mode = 'offline'
+    (tmp_path / 'figure.png').write_bytes(PNG)
+    verdict = {'families': {'plain': {'verdict': 'degrades', 'excess_error': 12.0}}}
+    tracking.mirror_sweep(config, tmp_path, 'depth', RESULTS, verdict, [tmp_path / 'figure.png'])
+    found = inspect(tmp_path, '--summary')
+    assert found['summary']['verdict'] == verdict
+    assert {'error_by_cell', 'figures/figure'} <= set(found['summary'])
+    tables = [
+        json.loads(path.read_text())
+        for path in tmp_path.glob('wandb/offline-run-*/files/**/*.table.json')
+    ]
+    # Seeds 0 and 1 have errors depth and depth + 10: their mean is depth + 5.
+    means = [[8, 13.0, 'plain'], [20, 25.0, 'plain'], [8, 13.0, 'resnet'], [20, 25.0, 'resnet']]
+    assert [table['data'] for table in tables].count(means) == 2  # training and validation
+    assert max(len(table['data']) for table in tables) == len(RESULTS)
+
+
+def test_disabled_writes_nothing(config, tmp_path):
+    run = mirror(config, tmp_path)
+    run.log({'epoch': 1})
+    run.finish({})
+    tracking.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
+    class Broken:
+        summary = {}  # noqa: RUF012
+
+        def define_metric(self, *args, **kwargs):
+            pass
+
+        def log(self, record):
+            raise ConnectionError('gone')
+
+        def finish(self):
+            raise AssertionError('a run that failed is not touched again')
+
+    config.wandb.mode = 'offline'
+    monkeypatch.setattr(wandb, 'init', lambda **kwargs: Broken())
+    run = mirror(config, tmp_path)
+    run.log({'epoch': 1})
+    run.log({'epoch': 2})
+    run.finish({'a': 1})
+
+
+def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
+    asked = []
+
+    def init(mode, **kwargs):
+        asked.append(mode)
+        raise TimeoutError('no network')
+
+    config.wandb.mode = 'online'
+    monkeypatch.setattr(wandb, 'init', init)
+    run = mirror(config, tmp_path)
+    assert asked == ['online', 'offline']
+    assert run.run is None
+    run.log({'epoch': 1})
+
+
+@pytest.mark.parametrize(
+    ('login', 'mode'), [(True, 'online'), (False, 'offline'), (OSError('no network'), 'offline')]
+)
+def test_the_mode_follows_the_credential(monkeypatch, login, mode):
+    def answer(**kwargs):
+        if isinstance(login, Exception):
+            raise login
+        return login
+
+    monkeypatch.delenv('WANDB_MODE', raising=False)
+    monkeypatch.setattr(wandb, 'login', answer)
+    assert tracking.resolve_mode('auto') == mode
+    assert tracking.resolve_mode('disabled') == 'disabled'
+    monkeypatch.setenv('WANDB_MODE', 'disabled')
+    assert tracking.resolve_mode('auto') == 'disabled'
+
+
+# One grey pixel.
+PNG = bytes.fromhex(
+    '89504e470d0a1a0a0000000d4948445200000001000000010800000000'
+    '3a7e9b550000000a49444154789c6368000000820081774cd2bd0000000049454e44ae426082'
+)
