@@ -33,6 +33,8 @@ FLOW = (
     'vggres.executors.worker',
     'vggres.progress',
     'vggres.verdict',
+    'vggres.style',
+    'vggres.rendering',
     'vggres.figures',
     'vggres.report',
     'vggres.conclusion',

@@ -43,10 +43,10 @@ def test_metrics_are_on_disk_after_each_record(tmp_path):
 def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     config.wandb.mode = 'offline'
     config.wandb.tags = ('extra',)
-    run = mirror(config, tmp_path)
-    for epoch in (1, 2):
-        run.log({'epoch': epoch, 'train/error': 50.0 / epoch})
-    run.finish({'status': 'finished'})
+    with mirror(config, tmp_path) as run:
+        for epoch in (1, 2):
+            run.log({'epoch': epoch, 'train/error': 50.0 / epoch})
+        run.summarise({'status': 'finished'})
     found = inspect(tmp_path, '--summary')
     assert found['state'] == 'finished'
     assert found['project'] == 'vggres'
@@ -80,14 +80,16 @@ def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_p
 
 
 def test_disabled_writes_nothing(config, tmp_path):
-    run = mirror(config, tmp_path)
-    run.log({'epoch': 1})
-    run.finish({})
+    with mirror(config, tmp_path) as run:
+        run.log({'epoch': 1})
+        run.summarise({'a': 1})
     tracking.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
+    calls = []
+
     class Broken:
         summary = {}  # noqa: RUF012
 
@@ -95,17 +97,29 @@ def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatc
             pass
 
         def log(self, record):
+            calls.append(record['epoch'])
             raise ConnectionError('gone')
 
-        def finish(self):
+        def finish(self, exit_code):
             raise AssertionError('a run that failed is not touched again')
 
     config.wandb.mode = 'offline'
     monkeypatch.setattr(wandb, 'init', lambda **kwargs: Broken())
-    run = mirror(config, tmp_path)
-    run.log({'epoch': 1})
-    run.log({'epoch': 2})
-    run.finish({'a': 1})
+    with mirror(config, tmp_path) as run:
+        run.log({'epoch': 1})
+        run.log({'epoch': 2})
+        run.summarise({'a': 1})
+    assert calls == [1]
+
+
+def test_a_run_that_an_exception_ends_has_failed_and_the_next_is_another(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with pytest.raises(ArithmeticError), mirror(config, tmp_path):
+        raise ArithmeticError
+    assert inspect(tmp_path, '--summary')['exit_code'] == 1
+    with mirror(config, tmp_path):
+        pass
+    assert len(list(tmp_path.glob('wandb/offline-run-*'))) == 2
 
 
 def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):

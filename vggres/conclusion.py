@@ -41,7 +41,7 @@ def conclude(sweep: Sweep, experiment: ModuleType, failed: list[dict], console: 
         verdict=decision,
         results=results,
         figures=experiment.figures(results, sweep.metrics()),
-        protocol=sweep.config.to_dict(),
+        protocol=_protocol(sweep),
         environment=_environment(results),
         failed=failed,
     )
@@ -87,6 +87,13 @@ def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:
         f'{sum(flops.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)
+
+
+def _protocol(sweep: Sweep) -> dict:
+    """The configuration without what the grid replaces in each cell."""
+    protocol = sweep.config.to_dict()
+    del protocol['seed'], protocol['model']['family'], protocol['model']['depth']
+    return protocol
 
 
 def _environment(results: list[dict]) -> dict:

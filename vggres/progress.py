@@ -13,6 +13,7 @@ from vggres.cell import Cell
 from vggres.executors.local import Event
 
 _SECONDS_BETWEEN_LINES = 30.0  # in plain output, of cells that are still running
+_PART_TO_JUDGE_BY = 0.03  # of all work: before, compiling hides the pace
 
 
 class Progress:
@@ -74,10 +75,10 @@ class Progress:
     def remaining_seconds(self) -> float | None:
         """Time left at the pace so far; None before there is one."""
         done = sum(self._costs[cell] * part for cell, part in self._fractions.items())
-        if not done:
+        total = sum(self._costs.values())
+        if done < _PART_TO_JUDGE_BY * total:
             return None
-        left = sum(self._costs.values()) - done
-        return left * (time.monotonic() - self._begin) / done
+        return (total - done) * (time.monotonic() - self._begin) / done
 
     def _on_started(self, cell: str, values: dict) -> None:
         self._started[cell] = time.monotonic()

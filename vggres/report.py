@@ -6,7 +6,6 @@ and loads nothing.
 
 import csv
 import io
-import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +18,9 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from vggres import figures as drawing
 from vggres.files import write_atomically
+from vggres.rendering import to_png, to_svg
+from vggres.style import order_families
 
 # These columns come first in results.csv and are always there; other scalars follow by name.
 FIRST_COLUMNS = (
@@ -74,12 +74,11 @@ def write(
     Args:
         claim: the question, or what is claimed; `source` says by whom.
         verdict: as `vggres.verdict` gives it; `verdict_words` says it in words.
-        results: one dict a run with family, depth and seed, errors in %; whatever else is missing
-            is shown as missing.
+        results: one dict a run, as `vggres.run` gives it; errors in %.
         figures: name → (figure, caption). The name becomes a file name.
         protocol: the configuration, nested.
         environment: versions, hardware, commit, devices and times, nested.
-        failed: one dict a cell without a result, with whatever is known about it.
+        failed: one dict a failed cell: its id as `cell`, and what is known about it.
 
     Returns:
         The path of `report.html`.
@@ -92,17 +91,12 @@ def write(
             raise ValueError(f'figure name {name!r}: use a letter, then letters, digits, _ or -')
     directory = Path(directory)
     (directory / 'figures').mkdir(parents=True, exist_ok=True)
-    families = drawing.order_families(result['family'] for result in results)
+    families = order_families(result['family'] for result in results)
     results = sorted(results, key=lambda r: (families.index(r['family']), r['depth'], r['seed']))
-
-    shown = []
-    for name, (figure, caption) in figures.items():
-        label = caption or name.replace('_', ' ')
-        inline = drawing.to_svg(figure, name, label)
-        shown.append({'name': name, 'caption': caption, 'svg': Markup(inline)})
-        svg = drawing.to_svg(figure, name, label, background='white')
-        write_atomically(directory / 'figures' / f'{name}.svg', svg)
-        write_atomically(directory / 'figures' / f'{name}.png', drawing.to_png(figure))
+    shown = [
+        {'name': name, 'caption': caption, 'svg': _write_figure(directory, name, figure, caption)}
+        for name, (figure, caption) in figures.items()
+    ]
     write_atomically(directory / 'results.csv', results_csv(results))
 
     page = _environment().get_template('report.html')
@@ -122,6 +116,15 @@ def write(
     path = directory / 'report.html'
     write_atomically(path, html)
     return path
+
+
+def _write_figure(directory: Path, name: str, figure: Figure, caption: str) -> Markup:
+    """Writes the figure's files and returns what stands in the page."""
+    label = caption or name.replace('_', ' ')
+    path = directory / 'figures' / name
+    write_atomically(path.with_suffix('.svg'), to_svg(figure, name, label, background='white'))
+    write_atomically(path.with_suffix('.png'), to_png(figure))
+    return Markup(to_svg(figure, name, label))
 
 
 def results_csv(results: Sequence[Result]) -> str:
@@ -147,38 +150,35 @@ def csv_columns(results: Sequence[Result]) -> list[str]:
 def results_table(results: Sequence[Result]) -> dict[str, Any]:
     """Mean ± sample standard deviation of the errors for each family and depth.
 
+    Args:
+        results: those of one family and depth stand together.
+
     Returns:
         columns: the headings of the numbers; families: for each a list of dicts with family, depth
         and numbers, in the order of the results.
     """
-    metrics = [m for m in METRIC_WORDS if any(_is_number(r.get(m)) for r in results)]
     rows = []
-    for family, depth in dict.fromkeys((r['family'], r['depth']) for r in results):
-        runs = [r for r in results if (r['family'], r['depth']) == (family, depth)]
-        seconds = _numbers(runs, 'seconds')
+    for (family, depth), group in groupby(results, key=itemgetter('family', 'depth')):
+        runs = list(group)
         numbers = [
             str(len(runs)),
-            str(sum(run.get('status') == 'diverged' for run in runs)),
-            *(mean_and_spread(_numbers(runs, metric), len(runs)) for metric in metrics),
-            ' / '.join(f'{n:,}' for n in sorted(set(_numbers(runs, 'parameters')))) or MISSING,
-            f'{statistics.mean(seconds):,.1f}' if seconds else MISSING,
+            str(sum(run['status'] == 'diverged' for run in runs)),
+            *(mean_and_spread([run[metric] for run in runs]) for metric in METRIC_WORDS),
+            _text(runs[0].get('parameters')),
+            f'{statistics.fmean(run["seconds"] for run in runs):,.1f}',
         ]
         rows.append({'family': family, 'depth': depth, 'numbers': numbers})
-    errors = [f'{METRIC_WORDS[metric]} (%)' for metric in metrics]
+    errors = [f'{words} (%)' for words in METRIC_WORDS.values()]
     return {
         'columns': ['runs', 'diverged', *errors, 'parameters', 'time a run (s)'],
         'families': [list(group) for _, group in groupby(rows, key=itemgetter('family'))],
     }
 
 
-def mean_and_spread(values: Sequence[float], runs: int) -> str:
-    """`1.20 ± 0.30`; one value has no spread; says so if some of the runs have no value."""
-    if not values:
-        return MISSING
-    text = f'{statistics.mean(values):.2f}'
-    if len(values) > 1:
-        text += f' ± {statistics.stdev(values):.2f}'
-    return text if len(values) == runs else f'{text} ({len(values)} of {runs} runs)'
+def mean_and_spread(values: Sequence[float]) -> str:
+    """`1.20 ± 0.30`; one value has no spread."""
+    spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
+    return f'{statistics.fmean(values):.2f}{spread}'
 
 
 def runs_table(results: Sequence[Result]) -> dict[str, list]:
@@ -209,14 +209,14 @@ def lost_runs(
 ) -> list[dict[str, Any]]:
     """The runs that diverged and the cells that failed: what happened, which one, and details."""
     lost = []
-    for result in results:
-        if result.get('status') == 'diverged':
-            step = result.get('diverged_at_step')
-            what = 'diverged' if step is None else f'diverged at step {step:,}'
-            lost.append({'what': what, 'which': _which(result), 'details': []})
+    for run in results:
+        if run['status'] == 'diverged':
+            which = f'{run["family"]}, depth {run["depth"]}, seed {run["seed"]}, {run["cell"]}'
+            what = f'diverged at step {run["diverged_at_step"]:,}'
+            lost.append({'what': what, 'which': which, 'details': []})
     for cell in failed:
-        rest = {k: v for k, v in cell.items() if k not in ('cell', 'family', 'depth', 'seed')}
-        lost.append({'what': 'failed', 'which': _which(cell), 'details': list(_dotted(rest))})
+        details = [(name, str(value)) for name, value in cell.items() if name != 'cell']
+        lost.append({'what': 'failed', 'which': cell['cell'], 'details': details})
     return lost
 
 
@@ -224,7 +224,7 @@ def verdict_table(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict as text: a row a family and one for the difference between families."""
     rows = []
     families = verdict['families']
-    for family in drawing.order_families(families):
+    for family in order_families(families):
         entry = families[family]
         rows.append(
             {
@@ -232,10 +232,10 @@ def verdict_table(verdict: Mapping[str, Any]) -> dict[str, Any]:
                 'verdict': entry['verdict'],
                 'compared': _compared(entry),
                 **_excess(entry),
-                'trend_p': p_value(entry.get('trend_p')),
+                'trend_p': p_value(entry['trend_p']),
             }
         )
-    difference = verdict.get('difference')
+    difference = verdict['difference']
     if difference:
         names = ' − '.join(difference['families'])
         rows.append(
@@ -259,7 +259,7 @@ def verdict_table(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 def p_value(p: float | None) -> str:
     """Three digits, or that it is below 0.001."""
-    if not _is_number(p):
+    if p is None:
         return MISSING
     return '< 0.001' if p < 0.001 else f'{p:.3f}'
 
@@ -288,27 +288,22 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value)
 
 
-def _which(run: Mapping[str, Any]) -> str:
-    parts = [f'{name} {run[name]}' for name in ('depth', 'seed') if run.get(name) is not None]
-    return ', '.join(str(part) for part in (run.get('family'), *parts, run.get('cell')) if part)
-
-
 def _compared(entry: Mapping[str, Any]) -> str:
-    deepest, shallower = entry.get('deepest'), entry.get('best_shallower')
-    return MISSING if deepest is None or shallower is None else f'{deepest} against {shallower}'
+    shallower = entry['best_shallower']
+    return MISSING if shallower is None else f'{entry["deepest"]} against {shallower}'
 
 
 def _excess(entry: Mapping[str, Any]) -> dict[str, str]:
-    interval = entry.get('confidence_interval')
+    interval = entry['confidence_interval']
     return {
-        'excess': _signed(entry.get('excess_error')),
+        'excess': _signed(entry['excess_error']),
         'interval': ' to '.join(map(_signed, interval)) if interval else MISSING,
-        'n': _text(entry.get('n')),
+        'n': str(entry['n']),
     }
 
 
 def _signed(value: float | None) -> str:
-    if not _is_number(value):
+    if value is None:
         return MISSING
     return f'{round(value, 2) + 0.0:+.2f}'.replace('-', '−')
 
@@ -322,14 +317,6 @@ def _text(value: Any, decimals: int | None = None) -> str:
     if decimals is not None:
         return f'{value:.{decimals}f}'
     return f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
-
-
-def _numbers(runs: Iterable[Result], key: str) -> list[float]:
-    return [run[key] for run in runs if _is_number(run.get(key))]
-
-
-def _is_number(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _environment() -> jinja2.Environment:

@@ -48,31 +48,28 @@ def run(
         mirror.log(values)
         on_record(values)
 
-    shared = configuration.program(config)
-    device_data = _device_data(shared.data)
-    compile_started = time.perf_counter()
-    compiled = _programs(shared)
-    compile_seconds = time.perf_counter() - compile_started
-    outcome = trainer.train(
-        compiled,
-        device_data,
-        config.seed,
-        config.evaluation.every_epochs,
-        on_record=record,
-        on_progress=on_progress,
-    )
-    outcome = {
-        **cell.describe(),
-        **outcome,
-        'steps': compiled.total_steps,
-        'parameters': compiled.parameters,
-        'seconds': time.perf_counter() - started,
-        'compile_seconds': compile_seconds,
-        'hardware': environment.hardware(),
-    }
-    mirror.finish(outcome)
-    write_json(directory / RESULT_FILE, outcome)
-    return outcome
+    with mirror:
+        shared = configuration.program(config)
+        device_data = _device_data(shared.data)
+        compile_started = time.perf_counter()
+        compiled = _programs(shared)
+        compile_seconds = time.perf_counter() - compile_started
+        every_epochs = config.evaluation.every_epochs
+        outcome = trainer.train(
+            compiled, device_data, config.seed, every_epochs, record, on_progress
+        )
+        result = {
+            **cell.describe(),
+            **outcome,
+            'steps': compiled.total_steps,
+            'parameters': compiled.parameters,
+            'seconds': time.perf_counter() - started,
+            'compile_seconds': compile_seconds,
+            'hardware': environment.hardware(),
+        }
+        mirror.summarise(result)
+        write_json(directory / RESULT_FILE, result)
+    return result
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,12 +10,14 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 from absl import logging
 from ml_collections import ConfigDict
 
 METRICS_FILE = 'metrics.jsonl'
 _INIT_TIMEOUT = 30  # seconds
+_FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 
 
 class MetricsFile:
@@ -66,6 +68,8 @@ def upload_command(directory: Path) -> str:
 class Mirror:
     """A W&B run that may fail at any moment without anybody having to care.
 
+    A context manager: the run ends with it, as failed where an exception ends it.
+
     Attributes:
         run: the W&B run; None when W&B is disabled or has failed.
     """
@@ -107,7 +111,11 @@ class Mirror:
                     tags=[*tags, *config.wandb.tags],
                     config=config.to_dict(),
                     settings=wandb.Settings(
-                        silent=True, console='off', disable_git=True, init_timeout=_INIT_TIMEOUT
+                        silent=True,
+                        console='off',
+                        disable_git=True,
+                        init_timeout=_INIT_TIMEOUT,
+                        finish_timeout=_FINISH_TIMEOUT,
                     ),
                 )
                 self.run.define_metric('epoch')
@@ -129,12 +137,24 @@ class Mirror:
             if self.run:
                 self.run.log(dict(record))
 
-    def finish(self, summary: Mapping[str, object]) -> None:
-        """Sets summary values and ends the run."""
+    def summarise(self, summary: Mapping[str, object]) -> None:
+        """Sets summary values."""
         with self.guard():
             if self.run:
                 self.run.summary.update(dict(summary))
-                self.run.finish()
+
+    def __enter__(self) -> 'Mirror':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self.guard():
+            if self.run:
+                self.run.finish(exit_code=0 if error is None else 1)
 
 
 def mirror_sweep(
@@ -163,23 +183,25 @@ def mirror_sweep(
         job_type='summary',
         tags=(config.data.name, 'summary'),
     )
-    if not mirror.run:
-        return
-    with mirror.guard():
-        import wandb
+    with mirror, mirror.guard():
+        if mirror.run:
+            mirror.run.log(_sweep_record(results, figures))
+            mirror.summarise({'verdict': verdict})
 
-        columns = ['family', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
-        cells = wandb.Table(columns, [[result[key] for key in columns] for result in results])
-        record: dict[str, object] = {'error_by_cell': cells}
-        for metric in ('train_error', 'validation_error'):
-            means = wandb.Table(['depth', 'error', 'family'], _means(results, metric))
-            title = f'{metric.replace("_", " ")} [%] against depth'
-            record[f'{metric}_against_depth'] = wandb.plot.line(
-                means, 'depth', 'error', stroke='family', title=title
-            )
-        record |= {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
-        mirror.run.log(record)
-    mirror.finish({'verdict': verdict})
+
+def _sweep_record(results: Sequence[Mapping], figures: Sequence[Path]) -> dict[str, object]:
+    import wandb
+
+    columns = ['family', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
+    cells = wandb.Table(columns, [[result[key] for key in columns] for result in results])
+    record: dict[str, object] = {'error_by_cell': cells}
+    for metric in ('train_error', 'validation_error'):
+        means = wandb.Table(['depth', 'error', 'family'], _means(results, metric))
+        title = f'{metric.replace("_", " ")} [%] against depth'
+        record[f'{metric}_against_depth'] = wandb.plot.line(
+            means, 'depth', 'error', stroke='family', title=title
+        )
+    return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
 
 
 def _means(results: Sequence[Mapping], metric: str) -> list[list]:

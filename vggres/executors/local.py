@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from vggres import config as configuration
@@ -23,8 +24,6 @@ from vggres import environment
 from vggres.cell import Cell
 
 CACHE_DIR = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
-
-
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
 
 
@@ -54,11 +53,11 @@ class _Worker:
 
 
 def default_workers() -> int:
-    """What is fastest on this machine: a worker for each GPU, or else one for each CPU core.
+    """What is fastest on this machine: one a GPU, one for all TPU cores, or else one a CPU core.
 
     One core a worker, because at a demonstration's sizes several cores hardly speed up one run.
     """
-    return len(_gpus()) or len(environment.cores())
+    return len(_gpus()) or (1 if _has_tpu() else len(environment.cores()))
 
 
 def run(
@@ -218,6 +217,8 @@ def _placement(number: int, num_workers: int) -> dict[str, str]:
             'CUDA_VISIBLE_DEVICES': gpus[number % len(gpus)],
             'XLA_PYTHON_CLIENT_MEM_FRACTION': f'{memory:.2f}',
         }
+    if _has_tpu() or not hasattr(os, 'sched_setaffinity'):
+        return shared
     cores = environment.cores()
     share = max(1, len(cores) // num_workers)
     first = number * share % len(cores)
@@ -226,9 +227,23 @@ def _placement(number: int, num_workers: int) -> dict[str, str]:
 
 def _gpus() -> list[str]:
     """The CUDA devices that a worker's jax could use, as CUDA_VISIBLE_DEVICES names them."""
-    has_plugin = any('cuda' in point.name for point in entry_points(group='jax_plugins'))
-    if not has_plugin or os.environ.get('JAX_PLATFORMS', 'cuda').startswith('cpu'):
+    if not _may_use('cuda'):
         return []
     if (visible := os.environ.get('CUDA_VISIBLE_DEVICES')) is not None:
         return [name for name in visible.split(',') if name]
     return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))))]
+
+
+def _has_tpu() -> bool:
+    """Whether a worker's jax could use a TPU, which only one process can hold."""
+    return _may_use('tpu') and bool([*Path('/dev').glob('accel*'), *Path('/dev').glob('vfio/*')])
+
+
+def _may_use(platform: str) -> bool:
+    """Whether jax has what it needs for a platform and is not told to leave it alone."""
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    if asked and platform not in asked and not (platform == 'cuda' and 'gpu' in asked):
+        return False
+    if platform == 'tpu':
+        return find_spec('libtpu') is not None
+    return any(platform in point.name for point in entry_points(group='jax_plugins'))

@@ -1,0 +1,122 @@
+"""The house style of the figures: colours, markers, line styles, panels and legends.
+
+Nothing here goes through pyplot or changes rcParams, so figures may be drawn in any thread and
+without a display.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+INK = '#24292f'
+QUIET_INK = '#59626d'
+GRID = '#dfe3e8'
+FONT_SIZE = 9.5  # points
+FONT = {'family': 'DejaVu Sans', 'size': FONT_SIZE}
+FIGURE_WIDTH = 9.0  # inches: the text column of the report
+FIGURE_HEIGHT = 3.6  # inches
+LINE_WIDTH = 1.7  # points
+MARKER_SIZE = 5.5  # points
+
+
+@dataclass(frozen=True)
+class FamilyStyle:
+    """How one family is drawn: marker and line style tell it from others without the colour."""
+
+    color: str
+    marker: str
+    line_style: str | tuple
+
+
+# In the order of legends and tables. The colours are those of Okabe and Ito 2008, told apart with
+# any colour vision, the green darkened to show on white.
+FAMILY_STYLES = {
+    'plain': FamilyStyle('#d55e00', 'o', '-'),
+    'resnet': FamilyStyle('#0072b2', 's', (0, (5, 2))),
+    'vgg': FamilyStyle('#00866a', '^', (0, (7, 2, 1.5, 2))),
+}
+
+
+def order_families(families: Iterable[str]) -> list[str]:
+    """The distinct families in the order of `FAMILY_STYLES`."""
+    return sorted(set(families), key=list(FAMILY_STYLES).index)
+
+
+def depth_colors(depths: Iterable[int]) -> dict[int, str]:
+    """A colour for each depth: deeper is darker, in even steps that survive a grey print."""
+    depths = sorted(set(depths))
+    ramp = matplotlib.colormaps['viridis'](np.linspace(0.0, 0.74, len(depths)))[::-1]
+    return dict(zip(depths, map(to_hex, ramp), strict=True))
+
+
+def new_figure(panels: int, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    """An empty figure with that many panels side by side; they share the x axis."""
+    figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT), layout='constrained')
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
+    axes = list(figure.subplots(1, panels, squeeze=False, sharex=True, sharey=share_y).flat)
+    for ax in axes:
+        ax.set_facecolor('none')
+        ax.spines[['top', 'right']].set_visible(False)
+        ax.spines[['left', 'bottom']].set_color(QUIET_INK)
+        ax.grid(axis='y', color=GRID, linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.tick_params(
+            color=QUIET_INK, labelcolor=INK, labelsize=FONT_SIZE, labelfontfamily=FONT['family']
+        )
+    return figure, axes
+
+
+def label_panel(ax: Axes, title: str, x: str, y: str) -> None:
+    """Writes the title of a panel and the names, with units, of its axes."""
+    ax.set_title(title, loc='left', color=INK, fontdict=FONT | {'weight': 'bold'}, pad=8)
+    ax.set_xlabel(x, color=INK, fontdict=FONT)
+    ax.set_ylabel(y, color=INK, fontdict=FONT)
+
+
+def add_top_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Puts a legend in one row above the panels."""
+    _add_legend(figure, handles, loc='outside upper left', ncols=len(handles))
+
+
+def add_side_legend(figure: Figure, handles: Sequence[Line2D], title: str) -> None:
+    """Puts a legend in one column to the right of the panels."""
+    _add_legend(figure, handles, loc='outside right upper', title=title)
+
+
+def _add_legend(figure: Figure, handles: Sequence[Line2D], **place: Any) -> None:
+    legend = figure.legend(
+        handles=handles,
+        alignment='left',
+        frameon=False,
+        prop=FONT,
+        labelcolor=INK,
+        handlelength=2.8,
+        columnspacing=1.8,
+        borderaxespad=0.3,
+        **place,
+    )
+    legend.get_title().set(color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE)
+
+
+def marker(shape: str, color: str, size: float = MARKER_SIZE) -> dict[str, Any]:
+    """Keywords of a line that is only markers, with white edges that part those that overlap."""
+    return {
+        'marker': shape,
+        'linestyle': '',
+        'markersize': size,
+        'markerfacecolor': color,
+        'markeredgecolor': 'white',
+        'markeredgewidth': 0.6,
+    }
+
+
+def cross(color: str, size: float = MARKER_SIZE) -> dict[str, Any]:
+    """Keywords of a line that is only crosses."""
+    return {'marker': 'x', 'linestyle': '', 'markersize': size, 'color': color}
