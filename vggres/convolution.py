@@ -2,7 +2,7 @@
 
 Why a file for one operation: the trainer runs its steps in `lax.while_loop` and a stage's blocks
 in `lax.scan`. XLA:CPU rewrites convolutions to the form its fast kernels accept only outside of
-loops; inside, the two gradients of `lax.conv_general_dilated` fall to a naive loop (up to 14x
+loops; inside, the two gradients of `lax.conv_general_dilated` fall to a naive loop (up to 80x
 slower), and even the forward pass is slow for images of 2x2 pixels and for few output channels.
 On the CPU alone, both gradients are therefore stated as plain NHWC/HWIO convolutions, and a
 convolution takes the first of these forms that its static shape allows:
