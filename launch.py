@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f'cannot make sense of {argv[1]!r}: options start with --, see --help.')
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as with Ctrl-C
     logging.set_verbosity(logging.WARNING)  # TFDS reports at length
-    console = Console()
+    console = Console(markup=False, highlight=False)
     experiment = None if FLAGS.sweep is None else experiments.load(FLAGS.sweep)
     config_name = Path(config_flags.get_config_filename(FLAGS['config'])).stem
     workdir = Path(FLAGS.workdir or f'runs/{config_name}')
@@ -72,15 +72,17 @@ def main(argv: list[str]) -> int:
 
     config = FLAGS.config
     configuration.check(config)
-    if not FLAGS.dry_run:
-        config.wandb.mode = tracking.resolve_mode(config.wandb.mode)
     configs = experiment.cells(config) if experiment else [config]
     plan = sweep.plan(FLAGS.sweep or '', config, workdir, configs)
+    sweep.refuse(plan)
     info = data.describe(config.data)
     flops = {cell.id: sweep.flops(cell.config, info) for cell in plan.cells}
     if FLAGS.dry_run:
         console.print(conclusion.plan_table(plan, flops))
         return 0
+    mode = tracking.resolve_mode(config.wandb.mode)
+    for each in (config, *(cell.config for cell in plan.cells)):
+        each.wandb.mode = mode
     with sweep.claim(plan):
         return _run(plan, flops, experiment, console)
 
@@ -91,10 +93,10 @@ def _run(
     missing = plan.missing()
     progress = Progress(missing, flops, len(plan.cells), console)
     if missing:
-        workers = min(FLAGS.workers or local.default_workers(), len(missing))
+        workers = FLAGS.workers or local.default_workers()
         console.print(
             f'{plan.directory}: {len(missing)} of {len(plan.cells)} cells to run, '
-            f'{workers} at a time',
+            f'{min(workers, len(missing))} at a time',
             soft_wrap=True,
         )
         try:
@@ -108,12 +110,10 @@ def _run(
             return _INTERRUPTED
     if plan.results() and experiment:
         conclusion.conclude(plan, experiment, progress.failed, console)
-        if missing:
-            conclusion.mirror(plan)
     elif plan.results():
         conclusion.print_cells(plan, console)
-    if missing and plan.config.wandb.mode == 'offline':
-        console.print(f'upload to W&B: {tracking.upload_command(plan.directory)}', soft_wrap=True)
+    if missing and (command := tracking.upload_command(plan.directory)):
+        console.print(f'upload to W&B: {command}', soft_wrap=True)
     if progress.failed:
         console.print(f'{len(progress.failed)} cells failed; the same command tries them again.')
         return 1
@@ -157,6 +157,9 @@ def _one_line(function: Callable, argv: list[str]) -> object:
         return function(argv)
     except UserError as error:
         print(f'launch.py: {" ".join(str(error).split())}', file=sys.stderr)
+        sys.exit(2)
+    except PermissionError as error:
+        print(f'launch.py: {error.filename}: {error.strerror}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)

@@ -1,7 +1,7 @@
 """One file a question, and a `--sweep` of the same name.
 
 An experiment is a module with TITLE, CLAIM and SOURCE in words, `cells(config)` (the grid's
-configurations), `analyse(results)` (the verdict) and `figures(results, metrics)`.
+configurations), `analyse(results, planned)` (the verdict) and `figures(results, metrics)`.
 """
 
 import importlib

@@ -27,9 +27,9 @@ def cells(config: ConfigDict) -> Iterator[ConfigDict]:
     return sweep.grid(config)
 
 
-def analyse(results: list[dict]) -> dict:
-    """The verdict on training error with the final weights."""
-    return verdict.decide(results, metric='train_error')
+def analyse(results: list[dict], planned: dict[str, set[int]]) -> dict:
+    """The verdict on training error with the final weights, over the depths planned a family."""
+    return verdict.decide(results, metric='train_error', planned=planned)
 
 
 def figures(results: list[dict], metrics: list[dict]) -> dict[str, tuple[Figure, str]]:

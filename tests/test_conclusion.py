@@ -20,7 +20,15 @@ def planned(config, tmp_path):
         cell.directory.mkdir(parents=True)
         record = {'epoch': 1, 'train/error': error, 'validation/error': error + 1}
         (cell.directory / 'metrics.jsonl').write_text(json.dumps(record) + '\n')
-        result = {'status': 'finished', 'diverged_at_step': None, 'hardware': 'a CPU'}
+        result = {
+            'status': 'finished',
+            'diverged_at_step': None,
+            'hardware': 'a CPU',
+            'git_commit': 'abc',
+            'versions': {'jax': '1.2'},
+            'peak_memory_mb': 700.0,
+            'parameters': 5,
+        }
         errors = {'train_error': error, 'validation_error': error + 1, 'test_error': error}
         write_json(cell.directory / 'result.json', at | result | errors | {'seconds': 1.0})
     return planned
@@ -28,14 +36,15 @@ def planned(config, tmp_path):
 
 def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     console = Console(file=io.StringIO(), width=100)
-    path = conclusion.conclude(planned, depth, [], console)
+    conclusion.conclude(planned, depth, [], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert verdict['families']['plain']['verdict'] == 'degrades'
     assert verdict['families']['plain']['excess_error'] == 41
     assert verdict['families']['plain']['n'] == 3
     assert verdict['families']['resnet']['verdict'] == 'does not degrade'
     assert verdict['difference']['excess_error'] == 41
-    assert path == planned.directory / 'report.html'
+    path = planned.directory / 'report.html'
+    assert path.exists()
     for name in ('error_against_depth', 'learning_curves'):
         assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
         assert (planned.directory / 'figures' / f'{name}.svg').exists()
@@ -46,16 +55,35 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     assert str(path) in text
 
 
-def test_the_summary_is_mirrored(planned, monkeypatch):
+def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     calls = []
     monkeypatch.setattr(conclusion.tracking, 'mirror_sweep', lambda *args: calls.append(args))
     conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
-    conclusion.mirror(planned)
+    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
     ((_, directory, name, results, verdict, figures),) = calls
     assert (directory, name) == (planned.directory, 'depth')
     assert len(results) == 12
     assert verdict['families']['plain']['verdict'] == 'degrades'
     assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']
+
+    write_json(planned.directory / 'verdict.json', {'of': 'fewer cells'})
+    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
+    assert len(calls) == 2
+
+
+def test_an_unfinished_sweep_says_what_is_missing(planned):
+    for cell in planned.cells[3:6]:  # plain, depth 14
+        (cell.directory / 'result.json').unlink()
+    console = Console(file=io.StringIO(), width=100)
+    failure = {'cell': planned.cells[3].id, 'message': 'its worker died', 'log': 'worker0.log'}
+    conclusion.conclude(planned, depth, [failure], console)
+    verdict = json.loads((planned.directory / 'verdict.json').read_text())
+    assert verdict['families']['plain']['verdict'] == 'inconclusive'
+    assert verdict['families']['resnet']['verdict'] == 'does not degrade'
+    assert '9 of 12 cells are finished' in console.file.getvalue()
+    page = (planned.directory / 'report.html').read_text()
+    assert 'its worker died' in page
+    assert page.count('not finished') == 2
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(planned):

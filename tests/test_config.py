@@ -53,7 +53,7 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('model.family', 'resnett', 'did you mean resnet'),
         ('model.compute_dtype', 'float16', 'did you mean bfloat16 or float32'),
         ('optimizer.learning_rate', 0.0, 'positive'),
-        ('optimizer.learning_rate', float('nan'), 'at least 0'),
+        ('optimizer.learning_rate', float('nan'), 'finite'),
         ('optimizer.learning_rate', float('inf'), 'finite'),
         ('optimizer.momentum', 1.5, 'at most 1'),
         ('optimizer.decay_at', (0.5, 75.0), 'between 0 and 1'),

@@ -10,16 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / 'shared' / 'tfds'
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _private_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        patch.setenv('WANDB_MODE', 'offline')
+        yield
 
 
 def launch(*arguments, cwd=ROOT, **kwargs):
-    environment = os.environ | {'WANDB_API_KEY': '', 'WANDB_MODE': 'offline'}
     return subprocess.run(
         [sys.executable, str(ROOT / 'launch.py'), *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=environment,
         check=False,
         **kwargs,
     )
@@ -34,7 +41,11 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--config', 'configs/digit.py'], "no configuration file 'configs/digit.py'"),
         (['--swep', 'depth'], "'swep'"),
         (['--config.data.name=digitz'], 'did you mean digits'),
-        (['--config.data.name=cifar10'], "'cifar10': did you mean small_color|there is digits"),
+        (['--config.data.name=cifar10'], "'cifar10': there is digits, small_color"),
+        (['--config.data.name='], 'must be the name of a data set'),
+        (['--sweep=depth', "--config.sweep.depths=('8',)"], 'depths, each once, as in'),
+        (["--config.optimizer.decay_at=('a',)"], 'fractions of all steps'),
+        (['--config.optimizer.weight_decay=inf'], 'must be finite'),
         (['--config.model.depth=57'], 'nearest 56 or 62'),
         (['--config.train.batch_size=-1'], 'train.batch_size must be at least 1'),
         (['--config.train.batch_size=5000'], 'more than the 1437 training images'),
@@ -57,6 +68,18 @@ def test_bad_input_is_one_line_and_nothing_written(arguments, message, data_dir,
     assert done.stderr.count('\n') == 1
     assert done.stdout == ''
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_workdir_that_cannot_be_written_is_found_before_anything_is_prepared(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for place in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        done = launch(
+            '--sweep=depth', f'--workdir={place}', f'--config.data.dir={tmp_path / "data"}'
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith('launch.py: cannot write to')
+        assert done.stderr.count('\n') == 1
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
 def test_help_lists_the_flags():
@@ -97,6 +120,9 @@ def test_a_sweep_from_plan_to_report_and_again(small, tmp_path):
         assert (directory / name).exists(), name
     results = sorted(directory.glob('cells/*/result.json'))
     assert len(results) == 4
+    if hasattr(os, 'sched_getaffinity'):
+        # As many workers as cores: each holds one.
+        assert {json.loads(path.read_text())['hardware'][-6:] for path in results} == {'1 core'}
     assert '[4/4]' in done.stdout
     assert 'inconclusive' in done.stdout
     # A run a cell and one for the sweep, and how to upload them.
@@ -138,7 +164,6 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {'WANDB_MODE': 'disabled'},
     )
     metrics = tmp_path / 'runs' / 'depth' / 'cells'
     deadline = time.monotonic() + 120
@@ -174,7 +199,37 @@ def test_plain_networks_degrade_with_depth_and_residual_ones_do_not(tmp_path):
         timeout=1800,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    memory = [
+        json.loads(path.read_text())['peak_memory_mb'] for path in tmp_path.rglob('result.json')
+    ]
+    assert len(memory) == 18
+    assert max(memory) < 2000
     families = json.loads((tmp_path / 'depth' / 'verdict.json').read_text())['families']
     assert families['plain']['verdict'] == 'degrades'
     assert families['resnet']['verdict'] == 'does not degrade'
     assert families['plain']['n'] == families['resnet']['n'] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason='no prepared CIFAR-10 beside the checkout')
+def test_cifar10_runs_through(tmp_path):
+    done = launch(
+        '--sweep=depth',
+        '--config=configs/cifar10.py',
+        f'--config.data.dir={SHARED}',
+        '--config.data.train_split=train[:2000]',
+        '--config.data.test_split=test[:500]',
+        '--config.data.validation_split=train[45000:45500]',
+        '--config.sweep.depths=(8, 14)',
+        '--config.sweep.seeds=1',
+        '--config.train.steps=30',
+        f'--workdir={tmp_path}',
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob('result.json')]
+    assert len(results) == 4
+    # He et al. 2015, §4.2: 75,290 parameters at depth 8; guessing is 90 %.
+    assert {r['parameters'] for r in results if r['depth'] == 8} == {75_290}
+    assert max(result['train_error'] for result in results) < 88
+    assert (tmp_path / 'depth' / 'report.html').exists()

@@ -142,6 +142,9 @@ def test_kernels_follow_he_initialisation():
     expected = (2 / (9 * 128)) ** 0.5
     assert kernels.std() == pytest.approx(expected, rel=0.01)
     assert abs(np.asarray(kernels[0] - kernels[1])).max() > expected  # blocks differ
+    # The head keeps the variance of its outputs: 2 / inputs; 1,280 draws.
+    assert params['head']['kernel'].std() == pytest.approx((2 / 128) ** 0.5, rel=0.1)
+    np.testing.assert_array_equal(params['head']['bias'], 0)
 
 
 @pytest.mark.parametrize('family', architecture.FAMILIES)

@@ -1,9 +1,13 @@
+from functools import partial
+
+import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vggres import config as configuration
-from vggres import data
+from vggres import data, programs
 from vggres.network import Network
 
 
@@ -72,6 +76,107 @@ def test_evaluation_counts_each_image_once_whatever_the_batch(
         expected = (log_sum - logits[np.arange(len(labels)), labels]).sum()
         np.testing.assert_allclose(loss, expected, rtol=1e-4)
         assert int(wrong) == (logits.argmax(1) != labels).sum()
+
+
+class Diary(flax.struct.PyTreeNode):
+    """A state that only remembers which labels it saw, -1 before the first."""
+
+    step: jax.Array
+    labels: jax.Array
+
+
+def visited(num_train, batch_size, epochs, seed=0, augment=lambda images, key: images):
+    """The labels [epochs, steps, batch] of `train_until` where image i has label i, and images."""
+    per_epoch = num_train // batch_size
+
+    def update(diary, images, labels):
+        seen = jnp.concatenate([labels.astype(jnp.float32), images[:, 0, 0, 0]])
+        diary = Diary(diary.step + 1, diary.labels.at[diary.step].set(seen))
+        return diary, {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
+
+    train = jax.jit(
+        partial(
+            programs.train_until,
+            update=update,
+            num_train=num_train,
+            batch_size=batch_size,
+            augment=augment,
+        )
+    )
+    diary = Diary(jnp.int32(0), jnp.full((epochs * per_epoch, 2 * batch_size), -1.0))
+    sums = {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
+    images = jnp.arange(num_train + 3, dtype=jnp.uint8)[:, None, None, None]
+    labels = jnp.arange(num_train + 3)
+    mean = jnp.zeros((1, 1, 1))
+    for epoch in range(epochs):
+        stop = (epoch + 1) * per_epoch
+        diary, sums = train(diary, sums, jax.random.key(seed), images, labels, mean, stop)
+    seen = np.asarray(diary.labels).reshape(epochs, per_epoch, 2, batch_size)
+    return seen[:, :, 0].astype(int), seen[:, :, 1]
+
+
+def test_an_epoch_visits_each_training_image_at_most_once_in_an_order_of_its_own():
+    labels, images = visited(num_train=22, batch_size=4, epochs=3)
+    left_out = []
+    for epoch in labels.reshape(3, 20):
+        assert len(set(epoch)) == 20
+        assert set(epoch) <= set(range(22))
+        left_out.append(frozenset(range(22)) - set(epoch))
+    assert len({tuple(epoch.ravel()) for epoch in labels}) == 3
+    assert len(set(left_out)) > 1
+    # Images come with their labels.
+    np.testing.assert_allclose(images * 255, labels, atol=1e-4)
+
+
+def test_the_order_follows_the_seed_alone():
+    first = visited(num_train=22, batch_size=4, epochs=2)[0]
+    np.testing.assert_array_equal(visited(num_train=22, batch_size=4, epochs=2)[0], first)
+    assert (visited(num_train=22, batch_size=4, epochs=2, seed=1)[0] != first).any()
+
+
+def test_each_step_augments_with_a_key_of_its_own():
+    noise = visited(
+        num_train=8,
+        batch_size=4,
+        epochs=2,
+        augment=lambda images, key: jnp.full_like(images, jax.random.uniform(key)),
+    )[1]
+    assert len({float(step[0]) for epoch in noise for step in epoch}) == 4
+
+
+def test_augmentation_is_what_the_configuration_says(config, device_data):
+    config.data.crop_padding, config.data.flip = 2, True
+    _, train, _, _ = programs.functions(configuration.program(config), device_data)
+    assert train.keywords['augment'].keywords == {'crop_padding': 2, 'flip': True}
+
+
+def test_families_and_depths_of_one_seed_see_the_same_batches(config, build):
+    keys = []
+    for family, depth in (('plain', 8), ('resnet', 8), ('resnet', 14)):
+        config.model.family, config.model.depth = family, depth
+        keys.append(jax.random.key_data(build(config).init(4)[2]))
+    np.testing.assert_array_equal(keys[0], keys[1])
+    np.testing.assert_array_equal(keys[0], keys[2])
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_all_programs_lower_for_other_platforms(config, device_data, platform):
+    init, train, evaluate, _ = programs.functions(configuration.program(config), device_data)
+    state, sums, key = jax.eval_shape(init, 0)
+    for function, arguments in (
+        (init, (0,)),
+        (train, (state, sums, key, *device_data.arrays, 5)),
+        (evaluate, (state, *device_data.arrays, 0, 40)),
+    ):
+        lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,))
+        assert ('stablehlo.convolution' in lowered.as_text()) == (function is not init)
+
+
+def test_bfloat16_trains(config, build, device_data):
+    config.model.compute_dtype = 'bfloat16'
+    state, sums = run(build(config), device_data, 0, [5])
+    assert np.isfinite(sums['loss'])
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
 
 
 def test_it_stops_where_the_loss_is_no_longer_finite(config, build, device_data):

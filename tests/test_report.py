@@ -1,9 +1,9 @@
 """The report says what it was given, needs nothing but itself, and appears whole."""
 
 import csv
+import os
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -388,10 +388,10 @@ def test_a_crash_leaves_the_old_report(tmp_path, monkeypatch):
     path = report.write(tmp_path, **arguments())
     before = path.read_bytes()
 
-    def crash(self, content):
+    def crash(descriptor):
         raise OSError('disk full')
 
-    monkeypatch.setattr(Path, 'write_bytes', crash)
+    monkeypatch.setattr(os, 'fsync', crash)
     with pytest.raises(OSError, match='disk full'):
         report.write(tmp_path, **arguments(title='Second'))
     assert path.read_bytes() == before

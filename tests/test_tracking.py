@@ -56,9 +56,12 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     assert found['summary']['train/error'] == 25
     assert found['summary']['epoch'] == 2
     assert found['summary']['status'] == 'finished'
-    records = json.dumps(inspect(tmp_path))
-    assert 'depth' in records
-    assert 'step_metric' in records
+    records = inspect(tmp_path)
+    (started,) = [record['run'] for record in records if record['type'] == 'run']
+    assert started['run_group'] == 'depth'
+    assert started['job_type'] == 'cell'
+    axes = [record['metric'] for record in records if record['type'] == 'metric']
+    assert {'glob_name': '*', 'step_metric': 'epoch'}.items() <= axes[-1].items()
 
 
 def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_path):
@@ -77,6 +80,13 @@ def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_p
     means = [[8, 13.0, 'plain'], [20, 25.0, 'plain'], [8, 13.0, 'resnet'], [20, 25.0, 'resnet']]
     assert [table['data'] for table in tables].count(means) == 2  # training and validation
     assert max(len(table['data']) for table in tables) == len(RESULTS)
+    charts = {}
+    for record in inspect(tmp_path):
+        charts |= record['config']['update'] if record['type'] == 'config' else {}
+    for metric in ('train_error', 'validation_error'):
+        panel = charts[f'_wandb.visualize.{metric}_against_depth']['panel_config']
+        assert panel['panelDefId'] == 'wandb/line/v0'
+        assert panel['fieldSettings'] == {'x': 'depth', 'y': 'error', 'stroke': 'family'}
 
 
 def test_disabled_writes_nothing(config, tmp_path):
@@ -90,26 +100,24 @@ def test_disabled_writes_nothing(config, tmp_path):
 def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
     calls = []
 
-    class Broken:
-        summary = {}  # noqa: RUF012
-
-        def define_metric(self, *args, **kwargs):
-            pass
-
-        def log(self, record):
-            calls.append(record['epoch'])
-            raise ConnectionError('gone')
-
-        def finish(self, exit_code):
-            raise AssertionError('a run that failed is not touched again')
+    def fail(record):
+        calls.append(record)
+        raise ConnectionError('gone')
 
     config.wandb.mode = 'offline'
-    monkeypatch.setattr(wandb, 'init', lambda **kwargs: Broken())
-    with mirror(config, tmp_path) as run:
-        run.log({'epoch': 1})
-        run.log({'epoch': 2})
-        run.summarise({'a': 1})
-    assert calls == [1]
+    with mirror(config, tmp_path) as broken:
+        first = broken.run.id
+        monkeypatch.setattr(broken.run, 'log', fail)
+        broken.log({'epoch': 1})
+        broken.log({'epoch': 2})
+        broken.summarise({'a': 1})
+    assert calls == [{'epoch': 1}]
+    assert inspect(tmp_path, '--summary')['exit_code'] == 1
+    # The next cell of the same process has a run of its own.
+    with mirror(config, tmp_path / 'next') as run:
+        assert run.run.id != first
+        run.log({'epoch': 3})
+    assert inspect(tmp_path / 'next', '--summary')['summary']['epoch'] == 3
 
 
 def test_a_run_that_an_exception_ends_has_failed_and_the_next_is_another(config, tmp_path):

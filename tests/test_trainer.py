@@ -73,6 +73,15 @@ def test_how_often_it_is_evaluated_changes_no_result(config, train):
     assert train(config)[0] == often
 
 
+def test_divergence_by_the_last_update_is_found_by_the_evaluation(config, train):
+    config.train.epochs, config.train.steps = 0, 1
+    config.optimizer.learning_rate, config.optimizer.warmup = 1e30, 'none'
+    config.optimizer.decay_at = ()
+    result, _, _ = train(config)
+    assert (result['status'], result['diverged_at_step']) == ('diverged', 1)
+    assert result['train_error'] == 75
+
+
 def test_divergence_is_a_result(config, train):
     config.optimizer.learning_rate = 1e30
     config.optimizer.warmup = 'none'

@@ -553,6 +553,21 @@ def test_improvement_and_level_are_found():
 # Words
 
 
+def test_what_was_lost_does_not_make_a_smaller_grid():
+    plain = [r for r in as_results('plain', DIGITS_PLAIN) if r['depth'] != 56]
+    resnet = as_results('resnet', DIGITS_RESNET)
+    depths = {8, 20, 32, 44, 56}
+    found = verdict.decide(plain + resnet, planned={'plain': depths, 'resnet': depths})
+    assert found['families']['plain']['verdict'] == 'inconclusive'
+    assert found['families']['plain']['n'] == 0
+    assert found['families']['plain']['deepest'] == 56
+    assert 'seed 0 (depth 56)' in found['families']['plain']['reason']
+    assert found['families']['resnet']['verdict'] == 'does not degrade'
+    assert found['difference'] is None
+    nothing = verdict.decide(resnet, planned={'plain': depths, 'resnet': depths})
+    assert nothing['families']['plain']['verdict'] == 'inconclusive'
+
+
 def test_words_carry_the_numbers_and_the_caveat():
     found = verdict.decide(as_results('plain', DIGITS_PLAIN) + as_results('resnet', DIGITS_RESNET))
     words = verdict.in_words(found)

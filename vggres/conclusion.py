@@ -1,14 +1,13 @@
 """How a sweep ends: verdict, figures, report, W&B summary, and a table on the console."""
 
-import statistics
+from collections.abc import Iterable
 from itertools import groupby
-from pathlib import Path
 from types import ModuleType
 
 from rich.console import Console, Group
 from rich.table import Table
 
-from vggres import environment, report, tracking, verdict
+from vggres import report, tracking, verdict
 from vggres.data import SPLITS
 from vggres.files import read_json, write_json
 from vggres.sweep import Sweep
@@ -16,21 +15,19 @@ from vggres.sweep import Sweep
 VERDICT_FILE = 'verdict.json'
 
 
-def conclude(sweep: Sweep, experiment: ModuleType, failed: list[dict], console: Console) -> Path:
-    """Writes `verdict.json`, figures, `results.csv` and `report.html` from what is finished.
+def conclude(sweep: Sweep, experiment: ModuleType, failures: list[dict], console: Console) -> None:
+    """Writes figures, `results.csv`, `report.html` and, last, `verdict.json`.
+
+    A verdict that is new, or differs from the one that was there, goes to W&B as well.
 
     Args:
         sweep: with at least one finished cell.
         experiment: gives the words, the analysis and the figures.
-        failed: of each cell that failed: cell and message.
+        failures: of each cell that failed just now: cell, message and log.
         console: gets the table and the verdict.
-
-    Returns:
-        The report's path.
     """
     results = sweep.results()
-    decision = experiment.analyse(results)
-    write_json(sweep.directory / VERDICT_FILE, decision)
+    decision = experiment.analyse(results, sweep.depths())
     words = verdict.in_words(decision)
     path = report.write(
         sweep.directory,
@@ -43,24 +40,20 @@ def conclude(sweep: Sweep, experiment: ModuleType, failed: list[dict], console: 
         figures=experiment.figures(results, sweep.metrics()),
         protocol=_protocol(sweep),
         environment=_environment(results),
-        failed=failed,
+        failed=_without_result(sweep, failures),
     )
+    verdict_path = sweep.directory / VERDICT_FILE
+    if not verdict_path.exists() or read_json(verdict_path) != decision:
+        pictures = sorted((sweep.directory / 'figures').glob('*.png'))
+        tracking.mirror_sweep(
+            sweep.config, sweep.directory, sweep.name, results, decision, pictures
+        )
+        write_json(verdict_path, decision)
     console.print(_table(results))
-    console.print(words)
+    if len(results) < len(sweep.cells):
+        console.print(f'{len(results)} of {len(sweep.cells)} cells are finished.')
+    console.print(words, soft_wrap=not console.is_terminal)
     console.print(f'report: {path}', soft_wrap=True)
-    return path
-
-
-def mirror(sweep: Sweep) -> None:
-    """One W&B run for the sweep: error against depth, the figures, the verdict."""
-    tracking.mirror_sweep(
-        sweep.config,
-        sweep.directory,
-        sweep.name,
-        sweep.results(),
-        read_json(sweep.directory / VERDICT_FILE),
-        sorted((sweep.directory / 'figures').glob('*.png')),
-    )
 
 
 def print_cells(sweep: Sweep, console: Console) -> None:
@@ -96,13 +89,25 @@ def _protocol(sweep: Sweep) -> dict:
     return protocol
 
 
+def _without_result(sweep: Sweep, failures: list[dict]) -> list[dict]:
+    known = {failure['cell']: failure for failure in failures}
+    unfinished = {'message': 'not finished'}
+    return [known.get(cell.id, {'cell': cell.id} | unfinished) for cell in sweep.missing()]
+
+
 def _environment(results: list[dict]) -> dict:
+    """Where and with what the cells ran; more than one value where they differ."""
+
+    def distinct(values: Iterable[object]) -> str:
+        return ', '.join(sorted({str(value) for value in values}))
+
+    packages = results[0]['versions']
     return {
-        'hardware': ', '.join(sorted({result['hardware'] for result in results})),
+        'hardware': distinct(result['hardware'] for result in results),
         'hours of training': sum(result['seconds'] for result in results) / 3600,
-        'git commit': environment.git_commit(),
-        **environment.versions(),
-    }
+        'peak memory of a worker (MB)': max(result['peak_memory_mb'] for result in results),
+        'git commit': distinct(result['git_commit'] for result in results),
+    } | {name: distinct(result['versions'].get(name) for result in results) for name in packages}
 
 
 def _table(results: list[dict]) -> Table:
@@ -110,12 +115,8 @@ def _table(results: list[dict]) -> Table:
     for (family, depth), group in groupby(results, key=lambda r: (r['family'], r['depth'])):
         runs = list(group)
         errors = [
-            _spread([run[f'{split}_error'] for run in runs]) for split in ('train', 'validation')
+            report.mean_and_spread([run[f'{split}_error'] for run in runs])
+            for split in ('train', 'validation')
         ]
         table.add_row(family, str(depth), *errors, str(len(runs)))
     return table
-
-
-def _spread(values: list[float]) -> str:
-    spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
-    return f'{statistics.fmean(values):.2f}{spread}'

@@ -41,21 +41,23 @@ def check(config: ConfigDict) -> None:
     for key, allowed in _CHOICES.items():
         if _get(config, key) not in allowed:
             raise unknown(key, _get(config, key), allowed)
+    for key in dotted_keys(config.to_dict()):
+        value = _get(config, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f'{key} must be finite, not {value}.')
     for key, lowest in _AT_LEAST.items():
-        if not _get(config, key) >= lowest:  # also catches NaN
+        if _get(config, key) < lowest:
             raise UserError(f'{key} must be at least {lowest}, not {_get(config, key)}.')
     for key, highest in _AT_MOST.items():
         if _get(config, key) > highest:
             raise UserError(f'{key} must be at most {highest}, not {_get(config, key)}.')
-    if not math.isfinite(config.optimizer.learning_rate) or config.optimizer.learning_rate == 0:
+    if config.optimizer.learning_rate == 0:
+        raise UserError('optimizer.learning_rate must be positive, not 0.')
+    fractions = tuple(config.optimizer.decay_at)
+    if not all(isinstance(value, int | float) and 0 < value < 1 for value in fractions):
         raise UserError(
-            f'optimizer.learning_rate must be positive and finite, not '
-            f'{config.optimizer.learning_rate}.'
-        )
-    if any(not 0 < fraction < 1 for fraction in config.optimizer.decay_at):
-        raise UserError(
-            f'optimizer.decay_at holds fractions of all steps between 0 and 1, not '
-            f'{tuple(config.optimizer.decay_at)}.'
+            'optimizer.decay_at holds fractions of all steps between 0 and 1, as in (0.5, 0.75), '
+            f'not {fractions}.'
         )
     if bool(config.train.epochs) == bool(config.train.steps):
         raise UserError(
@@ -86,6 +88,12 @@ def network_spec(config: ConfigDict) -> architecture.NetworkSpec:
     """The network that a configuration describes."""
     model = config.model
     return architecture.network_spec(model.family, model.depth, model.width)
+
+
+def steps(config: ConfigDict, num_train: int) -> tuple[int, int]:
+    """Updates in one pass over the training set, and in the whole run."""
+    per_epoch = num_train // config.train.batch_size
+    return per_epoch, config.train.steps or config.train.epochs * per_epoch
 
 
 def identity(config: ConfigDict) -> dict:

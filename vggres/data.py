@@ -34,7 +34,7 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class Split:
-    """Images `[n, height, width, channels]` uint8 and labels `[n]` int32, n ≥ 0."""
+    """Images `[n, height, width, channels]` uint8 and labels `[n]` int32, n ≥ 1."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -97,6 +97,8 @@ def _read(source: Sequence) -> Split:
 
 def _builder(name: str, directory: str) -> tfds.core.DatasetBuilder:
     root = Path(directory or tfds.core.constants.DATA_DIR).expanduser()
+    if not name.isidentifier():
+        raise UserError(f'data.name must be the name of a data set, not {name!r}.')
     if name == Digits.name:
         return _prepared_digits(root)
     versions = {path.parent.name: path.parent for path in root.glob(f'{name}/*/dataset_info.json')}

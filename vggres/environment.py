@@ -2,7 +2,9 @@
 
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,8 +40,14 @@ def hardware() -> str:
     devices = jax.devices()
     kind = devices[0].device_kind
     if devices[0].platform == 'cpu':
-        return f'{_cpu_model()}, {len(cores())} cores'
+        return f'{_cpu_model()}, {len(cores())} {"core" if len(cores()) == 1 else "cores"}'
     return f'{len(devices)} × {kind}'
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == 'darwin' else 1e3)  # bytes there, kilobytes elsewhere
 
 
 def cores() -> list[int]:

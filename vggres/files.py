@@ -8,7 +8,10 @@ from pathlib import Path
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes beside the target, then renames: a reader or a crash never sees half a file."""
     beside = path.with_name(f'.{path.name}.{os.getpid()}')
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
+    with beside.open('wb') as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(beside, path)
 
 

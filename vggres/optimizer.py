@@ -13,10 +13,11 @@ def learning_rate_schedule(config: ConfigDict, total_steps: int, depth: int) -> 
         total_steps: updates of the whole run; warm-up and decay are fractions of it.
         depth: weighted layers; below `warmup_min_depth` there is no warm-up.
     """
-    decay = optax.piecewise_constant_schedule(
-        config.learning_rate,
-        {round(fraction * total_steps): config.decay_factor for fraction in config.decay_at},
-    )
+    factors: dict[int, float] = {}
+    for fraction in config.decay_at:
+        step = round(fraction * total_steps)
+        factors[step] = factors.get(step, 1.0) * config.decay_factor
+    decay = optax.piecewise_constant_schedule(config.learning_rate, factors)
     warmup_steps = round(config.warmup_fraction * total_steps)
     if config.warmup == 'none' or depth < config.warmup_min_depth or warmup_steps == 0:
         return decay

@@ -23,9 +23,6 @@ from vggres.train_step import TrainState, eval_step, init_state, train_step
 
 Metrics = dict[str, jax.Array]
 
-# The random numbers of initialisation take long to optimise and no time to compute.
-_RUNS_ONCE = {'xla_backend_optimization_level': 0}
-
 
 @dataclass(frozen=True)
 class DeviceData:
@@ -90,14 +87,35 @@ class Programs:
 
 def build(config: FrozenConfigDict, device_data: DeviceData) -> Programs:
     """Compiles what `config.program` says of a network and its protocol; the seed stays open."""
+    init, train, evaluate, learning_rate = functions(config, device_data)
+    state, sums, order_key = jax.eval_shape(init, 0)
+    arrays = device_data.arrays
+    # The random numbers of initialisation take XLA:CPU long to optimise and no time to compute.
+    quickly = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None
+    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, *arrays, 0)
+    per_epoch, total_steps = configuration.steps(config, device_data.ranges['train'][1])
+    return Programs(
+        init=jax.jit(init).lower(0).compile(quickly),
+        train=lowered.compile(),
+        evaluate=jax.jit(evaluate).lower(state, *arrays, 0, 1).compile(),
+        learning_rate=learning_rate,
+        steps_per_epoch=per_epoch,
+        total_steps=total_steps,
+        batch_size=config.train.batch_size,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+    )
+
+
+def functions(
+    config: FrozenConfigDict, device_data: DeviceData
+) -> tuple[Callable, Callable, Callable, optax.Schedule]:
+    """`init`, `train`, `evaluate` and `learning_rate` of `Programs`, not compiled yet."""
     spec = configuration.network_spec(config)
     network = Network(spec, device_data.num_classes, jnp.dtype(config.model.compute_dtype))
     num_train = device_data.ranges['train'][1]
-    per_epoch = num_train // config.train.batch_size
-    total_steps = config.train.steps or config.train.epochs * per_epoch
+    _, total_steps = configuration.steps(config, num_train)
     schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)
     sgd = optimizer(config.optimizer, schedule)
-
     init = partial(
         init_run, network=network, optimizer=sgd, image_shape=device_data.images.shape[1:]
     )
@@ -115,20 +133,7 @@ def build(config: FrozenConfigDict, device_data: DeviceData) -> Programs:
         step=partial(eval_step, network=network),
         batch_size=config.evaluation.batch_size,
     )
-    state, sums, order_key = jax.eval_shape(init, 0)
-    arrays = device_data.arrays
-    return Programs(
-        init=jax.jit(init).lower(0).compile(_RUNS_ONCE),
-        train=jax.jit(train, donate_argnums=(0, 1))
-        .lower(state, sums, order_key, *arrays, 0)
-        .compile(),
-        evaluate=jax.jit(evaluate).lower(state, *arrays, 0, 1).compile(),
-        learning_rate=schedule,
-        steps_per_epoch=per_epoch,
-        total_steps=total_steps,
-        batch_size=config.train.batch_size,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-    )
+    return init, train, evaluate, schedule
 
 
 def init_run(

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from vggres.files import write_atomically
 from vggres.rendering import to_png, to_svg
 from vggres.style import order_families
+from vggres.verdict import METRIC_WORDS
 
 # These columns come first in results.csv and are always there; other scalars follow by name.
 FIRST_COLUMNS = (
@@ -38,15 +39,8 @@ FIRST_COLUMNS = (
     'test_loss',
     'parameters',
     'steps',
-    'epochs',
     'seconds',
-    'images_per_second',
 )
-METRIC_WORDS = {
-    'train_error': 'training error',
-    'validation_error': 'validation error',
-    'test_error': 'test error',
-}
 MISSING = '–'
 
 Result = Mapping[str, Any]

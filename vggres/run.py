@@ -65,7 +65,10 @@ def run(
             'parameters': compiled.parameters,
             'seconds': time.perf_counter() - started,
             'compile_seconds': compile_seconds,
+            'peak_memory_mb': environment.peak_memory_mb(),
             'hardware': environment.hardware(),
+            'git_commit': environment.git_commit(),
+            'versions': environment.versions(),
         }
         mirror.summarise(result)
         write_json(directory / RESULT_FILE, result)

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from vggres.errors import UserError
 from vggres.files import read_json, write_json
 
 SWEEP_FILE = 'sweep.json'
+_EXAMPLES = {'families': "('plain', 'resnet')", 'depths': '(8, 20)'}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Sweep:
         """The results there are, in the grid's order."""
         return [result for cell in self.cells if (result := cell.result())]
 
+    def depths(self) -> dict[str, set[int]]:
+        """The depths planned for each family."""
+        depths: dict[str, set[int]] = {}
+        for cell in self.cells:
+            depths.setdefault(cell.config.model.family, set()).add(cell.config.model.depth)
+        return depths
+
     def metrics(self) -> list[dict]:
         """Of each finished cell: family, depth, seed and its records as `metrics`."""
         return [
@@ -59,8 +68,12 @@ def grid(config: ConfigDict) -> Iterator[ConfigDict]:
     """
     axes = {axis: tuple(config.sweep[axis]) for axis in ('families', 'depths')}
     for axis, values in axes.items():
-        if not values or len(set(values)) < len(values):
-            raise UserError(f'sweep.{axis} must name each value once, not {values}.')
+        kind = str if axis == 'families' else int
+        if not values or len(set(values)) < len(values) or {type(v) for v in values} != {kind}:
+            raise UserError(
+                f'sweep.{axis} names one or more {axis}, each once, as in '
+                f'{_EXAMPLES[axis]}, not {values}.'
+            )
     seeds = range(config.seed, config.seed + config.sweep.seeds)
     for family, depth, seed in itertools.product(axes['families'], axes['depths'], seeds):
         cell_config = config.copy_and_resolve_references()
@@ -112,8 +125,7 @@ def flops(config: ConfigDict, info: DatasetInfo) -> float:
         )
     spec = configuration.network_spec(config)
     macs = architecture.count_macs(spec, info.image_shape, info.num_classes)
-    per_epoch = info.num_images['train'] // config.train.batch_size
-    steps = config.train.steps or config.train.epochs * per_epoch
+    per_epoch, steps = configuration.steps(config, info.num_images['train'])
     evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
     evaluated = info.num_images['train'] + info.num_images['validation']
     trained = 3 * steps * config.train.batch_size
@@ -127,7 +139,7 @@ def claim(sweep: Sweep) -> Iterator[None]:
     Raises:
         UserError: where it cannot be written, holds another grid, or another launch is at work.
     """
-    _refuse_other_grid(sweep)
+    refuse(sweep)
     try:
         sweep.directory.mkdir(parents=True, exist_ok=True)
         lock = open(sweep.directory / '.lock', 'w')  # noqa: SIM115
@@ -140,7 +152,7 @@ def claim(sweep: Sweep) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f'another launch is running in {sweep.directory}.') from None
-        _refuse_other_grid(sweep)
+        refuse(sweep)
         if sweep.name and not (sweep.directory / SWEEP_FILE).exists():
             write_json(sweep.directory / SWEEP_FILE, _description(sweep))
         yield
@@ -156,16 +168,25 @@ def _description(sweep: Sweep) -> dict:
     }
 
 
-def _refuse_other_grid(sweep: Sweep) -> None:
+def refuse(sweep: Sweep) -> None:
+    """Raises UserError where `claim` would because of what is there; writes nothing."""
+    above = next(path for path in (sweep.directory, *sweep.directory.parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f'cannot write to {sweep.directory}: choose another --workdir.')
     path = sweep.directory / SWEEP_FILE
     if not sweep.name or not path.exists():
         return
-    old, new = read_json(path), _description(sweep)
-    if old['grid'] != new['grid']:
-        # Through JSON, so that tuples compare as the lists they were stored as.
-        config = json.loads(json.dumps(new['config']))
-        changed = configuration.differences(old['config'], config)
+    stored = read_json(path)
+    if stored['grid'] != [cell.describe() for cell in sweep.cells]:
+        old, new = (_decisive(ConfigDict(c)) for c in (stored['config'], sweep.config.to_dict()))
+        changed = configuration.differences(old, new)
         raise UserError(
             f'{sweep.directory} holds another grid ({"; ".join(changed[:3])}): choose another '
             '--workdir.'
         )
+
+
+def _decisive(config: ConfigDict) -> dict:
+    """What decides a grid, as JSON has it: tuples compare as the lists they are stored as."""
+    parts = configuration.identity(config) | {'sweep': config.sweep.to_dict()}
+    return json.loads(json.dumps(parts))

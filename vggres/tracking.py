@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -51,18 +52,20 @@ def resolve_mode(mode: str) -> str:
     if asked in ('online', 'offline', 'disabled'):
         return asked
     os.environ.setdefault('WANDB_SILENT', 'true')
-    import wandb
-
     try:
+        import wandb
+
         return 'online' if wandb.login(prompt=False) else 'offline'
     except Exception as error:
         logging.warning('W&B cannot be reached, logging offline: %s', error)
         return 'offline'
 
 
-def upload_command(directory: Path) -> str:
-    """What uploads the offline runs below a directory."""
-    return f'wandb sync {directory}/wandb/offline-run-*'
+def upload_command(directory: Path) -> str | None:
+    """What uploads the offline runs below a directory; None where there are none."""
+    if not any(directory.glob('wandb/offline-run-*')):
+        return None
+    return f'wandb sync {shlex.quote(str(directory))}/wandb/offline-run-*'
 
 
 class Mirror:
@@ -114,6 +117,7 @@ class Mirror:
                         silent=True,
                         console='off',
                         disable_git=True,
+                        reinit='create_new',
                         init_timeout=_INIT_TIMEOUT,
                         finish_timeout=_FINISH_TIMEOUT,
                     ),
@@ -129,7 +133,9 @@ class Mirror:
             yield
         except Exception as error:
             logging.warning('W&B failed, going on without it: %s', error)
-            self.run = None
+            failed, self.run = self.run, None
+            with contextlib.suppress(Exception):
+                failed.finish(exit_code=1)
 
     def log(self, record: Mapping[str, object]) -> None:
         """Adds a record of numbers or W&B objects."""

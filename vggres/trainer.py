@@ -80,6 +80,8 @@ def train(
         on_record(record)
 
     test_loss, test_error = _evaluate(programs, device_data, state, 'test')
+    if not math.isfinite(record['train/loss'] + record['validation/loss'] + test_loss):
+        return _diverged(step, device_data.num_classes)  # by the last update
     return {
         'status': 'finished',
         'diverged_at_step': None,

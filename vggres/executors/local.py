@@ -13,7 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -23,7 +23,8 @@ from vggres import config as configuration
 from vggres import environment
 from vggres.cell import Cell
 
-CACHE_DIR = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
+_CACHE = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
+_DEFAULTS = {'JAX_COMPILATION_CACHE_DIR': str(_CACHE), 'TF_CPP_MIN_LOG_LEVEL': '2'}
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
 
 
@@ -34,7 +35,7 @@ class Event:
     Attributes:
         kind: 'started', 'progress', 'record', 'finished' or 'failed'.
         cell: the cell's id.
-        values: of 'progress': step and total; of 'record' and 'finished': as `cell.run` gives
+        values: of 'progress': step and total; of 'record' and 'finished': as `run.run` gives
             them; of 'failed': message, one line, and log, the file that says more.
     """
 
@@ -61,7 +62,7 @@ def default_workers() -> int:
 
 
 def run(
-    cells: Iterable[Cell],
+    cells: Sequence[Cell],
     costs: Mapping[str, float],
     num_workers: int,
     log_dir: Path,
@@ -72,7 +73,8 @@ def run(
     Args:
         cells: what to run.
         costs: of each cell, by its id, relative to the others: the costliest start first.
-        num_workers: processes; each gets its share of the cores, or one GPU.
+        num_workers: processes at most; each gets its share of the cores, or one GPU, whether or
+            not there are cells for all of them.
         log_dir: their output goes to `worker<n>.log` there.
         on_event: called in this thread with each event.
 
@@ -82,19 +84,23 @@ def run(
     waiting = Waiting(cells, costs)
     messages: queue.SimpleQueue = queue.SimpleQueue()
     log_dir.mkdir(parents=True, exist_ok=True)
-    workers = [_start(number, num_workers, log_dir, messages) for number in range(num_workers)]
+    workers: list[_Worker] = []
     try:
-        for worker in workers:
-            _give_next(worker, waiting, workers, on_event)
+        for number in range(min(num_workers, len(cells))):
+            workers.append(_start(number, num_workers, log_dir, messages))
+            _give_next(workers[number], waiting, workers, on_event)
         while any(worker.cell for worker in workers):
             number, message = messages.get()
             worker = workers[number]
             if message is None:
-                cause = _cause(worker.process.wait())
                 if worker.cell is None:
                     continue
-                on_event(_failed(worker, f'its worker died ({cause})'))
-                _stop(worker)
+                _stop([worker])
+                if result := worker.cell.result():  # it died after its work
+                    on_event(Event('finished', worker.cell.id, result))
+                else:
+                    cause = _cause(worker.process.returncode)
+                    on_event(_failed(worker, f'its worker died ({cause})'))
                 workers[number] = _start(number, num_workers, log_dir, messages)
                 workers[number].cell = worker.cell
                 _give_next(workers[number], waiting, workers, on_event)
@@ -106,8 +112,7 @@ def run(
             if event.kind in ('finished', 'failed'):
                 _give_next(worker, waiting, workers, on_event)
     finally:
-        for worker in workers:
-            _stop(worker)
+        _stop(workers)
 
 
 class Waiting:
@@ -166,12 +171,14 @@ def _give_next(
     on_event(Event('started', cell.id, {}))
 
 
-def _stop(worker: _Worker) -> None:
-    worker.process.kill()
-    worker.process.wait()
-    worker.listener.join()
-    with contextlib.suppress(BrokenPipeError):  # what a dead worker never read
-        worker.process.stdin.close()
+def _stop(workers: Iterable[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.wait()
+        worker.listener.join()
+        with contextlib.suppress(BrokenPipeError):  # what a dead worker never read
+            worker.process.stdin.close()
 
 
 def _failed(worker: _Worker, message: str) -> Event:
@@ -193,14 +200,17 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=os.environ | _placement(number, num_workers),
+            env=_DEFAULTS | os.environ | _placement(number, num_workers),
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them
         )
 
     def listen() -> None:
-        with process.stdout:
+        with process.stdout, log.open('a') as rest:
             for line in process.stdout:
-                messages.put((number, json.loads(line)))
+                try:
+                    messages.put((number, json.loads(line)))
+                except ValueError:  # a library's, or half of one, from a worker that was killed
+                    rest.write(line)
         messages.put((number, None))
 
     listener = threading.Thread(target=listen, daemon=True)
@@ -210,19 +220,18 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
 
 def _placement(number: int, num_workers: int) -> dict[str, str]:
     """Environment variables that give a worker its GPU or its cores."""
-    shared = {'JAX_COMPILATION_CACHE_DIR': str(CACHE_DIR), 'TF_CPP_MIN_LOG_LEVEL': '2'}
     if gpus := _gpus():
         memory = 0.9 / -(-num_workers // len(gpus))
-        return shared | {
+        return {
             'CUDA_VISIBLE_DEVICES': gpus[number % len(gpus)],
             'XLA_PYTHON_CLIENT_MEM_FRACTION': f'{memory:.2f}',
         }
     if _has_tpu() or not hasattr(os, 'sched_setaffinity'):
-        return shared
+        return {}
     cores = environment.cores()
     share = max(1, len(cores) // num_workers)
     first = number * share % len(cores)
-    return shared | {'VGGRES_CORES': ','.join(map(str, cores[first : first + share]))}
+    return {'VGGRES_CORES': ','.join(map(str, cores[first : first + share]))}
 
 
 def _gpus() -> list[str]:

@@ -48,7 +48,7 @@ def main() -> None:
         except Exception as error:
             print(time.ctime(), cell.id, file=sys.stderr)
             traceback.print_exc()
-            say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0]})
+            say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0][:200]})
         else:
             say('finished', result)
 
