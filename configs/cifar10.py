@@ -4,7 +4,8 @@
 
 DIR holds a prepared TFDS `cifar10`. 64,000 steps of 128 images, learning rate 0.1 divided by 10 at
 32,000 and 48,000 steps, momentum 0.9, weight decay 1e-4, crops after 4 pixels of padding, flips,
-option A, no dropout. Depth 110 alone warms up, at 0.01 for the paper's "about 400" steps.
+option A, no dropout. Depth 110 alone warms up, at 0.01: for the "about 400" steps that the paper
+needed until the training error was under 80 %, not by watching that error.
 
 The 45k/5k split is the one the paper chose its schedule on: the validation error is then no test
 error. Its published test errors come from all 50,000 images:

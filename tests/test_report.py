@@ -149,7 +149,7 @@ def arguments(**changes):
         'figures': {},
         'protocol': PROTOCOL,
         'environment': {'git commit': 'abc123', 'versions': {'jax': '0.10.2'}},
-        'failed': [{'cell': 'plain-d110-s0-99aa00', 'message': 'out of memory'}],
+        'failed': [{'cell': 'plain-d110-s0-99aa00', 'what': 'failed', 'message': 'out of memory'}],
     } | changes
 
 
@@ -290,7 +290,7 @@ def test_diverged_and_failed_runs_are_named(page):
 
 def test_nothing_lost_is_said_too(tmp_path):
     shown = write_and_parse(tmp_path, results=RESULTS[:3], failed=[])
-    assert 'Diverged and failed runs None.' in ' '.join(shown.text.split())
+    assert 'Diverged, failed and unfinished runs None.' in ' '.join(shown.text.split())
 
 
 def test_protocol_and_environment_have_dotted_names(page):
@@ -327,7 +327,7 @@ def test_hostile_text_is_shown_and_not_run(tmp_path):
             figures={'empty': (Figure(), HOSTILE)},
             protocol={HOSTILE: {HOSTILE: HOSTILE}},
             environment={HOSTILE: [HOSTILE]},
-            failed=[{'cell': HOSTILE, 'message': HOSTILE}],
+            failed=[{'cell': HOSTILE, 'what': HOSTILE, 'message': HOSTILE}],
         ),
     )
     shown = Page(path.read_text(encoding='utf-8'))

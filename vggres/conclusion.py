@@ -90,9 +90,10 @@ def _protocol(sweep: Sweep) -> dict:
 
 
 def _without_result(sweep: Sweep, failures: list[dict]) -> list[dict]:
-    known = {failure['cell']: failure for failure in failures}
-    unfinished = {'message': 'not finished'}
-    return [known.get(cell.id, {'cell': cell.id} | unfinished) for cell in sweep.missing()]
+    known = {failure['cell']: failure | {'what': 'failed'} for failure in failures}
+    return [
+        known.get(cell.id, {'cell': cell.id, 'what': 'not finished'}) for cell in sweep.missing()
+    ]
 
 
 def _environment(results: list[dict]) -> dict:

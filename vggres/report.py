@@ -68,11 +68,12 @@ def write(
     Args:
         claim: the question, or what is claimed; `source` says by whom.
         verdict: as `vggres.verdict` gives it; `verdict_words` says it in words.
-        results: one dict a run, as `vggres.run` gives it; errors in %.
+        results: one dict a run, as in `result.json`; errors in %.
         figures: name → (figure, caption). The name becomes a file name.
         protocol: the configuration, nested.
         environment: versions, hardware, commit, devices and times, nested.
-        failed: one dict a failed cell: its id as `cell`, and what is known about it.
+        failed: one dict a cell without a result: its id as `cell`, `what` happened to it, and
+            whatever else is known.
 
     Returns:
         The path of `report.html`.
@@ -209,8 +210,8 @@ def lost_runs(
             what = f'diverged at step {run["diverged_at_step"]:,}'
             lost.append({'what': what, 'which': which, 'details': []})
     for cell in failed:
-        details = [(name, str(value)) for name, value in cell.items() if name != 'cell']
-        lost.append({'what': 'failed', 'which': cell['cell'], 'details': details})
+        details = [(name, str(cell[name])) for name in cell if name not in ('cell', 'what')]
+        lost.append({'what': cell['what'], 'which': cell['cell'], 'details': details})
     return lost
 
 
