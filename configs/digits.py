@@ -50,6 +50,9 @@ def get_config() -> ConfigDict:
     config.evaluation.every_epochs = 1  # epochs between two evaluations; the last is always done
     config.evaluation.batch_size = 256  # images; changes speed only
 
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_seconds = 300.0  # at least, between two saves at ends of epochs
+
     config.sweep = ConfigDict()
     config.sweep.families = ('plain', 'resnet')
     config.sweep.depths = (8, 20, 32, 44, 56)  # weighted layers

@@ -40,6 +40,7 @@ def small_config(data_dir):
     config.train.batch_size = 8
     config.train.epochs = 2
     config.evaluation.batch_size = 7
+    config.checkpoint.every_seconds = 1e9
     config.sweep.depths = (8, 14)
     config.sweep.seeds = 2
     config.wandb.mode = 'disabled'

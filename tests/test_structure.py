@@ -23,6 +23,7 @@ FLOW = (
     'vggres.network',
     'vggres.optimizer',
     'vggres.train_step',
+    'vggres.checkpoint',
     'vggres.programs',
     'vggres.trainer',
     'vggres.tracking',

@@ -32,12 +32,21 @@ def inspect(directory, *options):
 
 
 def test_metrics_are_on_disk_after_each_record(tmp_path):
-    metrics = tracking.MetricsFile(tmp_path)
+    metrics = tracking.MetricsFile(tmp_path, step=0)
     metrics.log({'epoch': 1, 'train/loss': 0.5})
     metrics.log({'epoch': 2, 'train/loss': float('nan')})
     text = (tmp_path / 'metrics.jsonl').read_text()
     assert text == '{"epoch": 1, "train/loss": 0.5}\n{"epoch": 2, "train/loss": null}\n'
     assert tracking.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
+
+
+def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
+    whole = ''.join(f'{{"epoch": {epoch}, "step": {10 * epoch}}}\n' for epoch in (1, 2, 3))
+    path = tmp_path / 'metrics.jsonl'
+    for step, kept in ((20, 2), (15, 1), (0, 0)):
+        path.write_text(whole + '{"epoch": 4, "st')
+        tracking.MetricsFile(tmp_path, step)
+        assert path.read_text() == ''.join(whole.splitlines(keepends=True)[:kept])
 
 
 def test_an_offline_run_holds_what_was_logged(config, tmp_path):

@@ -3,20 +3,22 @@ import functools
 import pytest
 
 from vggres import trainer
+from vggres.checkpoint import Checkpoints
 
 
 @pytest.fixture
-def train(build, device_data):
-    return functools.partial(train_with, build, device_data)
+def train(build, device_data, tmp_path):
+    return functools.partial(train_with, build, device_data, Checkpoints(tmp_path / 'none', 1e9))
 
 
-def train_with(build, device_data, config):
+def train_with(build, device_data, checkpoints, config):
     records, steps = [], []
     result = trainer.train(
         build(config),
         device_data,
         seed=0,
         every_epochs=config.evaluation.every_epochs,
+        checkpoints=checkpoints,
         on_record=records.append,
         on_progress=lambda step, total: steps.append((step, total)),
     )

@@ -31,6 +31,7 @@ _AT_LEAST = {
     'optimizer.warmup_fraction': 0,
     'evaluation.every_epochs': 1,
     'evaluation.batch_size': 1,
+    'checkpoint.every_seconds': 0,
     'sweep.seeds': 1,
 }
 _AT_MOST = {'optimizer.momentum': 1, 'optimizer.warmup_fraction': 1}

@@ -9,6 +9,7 @@ from ml_collections import FrozenConfigDict
 from vggres import config as configuration
 from vggres import data, environment, programs, tracking, trainer
 from vggres.cell import CONFIG_FILE, RESULT_FILE, Cell
+from vggres.checkpoint import Checkpoints
 from vggres.files import write_json
 
 
@@ -33,7 +34,8 @@ def run(
     config, directory = cell.config, cell.directory
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / CONFIG_FILE, config.to_dict())
-    metrics_file = tracking.MetricsFile(directory)
+    checkpoints = Checkpoints(directory / 'checkpoints', config.checkpoint.every_seconds)
+    metrics_file = tracking.MetricsFile(directory, checkpoints.latest_step())
     mirror = tracking.Mirror(
         config,
         cell.workdir,
@@ -49,14 +51,21 @@ def run(
         on_record(values)
 
     with mirror:
+        for earlier in tracking.read_metrics(directory):
+            mirror.log(earlier)
         shared = configuration.program(config)
         device_data = _device_data(shared.data)
         compile_started = time.perf_counter()
         compiled = _programs(shared)
         compile_seconds = time.perf_counter() - compile_started
-        every_epochs = config.evaluation.every_epochs
         outcome = trainer.train(
-            compiled, device_data, config.seed, every_epochs, record, on_progress
+            compiled,
+            device_data,
+            config.seed,
+            config.evaluation.every_epochs,
+            checkpoints,
+            on_record=record,
+            on_progress=on_progress,
         )
         result = {
             **cell.describe(),
@@ -72,6 +81,7 @@ def run(
         }
         mirror.summarise(result)
         write_json(directory / RESULT_FILE, result)
+        checkpoints.remove()
     return result
 
 

@@ -16,6 +16,8 @@ from types import TracebackType
 from absl import logging
 from ml_collections import ConfigDict
 
+from vggres.files import write_atomically
+
 METRICS_FILE = 'metrics.jsonl'
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
@@ -24,10 +26,12 @@ _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 class MetricsFile:
     """Records, one JSON object a line, on disk after each call."""
 
-    def __init__(self, directory: Path) -> None:
-        """Starts afresh: what an interrupted attempt had written goes."""
+    def __init__(self, directory: Path, step: int) -> None:
+        """Keeps what an interrupted attempt had recorded, up to the step that it goes on from."""
         self._path = directory / METRICS_FILE
-        self._path.write_text('')
+        kept = read_metrics(directory) if step and self._path.exists() else []
+        lines = [json.dumps(record) + '\n' for record in kept if record['step'] <= step]
+        write_atomically(self._path, ''.join(lines))
 
     def log(self, record: dict[str, float]) -> None:
         """Appends a record; numbers that are not finite become null."""
@@ -37,8 +41,9 @@ class MetricsFile:
 
 
 def read_metrics(directory: Path) -> list[dict]:
-    """The records of a cell, oldest first."""
-    return [json.loads(line) for line in (directory / METRICS_FILE).read_text().splitlines()]
+    """The records of a cell, oldest first; a last line cut off by a kill is left out."""
+    lines = (directory / METRICS_FILE).read_text().split('\n')
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def resolve_mode(mode: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from vggres.checkpoint import Checkpoints
 from vggres.programs import DeviceData, Programs
 from vggres.train_step import TrainState
 
@@ -18,16 +19,18 @@ def train(
     device_data: DeviceData,
     seed: int,
     every_epochs: int,
+    checkpoints: Checkpoints,
     on_record: Callable[[dict], None] = lambda record: None,
     on_progress: Callable[[int, int], None] = lambda step, total: None,
 ) -> dict:
-    """Trains one network from its seed to the end.
+    """Trains one network from its seed, or from its newest checkpoint, to the end.
 
     Args:
         programs: the compiled network and protocol.
         device_data: what they train on and evaluate.
         seed: of initialisation, order and augmentation.
         every_epochs: epochs between two evaluations; after the last step there always is one.
+        checkpoints: where to go on from, and where to save at the ends of epochs.
         on_record: called after each epoch with a record: `epoch` (fractional where training ends
             within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
@@ -44,7 +47,8 @@ def train(
     """
     per_epoch, total = programs.steps_per_epoch, programs.total_steps
     state, zeros, order_key = programs.init(seed)
-    step, chunk = 0, _FIRST_DISPATCH
+    state = checkpoints.restore(state)
+    step, chunk = int(state.step), _FIRST_DISPATCH
     while step < total:
         epoch_start, epoch_stop = step, min(step + per_epoch, total)
         sums, seconds = {name: jnp.copy(zero) for name, zero in zeros.items()}, 0.0
@@ -78,6 +82,8 @@ def train(
                 loss, error = _evaluate(programs, device_data, state, split)
                 record |= {f'{split}/loss': loss, f'{split}/error': error}
         on_record(record)
+        if step < total:
+            checkpoints.save_now_and_then(state)
 
     test_loss, test_error = _evaluate(programs, device_data, state, 'test')
     if not math.isfinite(record['train/loss'] + record['validation/loss'] + test_loss):

@@ -1,0 +1,69 @@
+import jax
+import numpy as np
+import pytest
+
+from vggres import tracking
+from vggres.cell import Cell
+from vggres.checkpoint import Checkpoints
+from vggres.run import run
+
+
+def trained(build, device_data, config, stops):
+    compiled = build(config)
+    state, sums, order_key = compiled.init(0)
+    for stop in stops:
+        state, sums = compiled.train(state, sums, order_key, *device_data.arrays, stop)
+    return state
+
+
+def test_the_newest_state_comes_back_to_the_last_bit(build, device_data, config, tmp_path):
+    checkpoints = Checkpoints(tmp_path / 'checkpoints', every_seconds=0)
+    assert checkpoints.latest_step() == 0
+    fresh = trained(build, device_data, config, [])
+    assert checkpoints.restore(fresh) is fresh
+    saved = trained(build, device_data, config, [5])
+    checkpoints.save_now_and_then(trained(build, device_data, config, [2]))
+    checkpoints.save_now_and_then(saved)
+    assert checkpoints.latest_step() == 5
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore(fresh), saved)
+    checkpoints.remove()
+    assert checkpoints.latest_step() == 0
+
+
+def test_it_saves_no_more_often_than_asked(build, device_data, config, tmp_path):
+    checkpoints = Checkpoints(tmp_path / 'checkpoints', every_seconds=3600)
+    checkpoints.save_now_and_then(trained(build, device_data, config, [5]))
+    assert not (tmp_path / 'checkpoints').exists()
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize('epoch', [2, 4])
+def test_a_run_that_was_stopped_comes_to_the_same_end(config, tmp_path, epoch):
+    config.train.epochs = 4
+    config.checkpoint.every_seconds = 0.0
+    whole, cut = Cell(config, tmp_path / 'whole', ''), Cell(config, tmp_path / 'cut', '')
+    expected = run(whole)
+
+    def kill(record):
+        if record['epoch'] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cut, on_record=kill)
+    assert cut.result() is None
+    steps = []
+    found = run(cut, on_progress=lambda step, total: steps.append(step))
+    # 5 updates an epoch; the epoch that was cut off before its save is done again.
+    assert min(steps) > 5 * (epoch - 1)
+    assert not (cut.directory / 'checkpoints').exists()
+    for key in ('seconds', 'compile_seconds', 'peak_memory_mb'):
+        del expected[key], found[key]
+    assert found == expected
+    records = [tracking.read_metrics(cell.directory) for cell in (whole, cut)]
+    for record in (*records[0], *records[1]):
+        del record['images_per_second']
+    assert records[0] == records[1]
+    assert len(records[0]) == 4
