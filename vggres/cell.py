@@ -2,6 +2,7 @@
 
 <cell id>/config.json     what was asked for
           metrics.jsonl   a record an epoch
+          checkpoints/    what an interrupted run goes on from
           result.json     appears whole, last: the mark that the cell is done
 """
 
