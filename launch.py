@@ -137,7 +137,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
         define_flags()
         rest = FLAGS(argv)
         FLAGS.config.keys()  # a file that could not be loaded says so only when it is used
-    except AttributeError as error:
+    except (AttributeError, KeyError) as error:
         default = runpy.run_path(str(DEFAULT_CONFIG))['get_config']()
         overridden = [a[len('--config.') :].split('=')[0] for a in argv if a[:9] == '--config.']
         configuration.check_keys(overridden, default)
@@ -148,6 +148,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
         raise UserError(f'no configuration file {name!r}: there is {files}.') from None
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(str(error)) from None
+    except Exception as error:  # whatever a configuration file of the user's own raises
+        raise UserError(f'cannot read the configuration: {type(error).__name__}: {error}') from None
     return rest
 
 

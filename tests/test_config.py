@@ -61,6 +61,7 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('wandb.mode', 'onlin', 'online'),
         ('sweep.seeds', 0, 'sweep.seeds must be at least 1'),
         ('seed', -1, 'seed must be at least 0'),
+        ('seed', 99_999_999_999, 'seed must be at most'),
     ],
 )
 def test_what_makes_no_sense_is_one_line(key, value, message):

@@ -568,6 +568,23 @@ def test_what_was_lost_does_not_make_a_smaller_grid():
     assert nothing['families']['plain']['verdict'] == 'inconclusive'
 
 
+def test_divergence_at_every_depth_is_no_evidence_about_depth():
+    everywhere = [
+        r | {'status': 'diverged'} for r in as_results('plain', {8: [90.0] * 3, 20: [90.0] * 3})
+    ]
+    judged = verdict.decide(everywhere)['families']['plain']
+    assert judged['verdict'] == 'inconclusive'
+    assert judged['reason'] == 'No shallower net trained: 6 runs diverged.'
+
+
+def test_divergence_of_the_deepest_is_degradation():
+    results = as_results('plain', {8: [0.0] * 3, 20: [1.0, 2.0, 3.0], 32: [90.0] * 3})
+    results = [r | {'status': 'diverged' if r['depth'] == 32 else 'finished'} for r in results]
+    judged = verdict.decide(results)['families']['plain']
+    assert judged['verdict'] == 'degrades'
+    assert '3 runs diverged' in judged['reason']
+
+
 def test_words_carry_the_numbers_and_the_caveat():
     found = verdict.decide(as_results('plain', DIGITS_PLAIN) + as_results('resnet', DIGITS_RESNET))
     words = verdict.in_words(found)

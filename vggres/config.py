@@ -34,7 +34,11 @@ _AT_LEAST = {
     'checkpoint.every_seconds': 0,
     'sweep.seeds': 1,
 }
-_AT_MOST = {'optimizer.momentum': 1, 'optimizer.warmup_fraction': 1}
+_AT_MOST = {
+    'seed': 2**31 - 1 - 1_000_000,  # int32 on the device, with room for a sweep's seeds
+    'optimizer.momentum': 1,
+    'optimizer.warmup_fraction': 1,
+}
 
 
 def check(config: ConfigDict) -> None:

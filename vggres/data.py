@@ -106,7 +106,11 @@ def _builder(name: str, directory: str) -> tfds.core.DatasetBuilder:
         if directory and not root.is_dir():
             raise UserError(f'data.dir {directory!r} is not a directory.')
         there = {path.parts[-3] for path in root.glob('*/*/dataset_info.json')}
-        raise unknown(f'data set in {root}', name, there | {Digits.name})
+        raise unknown(
+            f'data set in {root} (--config.data.dir says where TFDS prepared it)',
+            name,
+            there | {Digits.name},
+        )
     return tfds.builder_from_directory(versions[max(versions, key=tfds.core.Version)])
 
 

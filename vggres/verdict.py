@@ -194,7 +194,9 @@ def judge(errors: np.ndarray, depths: Sequence[int]) -> dict[str, Any]:
         'reason': '',
     }
     if num_depths < 2:
-        return judged | {'reason': f'Only depth {depths[0]} was run, so there is no shallower net.'}
+        return judged | {
+            'reason': f'There is only depth {depths[0]}, so there is no shallower net.'
+        }
     if num_seeds:
         sample = excess(errors)
         judged['excess_error'] = float(sample.mean())
@@ -248,7 +250,7 @@ def decide(
     Args:
         results: one mapping a training run, with `family` (str), `depth` and `seed` (int) and the
             metric (percent). A diverged run comes in as the error of guessing,
-            100 · (1 − 1/classes). Other keys are ignored.
+            100 · (1 − 1/classes), and as such with the `status` 'diverged'. Other keys are ignored.
         metric: the error to judge by.
         planned: family → the depths it was to be run at, so that what was lost cannot make a
             smaller grid of the sweep; None: the depths that the results have.
@@ -260,7 +262,9 @@ def decide(
         UserError: a run has no such metric, or its error is not a finite number, or two runs share
             family, depth and seed.
     """
+    results = list(results)
     tables = _tabulate(results, metric)
+    diverged = {_point(result) for result in results if result.get('status') == 'diverged'}
     if planned is None:
         planned = {
             family: {d for row in table.values() for d in row} for family, table in tables.items()
@@ -271,6 +275,9 @@ def decide(
         table = tables.get(family, {})
         families[family] = judge(_stack(_complete(table, depths).values(), len(depths)), depths)
         families[family]['reason'] += _incomplete(table, depths)
+        lost = {point for point in diverged if point[0] == family}
+        if lost:
+            families[family] |= _with_diverged(families[family], lost, _complete(table, depths))
     return {
         'metric': metric,
         'confidence': CONFIDENCE,
@@ -281,10 +288,28 @@ def decide(
     }
 
 
+def _point(result: Mapping[str, Any]) -> tuple[str, int, int]:
+    return str(result['family']), int(result['depth']), int(result['seed'])
+
+
+def _with_diverged(
+    judged: Mapping[str, Any], lost: set[tuple[str, int, int]], seeds: Iterable[int]
+) -> dict[str, Any]:
+    """What changes in a family's verdict: guessing at every depth is no evidence about depth."""
+    runs = 'run' if len(lost) == 1 else 'runs'
+    said = f'{judged["reason"]} {len(lost)} {runs} diverged, counted as guessing.'
+    best = judged['best_shallower']
+    diverged = {seed for _, depth, seed in lost if depth == best}
+    if best is not None and diverged >= set(seeds):
+        said = f'No shallower net trained: {len(lost)} {runs} diverged.'
+        return {'verdict': 'inconclusive', 'reason': said}
+    return {'reason': said}
+
+
 def _tabulate(results: Iterable[Mapping[str, Any]], metric: str) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     for result in results:
-        family, depth, seed = str(result['family']), int(result['depth']), int(result['seed'])
+        family, depth, seed = _point(result)
         run = f'{family} depth {depth} seed {seed}'
         if metric not in result:
             raise unknown('metric', metric, result.keys() - {'family', 'depth', 'seed'})
