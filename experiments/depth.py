@@ -33,16 +33,18 @@ def analyse(results: list[dict], planned: dict[str, set[int]]) -> dict:
 
 
 def figures(results: list[dict], metrics: list[dict]) -> dict[str, tuple[Figure, str]]:
-    """Figures by file name, with their captions."""
-    return {
+    """Figures by file name, with their captions; no curves where no run ended an epoch."""
+    drawn = {
         'error_against_depth': (
             error_against_depth(results),
             'Error of the final weights against depth. Every run is a marker, the line is the mean '
             'over seeds.',
         ),
-        'learning_curves': (
+    }
+    if any(cell['metrics'] for cell in metrics):
+        drawn['learning_curves'] = (
             learning_curves(metrics),
             'Error during training, drawn as in Fig. 6 of He et al. 2015; the axis ends above what '
             'each curve does after the first quarter of its epochs.',
-        ),
-    }
+        )
+    return drawn

@@ -1,5 +1,7 @@
 """A data set of our own in TFDS's format, small enough to build within a test."""
 
+from typing import ClassVar
+
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -9,7 +11,7 @@ class SmallColor(tfds.core.GeneratorBasedBuilder):
     """40 + 12 random images of 6×6 pixels in 4 classes."""
 
     VERSION = tfds.core.Version('1.2.0')
-    SIZES = {'train': 40, 'test': 12}  # noqa: RUF012
+    SIZES: ClassVar = {'train': 40, 'test': 12}
 
     def _info(self):
         return tfds.core.DatasetInfo(

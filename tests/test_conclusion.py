@@ -86,6 +86,19 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
     assert page.count('not finished') == 2
 
 
+def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
+    for cell in planned.cells:
+        (cell.directory / 'metrics.jsonl').write_text('')
+        result = cell.result() | {'status': 'diverged', 'diverged_at_step': 2, 'train_error': 75.0}
+        write_json(cell.directory / 'result.json', result)
+    console = Console(file=io.StringIO(), width=100)
+    conclusion.conclude(planned, depth, [], console)
+    assert not (planned.directory / 'figures' / 'learning_curves.png').exists()
+    verdict = json.loads((planned.directory / 'verdict.json').read_text())
+    assert {family['verdict'] for family in verdict['families'].values()} == {'inconclusive'}
+    assert 'No shallower net trained' in console.file.getvalue()
+
+
 def test_the_plan_says_what_is_done_and_what_is_left(planned):
     (planned.cells[0].directory / 'result.json').unlink()
     console = Console(file=io.StringIO(), width=100)

@@ -77,10 +77,13 @@ def test_a_directory_without_the_data_set_says_what_is_there(config):
         data.describe(config.data)
 
 
-def test_a_directory_that_is_none(config):
+@pytest.mark.parametrize('name', ['small_color', 'digits'])
+def test_a_directory_that_is_none(config, name):
     config.data.dir += '/nowhere'
+    config.data.name = name
     with pytest.raises(UserError, match='not a directory'):
         data.describe(config.data)
+    assert not Path(config.data.dir).exists()
 
 
 @pytest.mark.parametrize('split', ['validation', 'train[', 'train[40:]'])

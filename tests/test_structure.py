@@ -33,6 +33,7 @@ FLOW = (
     'vggres.executors.local',
     'vggres.executors.worker',
     'vggres.progress',
+    'vggres.estimates',
     'vggres.verdict',
     'vggres.style',
     'vggres.rendering',

@@ -99,12 +99,12 @@ def _builder(name: str, directory: str) -> tfds.core.DatasetBuilder:
     root = Path(directory or tfds.core.constants.DATA_DIR).expanduser()
     if not name.isidentifier():
         raise UserError(f'data.name must be the name of a data set, not {name!r}.')
+    if directory and not root.is_dir():
+        raise UserError(f'data.dir {directory!r} is not a directory.')
     if name == Digits.name:
         return _prepared_digits(root)
     versions = {path.parent.name: path.parent for path in root.glob(f'{name}/*/dataset_info.json')}
     if not versions:
-        if directory and not root.is_dir():
-            raise UserError(f'data.dir {directory!r} is not a directory.')
         there = {path.parts[-3] for path in root.glob('*/*/dataset_info.json')}
         raise unknown(
             f'data set in {root} (--config.data.dir says where TFDS prepared it)',

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 
 from rich import progress as bars
 from rich.console import Console, Group
@@ -57,12 +56,7 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._live:
             self._live.stop()
 

@@ -140,14 +140,14 @@ def claim(sweep: Sweep) -> Iterator[None]:
         UserError: where it cannot be written, holds another grid, or another launch is at work.
     """
     refuse(sweep)
-    try:
-        sweep.directory.mkdir(parents=True, exist_ok=True)
-        lock = open(sweep.directory / '.lock', 'w')  # noqa: SIM115
-    except OSError as error:
-        raise UserError(
-            f'cannot write to {sweep.directory} ({error.strerror}): choose another --workdir.'
-        ) from None
-    with lock:
+    with contextlib.ExitStack() as stack:
+        try:
+            sweep.directory.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((sweep.directory / '.lock').open('w'))
+        except OSError as error:
+            raise UserError(
+                f'cannot write to {sweep.directory} ({error.strerror}): choose another --workdir.'
+            ) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -157,15 +156,10 @@ class Mirror:
     def __enter__(self) -> 'Mirror':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         with self.guard():
             if self.run:
-                self.run.finish(exit_code=0 if error is None else 1)
+                self.run.finish(exit_code=0 if kind is None else 1)
 
 
 def mirror_sweep(
