@@ -2,13 +2,16 @@
 
     python launch.py --sweep depth                          error against depth, on embedded data
     python launch.py --sweep depth --dry_run                what that would run
-    python launch.py --config.model.depth=56                one network
+    python launch.py --config.model.depth=56                one network, by family and depth
+    python launch.py --config.model.name=cifar_resnet56     one network, by its published name
+    python launch.py --config.model.depth=56 --config.init.weights=FILE --evaluate
     python launch.py --config configs/cifar10.py --config.data.dir=DIR --sweep depth
 
 Every knob of a configuration can be overridden, as in --config.train.epochs=40. The files in
 configs/ list them with their units.
 """
 
+import os
 import runpy
 import signal
 import sys
@@ -18,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 from rich.console import Console
 
 import experiments
@@ -52,6 +55,8 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_bool('dry_run', False, 'Print the cells and what they cost; run nothing.')
+    flags.DEFINE_bool('evaluate', False, 'Print the error of --config.init.weights; train nothing.')
+    flags.DEFINE_enum('split', 'test', data.SPLITS, 'What --evaluate looks at.')
     flags.DEFINE_bool(
         'report_only', False, 'Rebuild verdict and report of --sweep from the results there are.'
     )
@@ -62,7 +67,7 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise UserError(f'cannot make sense of {argv[1]!r}: options start with --, see --help.')
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as with Ctrl-C
-    logging.set_verbosity(logging.WARNING)  # TFDS reports at length
+    logging.set_verbosity(logging.ERROR)  # TFDS reports at length
     console = Console(markup=False, highlight=False)
     experiment = None if FLAGS.sweep is None else experiments.load(FLAGS.sweep)
     config_name = Path(config_flags.get_config_filename(FLAGS['config'])).stem
@@ -71,11 +76,18 @@ def main(argv: list[str]) -> int:
         return _report_only(experiment, workdir, console)
 
     config = FLAGS.config
+    if experiment and config.model.name:
+        raise UserError(f'--sweep {FLAGS.sweep} varies family and depth: leave model.name empty.')
+    configuration.resolve_name(config, config_flags.get_override_values(FLAGS['config']))
     configuration.check(config)
+    if FLAGS.evaluate:
+        return _evaluate(config, console)
     configs = experiment.cells(config) if experiment else [config]
     plan = sweep.plan(FLAGS.sweep or '', config, workdir, configs)
     sweep.refuse(plan)
     info = data.describe(config.data)
+    for cell in plan.cells:
+        sweep.check_data(cell.config, info)
     flops = {cell.id: sweep.flops(cell.config, info) for cell in plan.cells}
     if FLAGS.dry_run:
         console.print(conclusion.plan_table(plan, flops))
@@ -117,6 +129,27 @@ def _run(
     if progress.failed:
         console.print(f'{len(progress.failed)} cells failed; the same command tries them again.')
         return 1
+    return 0
+
+
+def _evaluate(config: ConfigDict, console: Console) -> int:
+    if FLAGS.sweep or not config.init.weights or config.init.new_head:
+        raise UserError(
+            '--evaluate needs --config.init.weights=FILE, with its head, and no --sweep.'
+        )
+    sweep.check_data(config, data.describe(config.data))
+    for name, value in local.DEFAULT_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+    from vggres.evaluation import evaluate  # imports jax, which reads its surroundings once
+
+    found = evaluate(config, FLAGS.split)
+    console.print(
+        f'{config.model.family} of depth {config.model.depth} with {config.init.weights} on '
+        f'{config.data.name}, {FLAGS.split}: error {found["error"]:.2f} % ({found["wrong"]:,} of '
+        f'{found["images"]:,} images), loss {found["loss"]:.4f}',
+        soft_wrap=True,
+    )
     return 0
 
 

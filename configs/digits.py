@@ -22,13 +22,34 @@ def get_config() -> ConfigDict:
     config.data.validation_split = 'validation'
     config.data.test_split = 'test'  # looked at once, after training
     config.data.crop_padding = 0  # pixels of zeros around an image, then a random crop; 0: none
+    config.data.normalisation = 'mean_image'  # subtract it; or 'imagenet': PyTorch's constants
     config.data.flip = False  # random horizontal flips
 
     config.model = ConfigDict()
-    config.model.family = 'resnet'  # 'plain' or 'resnet'
-    config.model.depth = 20  # weighted layers, 6n + 2
+    config.model.name = ''  # a published network: sets the knobs below that are not given as well
+    config.model.family = 'resnet'  # 'vgg', 'plain' or 'resnet'
+    config.model.depth = 20  # weighted layers; of plain and resnet 6n + 2, bottlenecks 9n + 2
+    config.model.images = 'small'  # or 'imagenet': stem, stages and head for those images
     config.model.width = 16  # channels of the first stage
+    config.model.norm = 'batch'  # or 'none'
+    config.model.conv_bias = 'auto'  # 'yes', 'no'; auto: in every vgg and where there is no norm
+    config.model.vgg_stages = 3  # vgg: 3 to 5, each ends in a pool that halves the image
+    config.model.vgg_pointwise = False  # vgg: 1×1 convolutions end late stages (configuration C)
+    config.model.dropout = 0.5  # vgg for ImageNet: of the two hidden dense layers
+    config.model.block = 'basic'  # or 'bottleneck'; this and the next two: plain and resnet
+    config.model.preactivation = False  # norm and ReLU before each convolution, not after it
+    config.model.stride_placement = 'he'  # or 'torchvision': on a bottleneck's 3×3 convolution
+    config.model.shortcut = 'A'  # pad; 'B': project where shapes change; 'C': project everywhere
+    config.model.shortcut_scale = 1.0  # constant factor of the shortcut; this and the rest: resnet
+    config.model.branch_scale = 1.0  # constant factor of the residual branch
+    config.model.gate = 'none'  # 'exclusive', 'shortcut_only': "Identity mappings", §3.1
+    config.model.gate_bias = -6.0  # what the gates' biases start from
+    config.model.shortcut_dropout = 0.0  # probability of dropping an element of the shortcut
     config.model.compute_dtype = 'float32'  # or 'bfloat16'; parameters are always float32
+
+    config.init = ConfigDict()
+    config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
+    config.init.new_head = False  # leave the file's head out, for other classes
 
     config.train = ConfigDict()
     config.train.batch_size = 128  # images
@@ -52,6 +73,7 @@ def get_config() -> ConfigDict:
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_seconds = 300.0  # at least, between two saves at ends of epochs
+    config.checkpoint.save_weights = True  # leave the final weights beside the result
 
     config.sweep = ConfigDict()
     config.sweep.families = ('plain', 'resnet')

@@ -1,67 +1,61 @@
+import subprocess
+import sys
+
 import pytest
 
 from vggres import architecture
 from vggres.errors import UserError
 
-CIFAR = (32, 32, 3)
+
+# The names of torchvision and of the papers say the depth; those of a vgg for small images count
+# the two dense layers that it lacks.
+@pytest.mark.parametrize('name', architecture.VARIANTS)
+def test_depth_is_what_the_name_says(name):
+    number = int(''.join(c for c in name if c.isdigit()))
+    missing = 2 if name.startswith('cifar_vgg') else 0
+    assert architecture.variant_spec(name).depth == number - missing
 
 
-# He et al. 2015, §4.2 with option A; integers from the closed form, cross-checked elsewhere.
-@pytest.mark.parametrize('family', architecture.FAMILIES)
+def test_the_networks_there_are():
+    names = set(architecture.VARIANTS)
+    for vgg in ('vgg11', 'vgg13', 'vgg16', 'vgg19'):
+        assert {vgg, f'{vgg}_bn', f'cifar_{vgg}', f'cifar_{vgg}_bn'} <= names
+    assert {'vgg16c', 'vgg16c_bn', 'plain18', 'plain34'} <= names
+    assert {f'resnet{depth}' for depth in (18, 34, 50, 101, 152)} <= names
+    assert {f'cifar_plain{depth}' for depth in (20, 32, 44, 56, 110)} <= names
+    assert {f'cifar_resnet{depth}' for depth in (20, 32, 44, 56, 110, 1202, 164, 1001)} <= names
+    assert {f'cifar_preresnet{depth}' for depth in (110, 164, 1001)} <= names
+
+
+def test_options_may_differ_from_the_published_ones():
+    network = architecture.variant_spec('cifar_vgg16_bn', depth=100, vgg_stages=3)
+    assert network.depth == 100
+    assert [len(stage.blocks) for stage in network.stages] == [2, 2, 95]
+
+
 @pytest.mark.parametrize(
-    ('depth', 'parameters', 'macs'),
+    ('name', 'message'),
     [
-        (20, 269_722, 40_551_040),
-        (32, 464_154, 68_862_592),
-        (44, 658_586, 97_174_144),
-        (56, 853_018, 125_485_696),
-        (110, 1_727_962, 252_887_680),
-        (1202, 19_421_274, 2_829_238_912),
+        ('vgg16bn', "unknown network 'vgg16bn': did you mean vgg16_bn"),
+        ('resnet_50', 'did you mean resnet50'),
+        ('cifar_resnet14', 'did you mean .*cifar_resnet'),
     ],
 )
-def test_parameters_and_macs_of_the_paper(family, depth, parameters, macs):
-    spec = architecture.network_spec(family, depth)
-    assert architecture.count_parameters(spec, CIFAR, 10) == parameters
-    assert architecture.count_macs(spec, CIFAR, 10) == macs
+def test_an_unknown_name_names_the_nearest(name, message):
+    with pytest.raises(UserError, match=message):
+        architecture.variant_spec(name)
 
 
-@pytest.mark.parametrize('depth', [8, 14, 20, 56, 110, 1202])
-def test_depth_is_the_number_of_weighted_layers(depth):
-    spec = architecture.network_spec('resnet', depth)
-    assert spec.depth == depth
-    assert len(list(architecture.layers(spec, CIFAR, 10))) == depth
-
-
-def test_stages_halve_the_resolution_and_double_the_channels():
-    stages = architecture.network_spec('plain', 20, width=16).stages
-    assert [stage.channels for stage in stages] == [16, 32, 64]
-    assert [stage.stride for stage in stages] == [1, 2, 2]
-    assert [stage.num_blocks for stage in stages] == [3, 3, 3]
-
-
-def test_odd_sizes_round_up():
-    spec = architecture.network_spec('plain', 8, width=1)
-    names = {layer.name: layer.macs for layer in architecture.layers(spec, (5, 7, 1), 2)}
-    assert names['stem'] == 9 * 1 * 1 * 5 * 7
-    assert names['stage2/block1/conv1'] == 9 * 1 * 2 * 3 * 4
-    assert names['stage3/block1/conv2'] == 9 * 4 * 4 * 2 * 2
-    assert names['head'] == 4 * 2
-
-
-@pytest.mark.parametrize(
-    ('depth', 'nearest'),
-    [(57, '56 or 62'), (18, '14 or 20'), (21, '20 or 26'), (2, '8'), (-3, '8')],
-)
-def test_a_depth_that_does_not_exist_names_the_nearest(depth, nearest):
-    with pytest.raises(UserError, match=rf'depth {depth}: .* nearest {nearest}\.'):
-        architecture.network_spec('resnet', depth)
-
-
-def test_an_unknown_family_names_the_nearest():
-    with pytest.raises(UserError, match="'resnt': did you mean resnet"):
-        architecture.network_spec('resnt', 20)
-
-
-def test_width_is_at_least_one_channel():
-    with pytest.raises(UserError, match='width'):
-        architecture.network_spec('resnet', 20, width=0)
+def test_the_table_shows_every_network_with_its_source():
+    code = [sys.executable, '-W', 'error', '-m', 'vggres.architecture']
+    table = subprocess.run(code, capture_output=True, text=True, check=True)
+    assert table.stderr == ''
+    lines = {line.split()[0]: line for line in table.stdout.splitlines()}
+    assert set(lines) == {'name', *architecture.VARIANTS}
+    # He et al. 2015, Table 1, and torchvision's count; 4.09 billion is torchvision's figure too.
+    fields = lines['resnet50'].split()
+    assert fields[1:4] == ['50', '3-4-6-3', '25,557,032']
+    assert fields[4].startswith('4,089,')
+    assert fields[5] == '224'
+    assert '1512.03385' in lines['resnet50']
+    assert '1409.1556, Table 1, D' in lines['cifar_vgg16_bn']

@@ -21,12 +21,19 @@ def test_the_order_is_a_pure_function_of_seed_and_epoch():
 
 def test_normalised_training_images_have_mean_zero_at_every_pixel():
     images = np.random.default_rng(0).integers(0, 256, (64, 3, 2, 3), np.uint8)
-    normal = batches.normalise(jnp.asarray(images), jnp.asarray(batches.mean_image(images)))
+    normal = batches.normalise(jnp.asarray(images), *batches.statistics(images, 'mean_image'))
     assert normal.dtype == jnp.float32
     np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(
         normal[0] - normal[1], (images[0] / 255 - images[1] / 255), atol=1e-6
     )
+
+
+def test_imagenet_normalisation_is_that_of_pytorchs_weights():
+    images = np.array([[[[0, 255, 51]]]], np.uint8)
+    normal = batches.normalise(jnp.asarray(images), *batches.statistics(images, 'imagenet'))
+    expected = [(0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0.2 - 0.406) / 0.225]
+    np.testing.assert_allclose(normal[0, 0, 0], expected, rtol=1e-6)
 
 
 def test_no_augmentation_is_the_identity():

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from configs import cifar10, digits
+from vggres import architecture, grammar
 from vggres import config as configuration
 from vggres.errors import UserError
 
@@ -51,6 +54,9 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('train.steps', 100, 'either epochs or steps'),
         ('model.depth', 57, 'nearest 56 or 62'),
         ('model.family', 'resnett', 'did you mean resnet'),
+        ('model.shortcut', 'D', 'there is A, B, C'),
+        ('model.vgg_stages', 2, 'vgg_stages must be 3, 4 or 5'),
+        ('data.normalisation', 'mean', 'mean_image'),
         ('model.compute_dtype', 'float16', 'did you mean bfloat16 or float32'),
         ('optimizer.learning_rate', 0.0, 'positive'),
         ('optimizer.learning_rate', float('nan'), 'finite'),
@@ -70,6 +76,36 @@ def test_what_makes_no_sense_is_one_line(key, value, message):
     assert '\n' not in str(caught.value)
 
 
+def test_configurations_list_the_options_of_networks_with_their_defaults():
+    for module in (digits, cifar10):
+        model = module.get_config().model.to_dict()
+        assert set(model) == {*grammar.OPTIONS, 'name', 'compute_dtype'}
+        defaults = dataclasses.asdict(grammar.Options(model['family'], model['depth']))
+        changed = {key for key, value in defaults.items() if model[key] != value}
+        assert changed == ({'vgg_stages'} if module is digits else set())
+
+
+@pytest.mark.parametrize('name', architecture.VARIANTS)
+def test_a_name_stands_for_the_published_options(name):
+    config = changed('model.name', name)
+    with pytest.raises(UserError, match='resolve_name'):
+        configuration.check(config)
+    configuration.resolve_name(config, given=[])
+    assert config.model.name == ''
+    assert configuration.network_spec(config) == architecture.variant_spec(name)
+
+
+def test_what_the_user_gives_as_well_as_a_name_stays():
+    config = changed('model.name', 'resnet50')
+    config.model.shortcut, config.model.norm = 'C', 'none'
+    configuration.resolve_name(config, given=['model.name', 'model.shortcut'])
+    assert (config.model.shortcut, config.model.norm) == ('C', 'batch')
+    assert (config.model.depth, config.model.block) == (50, 'bottleneck')
+    config = changed('model.name', 'resnet5')
+    with pytest.raises(UserError, match="network 'resnet5': did you mean resnet50"):
+        configuration.resolve_name(config, given=[])
+
+
 def test_an_unknown_key_names_the_nearest():
     with pytest.raises(UserError, match=r"config key 'model.deph': did you mean model.depth"):
         configuration.check_keys(['seed', 'model.deph'], digits.get_config())
@@ -84,6 +120,9 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('train.epochs', 40),
         ('optimizer.learning_rate', 0.2),
         ('data.flip', True),
+        ('data.normalisation', 'imagenet'),
+        ('model.gate', 'exclusive'),
+        ('init.weights', 'w.pth'),
     ]:
         assert configuration.cell_id(changed(key, value)) != name
     for key, value in [
@@ -91,6 +130,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('wandb.mode', 'disabled'),
         ('evaluation.every_epochs', 5),
         ('sweep.seeds', 9),
+        ('checkpoint.save_weights', False),
     ]:
         assert configuration.cell_id(changed(key, value)) == name
 

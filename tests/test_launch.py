@@ -49,6 +49,15 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (["--config.optimizer.decay_at=('a',)"], 'fractions of all steps'),
         (['--config.optimizer.weight_decay=inf'], 'must be finite'),
         (['--config.model.depth=57'], 'nearest 56 or 62'),
+        (['--config.model.name=vgg16bn'], "unknown network 'vgg16bn': did you mean vgg16_bn"),
+        (['--config.model.name=cifar_vgg16_bn'], 'too small for the 5 pools .* 32×32'),
+        (['--config.model.name=resnet18', '--config.model.gate=half'], "unknown gate 'half'"),
+        (['--config.model.name=resnet18', '--sweep=depth'], 'leave model.name empty'),
+        (['--config.model.option=A'], "unknown config key 'model.option'"),
+        (['--config.data.normalisation=imagenet'], 'images of 3 channels; those of digits have 1'),
+        (['--config.init.weights=w.pth'], "no weights file 'w.pth'"),
+        (['--evaluate'], 'needs --config.init.weights=FILE'),
+        (['--evaluate', '--split=valid'], 'train.validation.test'),
         (['--config.train.batch_size=-1'], 'train.batch_size must be at least 1'),
         (['--config.train.batch_size=5000'], 'more than the 1437 training images'),
         (['--config.train.epochs=0'], 'epochs or steps'),
@@ -86,7 +95,16 @@ def test_a_workdir_that_cannot_be_written_is_found_before_anything_is_prepared(t
 
 def test_help_lists_the_flags():
     text = launch('--help').stdout
-    for flag in ('config', 'sweep', 'workdir', 'workers', '[no]dry_run', '[no]report_only'):
+    for flag in (
+        'config',
+        'sweep',
+        'workdir',
+        'workers',
+        '[no]dry_run',
+        '[no]evaluate',
+        'split',
+        '[no]report_only',
+    ):
         assert f'--{flag}: ' in text
 
 
@@ -183,12 +201,27 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
 
 def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
     arguments = [a for a in small if a != '--sweep=depth']
-    done = launch(*arguments, '--config.model.family=plain', '--config.wandb.mode=disabled')
+    arguments += ['--config.model.name=cifar_plain20']  # of width 2
+    done = launch(*arguments, '--config.wandb.mode=disabled')
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = (tmp_path / 'runs').glob('cells/*/result.json')
     found = json.loads(result.read_text())
     assert (found['family'], found['depth'], found['seed']) == ('plain', 20, 0)
     assert f'test {found["test_error"]:.2f} %' in done.stdout
+
+    # Its weights can be evaluated, and cut short they are refused.
+    weights = result.with_name('weights.safetensors')
+    arguments += ['--evaluate', f'--config.init.weights={weights}']
+    for split in ('test', 'validation'):
+        evaluated = launch(*arguments, *([] if split == 'test' else [f'--split={split}']))
+        assert evaluated.stderr == ''
+        assert f'{split}: error {found[f"{split}_error"]:.2f} % (' in evaluated.stdout
+        assert f'loss {found[f"{split}_loss"]:.4f}' in evaluated.stdout
+    weights.write_bytes(weights.read_bytes()[:1000])
+    refused = launch(*arguments)
+    assert refused.returncode == 2
+    assert 'is no whole safetensors file' in refused.stderr
+    assert refused.stderr.count('\n') == 1
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def visited(num_train, batch_size, epochs, seed=0, augment=lambda images, key: i
     """The labels [epochs, steps, batch] of `train_until` where image i has label i, and images."""
     per_epoch = num_train // batch_size
 
-    def update(diary, images, labels):
+    def update(diary, images, labels, key):
         seen = jnp.concatenate([labels.astype(jnp.float32), images[:, 0, 0, 0]])
         diary = Diary(diary.step + 1, diary.labels.at[diary.step].set(seen))
         return diary, {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
@@ -107,10 +107,10 @@ def visited(num_train, batch_size, epochs, seed=0, augment=lambda images, key: i
     sums = {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
     images = jnp.arange(num_train + 3, dtype=jnp.uint8)[:, None, None, None]
     labels = jnp.arange(num_train + 3)
-    mean = jnp.zeros((1, 1, 1))
+    statistics = (jnp.zeros((1, 1, 1)), jnp.ones((1, 1, 1)))
     for epoch in range(epochs):
         stop = (epoch + 1) * per_epoch
-        diary, sums = train(diary, sums, jax.random.key(seed), images, labels, mean, stop)
+        diary, sums = train(diary, sums, jax.random.key(seed), images, labels, *statistics, stop)
     seen = np.asarray(diary.labels).reshape(epochs, per_epoch, 2, batch_size)
     return seen[:, :, 0].astype(int), seen[:, :, 1]
 

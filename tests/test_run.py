@@ -1,6 +1,9 @@
 import json
 
-from vggres.cell import Cell
+import numpy as np
+import safetensors.numpy
+
+from vggres.cell import WEIGHTS_FILE, Cell
 from vggres.run import run
 
 
@@ -33,14 +36,14 @@ def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
 
 
 def test_the_same_cell_gives_the_same_numbers_and_a_second_seed_compiles_nothing(config, tmp_path):
-    timings = ('seconds', 'compile_seconds')
+    measured = ('seconds', 'compile_seconds', 'peak_memory_mb')
     first = run(Cell(config, tmp_path / 'a', ''))
     config.seed = 1
     second = run(Cell(config, tmp_path / 'b', ''))
     assert second['compile_seconds'] < 0.1
     config.seed = 0
     again = run(Cell(config, tmp_path / 'c', ''))
-    for key in timings:
+    for key in measured:
         del first[key], again[key]
     assert first == again
     assert second['train_loss'] != first['train_loss']
@@ -55,6 +58,42 @@ def test_a_second_attempt_starts_its_metrics_afresh(config, tmp_path):
     assert [json.loads(line)['epoch'] for line in lines] == [1, 2]
 
 
+def weights(cell):
+    return safetensors.numpy.load_file(cell.directory / WEIGHTS_FILE)
+
+
+def test_a_cell_starts_from_the_weights_of_another(config, tmp_path):
+    first = Cell(config.copy_and_resolve_references(), tmp_path, '')
+    run(first)
+    # An update this small changes no weight; the running averages move.
+    config.optimizer.learning_rate, config.train.epochs, config.train.steps = 1e-30, 0, 1
+    config.init.weights, config.seed = str(first.directory / WEIGHTS_FILE), 5
+    second = Cell(config.copy_and_resolve_references(), tmp_path, '')
+    run(second)
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        assert np.array_equal(array, after[name]) == ('running' not in name), name
+    # With a new head the seed decides it, and nothing else.
+    config.init.new_head = True
+    third = Cell(config, tmp_path, '')
+    run(third)
+    for name, array in before.items():
+        if 'running' not in name and name != 'linear.bias':  # zero in both
+            assert np.array_equal(array, weights(third)[name]) == ('linear' not in name), name
+
+
+def test_weights_are_left_only_if_asked_for(config, tmp_path):
+    config.checkpoint.save_weights = False
+    cell = Cell(config, tmp_path, '')
+    run(cell)
+    assert sorted(path.name for path in cell.directory.iterdir()) == [
+        'config.json',
+        'metrics.jsonl',
+        'result.json',
+    ]
+
+
 def test_a_diverged_cell_is_done(config, tmp_path):
     config.optimizer.learning_rate, config.optimizer.warmup = 1e30, 'none'
     cell = Cell(config, tmp_path, '')
@@ -62,3 +101,4 @@ def test_a_diverged_cell_is_done(config, tmp_path):
     result = cell.result()
     assert result['status'] == 'diverged'
     assert result['train_error'] == 75
+    assert not (cell.directory / WEIGHTS_FILE).exists()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from vggres import architecture, style
+from vggres import grammar, style
 
 
 def test_every_family_has_its_own_look_without_colour():
-    assert set(style.FAMILY_STYLES) >= set(architecture.FAMILIES)
+    assert set(style.FAMILY_STYLES) >= set(grammar.FAMILIES)
     looks = style.FAMILY_STYLES.values()
     for attribute in ('color', 'marker', 'line_style'):
         assert len({repr(getattr(look, attribute)) for look in looks}) == len(looks)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -119,4 +120,17 @@ def test_operations_of_a_cell_by_hand(config):
 def test_a_batch_larger_than_the_training_set(config):
     config.train.batch_size = 41
     with pytest.raises(UserError, match=r'batch_size 41 is more than the 40 training images'):
-        sweep.flops(config, data.describe(config.data))
+        sweep.check_data(config, data.describe(config.data))
+
+
+def test_normalisation_and_weights_must_fit_the_images(config, tmp_path):
+    info = data.describe(config.data)
+    sweep.check_data(config, info)
+    config.data.normalisation = 'imagenet'
+    sweep.check_data(config, info)
+    gray = dataclasses.replace(info, image_shape=(*info.image_shape[:2], 1))
+    with pytest.raises(UserError, match='images of 3 channels; those of small_color have 1'):
+        sweep.check_data(config, gray)
+    config.init.weights = str(tmp_path / 'none.safetensors')
+    with pytest.raises(UserError, match='no weights file'):
+        sweep.check_data(config, info)

@@ -6,14 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import architecture
-from vggres.network import Network
-from vggres.train_step import eval_step, init_state, train_step
+from vggres import grammar
+from vggres.network import Network, create
+from vggres.train_step import eval_step, init_state, train_step, with_weights
 
-NETWORK = Network(architecture.network_spec('resnet', 8, width=2), num_classes=3)
+NETWORK = Network(grammar.network_spec('resnet', 8, width=2), num_classes=3)
 SGD = optax.sgd(1.0)
 IMAGES = jax.random.normal(jax.random.key(5), (6, 4, 4, 1))
 LABELS = jnp.array([0, 1, 2, 0, 1, 2], jnp.int32)
+KEY = jax.random.key(7)
 
 
 @pytest.fixture(scope='module')
@@ -35,7 +36,7 @@ def loss_in_numpy(params, state):
 
 
 def test_metrics_are_those_of_the_batch_and_the_update_descends_its_gradient(state):
-    after, metrics = STEP(state, IMAGES, LABELS)
+    after, metrics = STEP(state, IMAGES, LABELS, KEY)
     loss, logits = loss_in_numpy(state.params, state)
     assert float(metrics['loss']) == pytest.approx(loss, rel=1e-5)
     assert float(metrics['error']) == pytest.approx(
@@ -59,7 +60,7 @@ def test_metrics_are_those_of_the_batch_and_the_update_descends_its_gradient(sta
 
 
 def test_batch_statistics_move_in_training_and_not_in_evaluation(state):
-    after, _ = STEP(state, IMAGES, LABELS)
+    after, _ = STEP(state, IMAGES, LABELS, KEY)
     mean = after.batch_stats['stem_norm']['mean']
     assert np.abs(mean).max() > 0
     variables = {'params': state.params, 'batch_stats': state.batch_stats}
@@ -70,7 +71,49 @@ def test_batch_statistics_move_in_training_and_not_in_evaluation(state):
     np.testing.assert_array_equal(wrong, logits.argmax(1) != np.asarray(LABELS))
 
 
-def test_the_train_step_lowers_for_gpu_and_tpu(state):
-    traced = STEP.trace(state, IMAGES, LABELS)
-    text = traced.lower(lowering_platforms=('cuda', 'tpu')).as_text()
-    assert 'stablehlo.convolution' in text
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    [
+        ('cifar_plain20', {}),
+        ('cifar_resnet20', {}),
+        ('cifar_resnet20', {'shortcut': 'C', 'gate': 'exclusive', 'shortcut_dropout': 0.5}),
+        ('cifar_preresnet164', {}),
+        ('cifar_vgg16_bn', {'depth': 100}),
+        ('vgg16', {}),
+        ('vgg16c_bn', {}),
+        ('resnet18', {}),
+        ('resnet50', {}),
+    ],
+)
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_every_familys_train_step_lowers_for_other_platforms(name, options, platform):
+    network = create(name, 10, **options)
+    image_shape = (32, 32, 3)
+    key = jax.random.key(0)
+    state = jax.eval_shape(lambda: init_state(key, network, SGD, image_shape))
+    step = jax.jit(partial(train_step, network=network, optimizer=SGD))
+    images, labels = jnp.zeros((2, *image_shape)), jnp.zeros(2, jnp.int32)
+    lowered = step.trace(state, images, labels, key).lower(lowering_platforms=(platform,))
+    assert 'stablehlo.convolution' in lowered.as_text()
+
+
+def test_weights_replace_those_of_the_seed_but_for_a_head_that_is_left_out(state):
+    params = jax.tree.map(lambda leaf: leaf + 1, state.params)
+    del params['head']
+    batch_stats = jax.tree.map(lambda leaf: leaf + 2, state.batch_stats)
+    changed = with_weights(state, {'params': params, 'batch_stats': batch_stats})
+    for name, leaves in changed.params.items():
+        expected = state.params['head'] if name == 'head' else params[name]
+        jax.tree.map(np.testing.assert_array_equal, leaves, expected)
+    jax.tree.map(np.testing.assert_array_equal, changed.batch_stats, batch_stats)
+    assert int(changed.step) == 0
+
+
+def test_dropout_follows_the_key():
+    network = create('vgg11', 3, width=2, vgg_stages=3, depth=10)
+    fresh = jax.jit(lambda: init_state(jax.random.key(0), network, SGD, (8, 8, 1)))()
+    assert fresh.batch_stats == {}
+    step = jax.jit(partial(train_step, network=network, optimizer=SGD))
+    images = jax.random.normal(jax.random.key(5), (6, 8, 8, 1))
+    losses = [float(step(fresh, images, LABELS, jax.random.key(k))[1]['loss']) for k in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]

@@ -1,5 +1,8 @@
 import functools
+import math
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from vggres import trainer
@@ -11,14 +14,15 @@ def train(build, device_data, tmp_path):
     return functools.partial(train_with, build, device_data, Checkpoints(tmp_path / 'none', 1e9))
 
 
-def train_with(build, device_data, checkpoints, config):
+def train_with(build, device_data, checkpoints, config, weights=None):
     records, steps = [], []
-    result = trainer.train(
+    result, _ = trainer.train(
         build(config),
         device_data,
         seed=0,
         every_epochs=config.evaluation.every_epochs,
         checkpoints=checkpoints,
+        weights=weights,
         on_record=records.append,
         on_progress=lambda step, total: steps.append((step, total)),
     )
@@ -44,6 +48,15 @@ def test_records_and_result_of_a_run(config, train):
     for split, size in (('train', 40), ('validation', 5), ('test', 7)):
         count = result[f'{split}_error'] / 100 * size
         assert count == pytest.approx(round(count), abs=1e-9)
+
+
+def test_it_starts_from_given_weights(config, train, build):
+    # A head of zeros finds all four classes equally likely: the first loss is ln 4.
+    config.train.epochs, config.train.steps = 0, 1
+    params = build(config).init(3)[0].params
+    params['head'] = jax.tree.map(jnp.zeros_like, params['head'])
+    _, records, _ = train(config, {'params': params})
+    assert records[0]['batch/loss'] == pytest.approx(math.log(4), rel=1e-6)
 
 
 def test_it_learns(config, train):

@@ -1,117 +1,128 @@
-"""Which networks there are: frozen descriptions of depth, stages and blocks. No JAX.
+"""The published networks of both families by name, with their sources. No JAX.
 
-The small-image family of He et al. 2015 (arXiv 1512.03385, §4.2): a 3×3 stem, three stages of n
-blocks of two 3×3 convolutions, global average pooling and one dense layer, so depth = 6n + 2
-weighted layers on the main path. `plain` is `resnet` without its shortcuts and nothing else
-changed. Shortcuts are option A (subsample, zero-pad channels) and carry no parameters.
+python -m vggres.architecture          prints the table
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vggres.errors import UserError, unknown
-
-FAMILIES = ('plain', 'resnet')
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Blocks of one resolution; the stride belongs to the first block."""
-
-    channels: int
-    num_blocks: int
-    stride: int
+from vggres import grammar
+from vggres.errors import unknown
+from vggres.spec import NetworkSpec, count_macs, count_parameters
 
 
 @dataclass(frozen=True)
-class NetworkSpec:
-    """A network, up to the number of classes and the input's shape."""
-
-    family: str
-    stem_channels: int
-    stages: tuple[Stage, ...]
-
-    @property
-    def has_shortcuts(self) -> bool:
-        """The one switch between the families."""
-        return self.family == 'resnet'
-
-    @property
-    def depth(self) -> int:
-        """Weighted layers on the main path: the stem, two a block, the dense head."""
-        return 1 + 2 * sum(stage.num_blocks for stage in self.stages) + 1
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A weighted layer of the main path and what it costs for one image."""
+class Variant:
+    """A published network: its options, where it is from, and the images it is meant for."""
 
     name: str
-    parameters: int
-    macs: int
+    source: str
+    options: dict[str, object]
+    image_shape: tuple[int, int, int]
+    num_classes: int
 
 
-def network_spec(family: str, depth: int, width: int = 16) -> NetworkSpec:
-    """The small-image network of a family and depth.
+_IMAGENET = ((224, 224, 3), 1000)
+_CIFAR = ((32, 32, 3), 10)
 
-    Args:
-        family: 'plain' or 'resnet'.
-        depth: weighted layers, 6n + 2 with n ≥ 1.
-        width: channels of the first stage; the second and third have twice and four times that.
+
+def _vggs() -> Iterator[Variant]:
+    for letter, depth in (('A', 11), ('B', 13), ('C', 16), ('D', 16), ('E', 19)):
+        name = f'vgg{depth}c' if letter == 'C' else f'vgg{depth}'
+        source = f'1409.1556, Table 1, {letter}'
+        options = {'family': 'vgg', 'width': 64, 'vgg_pointwise': letter == 'C', 'norm': 'none'}
+        large = options | {'depth': depth, 'images': 'imagenet'}
+        small = options | {'depth': depth - 2}  # one dense layer instead of three
+        yield Variant(name, source, large, *_IMAGENET)
+        yield Variant(f'{name}_bn', f'{source}, batch norm', large | {'norm': 'batch'}, *_IMAGENET)
+        if letter == 'C':
+            continue
+        source += ', one dense layer'
+        yield Variant(f'cifar_{name}', source, small, *_CIFAR)
+        with_norm = small | {'norm': 'batch'}
+        yield Variant(f'cifar_{name}_bn', f'{source}, batch norm', with_norm, *_CIFAR)
+
+
+def _imagenet_resnets() -> Iterator[Variant]:
+    for block, depths in grammar.BLOCKS_PER_STAGE.items():
+        for depth in depths:
+            options = {'depth': depth, 'images': 'imagenet', 'width': 64, 'block': block}
+            options['stride_placement'] = 'torchvision'
+            source = '1512.03385, Table 1'
+            if block == 'basic':
+                plain = options | {'family': 'plain'}
+                yield Variant(f'plain{depth}', f'{source}, plain', plain, *_IMAGENET)
+            source += ', option B' if block == 'basic' else ', option B, stride as torchvision'
+            resnet = options | {'family': 'resnet', 'shortcut': 'B'}
+            yield Variant(f'resnet{depth}', source, resnet, *_IMAGENET)
+
+
+def _small_resnets() -> Iterator[Variant]:
+    for depth in (20, 32, 44, 56, 110, 1202):
+        source, options = '1512.03385, §4.2', {'family': 'resnet', 'depth': depth}
+        yield Variant(f'cifar_resnet{depth}', f'{source}, option A', options, *_CIFAR)
+        if depth < 1202:
+            plain = options | {'family': 'plain'}
+            yield Variant(f'cifar_plain{depth}', f'{source}, plain', plain, *_CIFAR)
+    source = '1603.05027, Table 3'
+    bottleneck = {'family': 'resnet', 'block': 'bottleneck', 'shortcut': 'B'}
+    for depth in (164, 1001):
+        options = bottleneck | {'depth': depth}
+        yield Variant(f'cifar_resnet{depth}', f'{source}, option B', options, *_CIFAR)
+    for options in (
+        {'family': 'resnet', 'depth': 110},
+        bottleneck | {'depth': 164},
+        bottleneck | {'depth': 1001},
+    ):
+        name, option = f'cifar_preresnet{options["depth"]}', options.get('shortcut', 'A')
+        words = f'{source}, option {option}, preactivation'
+        yield Variant(name, words, options | {'preactivation': True}, *_CIFAR)
+
+
+VARIANTS = {
+    each.name: each
+    for each in sorted(
+        (*_vggs(), *_imagenet_resnets(), *_small_resnets()), key=lambda each: -each.image_shape[0]
+    )
+}
+
+
+def variant(name: str) -> Variant:
+    """A published network by its name.
 
     Raises:
-        UserError: for an unknown family, a depth that does not exist (naming the nearest that
-            do) or a width below 1.
+        UserError: where there is none, with the nearest names.
     """
-    if family not in FAMILIES:
-        raise unknown('family', family, FAMILIES)
-    if width < 1:
-        raise UserError(f'model.width must be at least 1 channel, not {width}.')
-    num_blocks, remainder = divmod(depth - 2, 6)
-    if remainder or num_blocks < 1:
-        below = max(num_blocks, 1) * 6 + 2
-        nearest = f'{below} or {below + 6}' if depth > below else f'{below}'
-        raise UserError(f'no {family} of depth {depth}: depth must be 6n+2, nearest {nearest}.')
-    stages = tuple(
-        Stage(channels=width * 2**i, num_blocks=num_blocks, stride=1 if i == 0 else 2)
-        for i in range(3)
+    if name not in VARIANTS:
+        raise unknown('network', name, VARIANTS)
+    return VARIANTS[name]
+
+
+def variant_spec(name: str, **changes: object) -> NetworkSpec:
+    """A published network, with some of its options changed.
+
+    Raises:
+        UserError: for a name, an option or a value that does not exist, with those that do.
+    """
+    return grammar.network_spec(**(variant(name).options | changes))
+
+
+def main() -> None:
+    """Prints the table of variants."""
+    print(
+        f'{"name":<19} {"depth":>5}  {"blocks a stage":<18} {"parameters":>11} {"MACs":>14}  at'
+        '   source (arXiv)'
     )
-    return NetworkSpec(family=family, stem_channels=width, stages=stages)
+    for each in VARIANTS.values():
+        spec = variant_spec(each.name)
+        stages = '-'.join(str(len(stage.blocks)) for stage in spec.stages)
+        parameters = count_parameters(spec, each.image_shape, each.num_classes)
+        macs = count_macs(spec, each.image_shape, each.num_classes)
+        print(
+            f'{each.name:<19} {spec.depth:>5}  {stages:<18} {parameters:>11,} {macs:>14,} '
+            f'{each.image_shape[0]:>3}   {each.source}'
+        )
 
 
-def layers(
-    spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int
-) -> Iterator[Layer]:
-    """The weighted layers in order, batch norm's scale and bias counted with its convolution.
-
-    Args:
-        spec: the network.
-        image_shape: [height, width, channels].
-        num_classes: outputs of the head.
-    """
-    height, width, channels = image_shape
-
-    def convolution(name: str, out: int) -> Layer:
-        kernel = 9 * channels * out
-        return Layer(name, parameters=kernel + 2 * out, macs=kernel * height * width)
-
-    yield convolution('stem', spec.stem_channels)
-    channels = spec.stem_channels
-    for i, stage in enumerate(spec.stages, start=1):
-        height, width = -(-height // stage.stride), -(-width // stage.stride)
-        for j in range(1, stage.num_blocks + 1):
-            yield convolution(f'stage{i}/block{j}/conv1', stage.channels)
-            channels = stage.channels
-            yield convolution(f'stage{i}/block{j}/conv2', stage.channels)
-    weights = channels * num_classes
-    yield Layer('head', parameters=weights + num_classes, macs=weights)
-
-
-def count_parameters(spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int) -> int:
-    """Learnable parameters."""
-    return sum(layer.parameters for layer in layers(spec, image_shape, num_classes))
-
-
-def count_macs(spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int) -> int:
-    """Multiply-accumulates of one image's forward pass, in convolutions and the dense layer."""
-    return sum(layer.macs for layer in layers(spec, image_shape, num_classes))
+if __name__ == '__main__':
+    main()

@@ -1,9 +1,10 @@
-"""Convolution, batch norm, shortcut, and the block they make: plain and residual by one switch."""
+"""Convolution, batch norm, shortcut, and the block they make: one for all families."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from vggres import spec
 from vggres.convolution import convolve
 
 # He et al. 2015 (arXiv 1502.01852), backward case: the variance of gradients is kept.
@@ -15,22 +16,30 @@ BATCH_NORM_EPSILON = 1e-5
 
 
 class Convolution(nn.Module):
-    """3×3 convolution without bias, padded by 1: [b, h, w, c] → [b, ⌈h/s⌉, ⌈w/s⌉, channels].
+    """[batch, h, w, c] → [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels], padded by half of the kernel.
 
     Attributes:
-        channels: output channels.
-        stride: s, of both directions.
-        dtype: of the computation; the kernel is float32.
+        spec: channels, kernel size and stride.
+        use_bias: whether a bias is added.
+        bias_init: what it starts from.
+        dtype: of the computation; the parameters are float32.
     """
 
-    channels: int
-    stride: int = 1
+    spec: spec.Convolution
+    use_bias: bool = False
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param('kernel', he_fan_out, (3, 3, x.shape[-1], self.channels))
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding=1)
+        size, channels = self.spec.kernel_size, self.spec.channels
+        kernel = self.param('kernel', he_fan_out, (size, size, x.shape[-1], channels))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        y = convolve(x, kernel, self.spec.stride, padding=size // 2)
+        if self.use_bias:
+            bias = self.param('bias', self.bias_init, (channels,))
+            y += bias.astype(self.dtype).reshape(1, 1, 1, channels)
+        return y
 
 
 class BatchNorm(nn.BatchNorm):
@@ -40,34 +49,68 @@ class BatchNorm(nn.BatchNorm):
     epsilon: float = BATCH_NORM_EPSILON
 
 
-def shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
+def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     """Option A of He et al. 2015, §4.1: the identity, subsampled and padded with zero channels."""
     new = channels - x.shape[-1]
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, new)))
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with batch norm, postactivation (He et al. 2015, Fig. 2 and 3).
+    """A residual branch and its shortcut: x [batch, h, w, c] → [batch, ⌈h/s⌉, ⌈w/s⌉, channels].
+
+    Postactivation (He et al. 2015, Fig. 2 and 5): convolution, norm and ReLU in a row, the last
+    ReLU after the addition. Preactivation ("Identity mappings", Fig. 1b): norm, ReLU, convolution,
+    nothing after the addition. There a projection starts from the activated input, as in the
+    authors' code; identity and padding pass x itself on.
 
     Attributes:
-        channels: output channels.
-        stride: of the first convolution and of the shortcut.
-        has_shortcut: the switch between residual and plain; nothing else depends on it.
+        spec: what to compute.
         dtype: of the computation.
     """
 
-    channels: int
-    stride: int
-    has_shortcut: bool
+    spec: spec.Block
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y = Convolution(self.channels, self.stride, self.dtype, name='conv1')(x)
-        y = BatchNorm(use_running_average=not train, dtype=self.dtype, name='norm1')(y)
-        y = nn.relu(y)
-        y = Convolution(self.channels, 1, self.dtype, name='conv2')(y)
-        y = BatchNorm(use_running_average=not train, dtype=self.dtype, name='norm2')(y)
-        if self.has_shortcut:
-            y += shortcut(x, self.channels, self.stride)
-        return nn.relu(y)
+        y, projected = x, x
+        last = len(self.spec.convolutions)
+        for k, convolution in enumerate(self.spec.convolutions, start=1):
+            if self.spec.preactivation:
+                y = nn.relu(self._norm(y, train, f'norm{k}'))
+                projected = y if k == 1 else projected
+            y = self._convolution(convolution, f'conv{k}')(y)
+            if not self.spec.preactivation:
+                y = self._norm(y, train, f'norm{k}')
+                y = nn.relu(y) if k < last else y
+        if self.spec.shortcut is not None:
+            y = self._joined(x, projected, y, train)
+        return y if self.spec.preactivation else nn.relu(y)
+
+    def _joined(self, x: jax.Array, projected: jax.Array, y: jax.Array, train: bool) -> jax.Array:
+        """scale · h(x) + branch_scale · y, gated (see `spec.Shortcut`)."""
+        how = self.spec.shortcut
+        pointwise = spec.Convolution(self.spec.channels, kernel_size=1, stride=self.spec.stride)
+        if how.kind == 'projection':
+            passed = self._convolution(pointwise, 'projection')(projected)
+            if not self.spec.preactivation:
+                passed = self._norm(passed, train, 'projection_norm')
+        else:
+            passed = pad_shortcut(x, self.spec.channels, self.spec.stride)
+        if how.gate != 'none':
+            bias = nn.initializers.constant(how.gate_bias)
+            gate = nn.sigmoid(Convolution(pointwise, True, bias, self.dtype, name='gate')(x))
+            passed *= 1 - gate
+            y = y * gate if how.gate == 'exclusive' else y
+        if how.dropout:
+            kept = 1 - how.dropout  # undoes what nn.Dropout scales the kept elements by
+            passed = kept * nn.Dropout(how.dropout, deterministic=not train)(passed)
+        return how.scale * passed + how.branch_scale * y
+
+    def _convolution(self, convolution: spec.Convolution, name: str) -> Convolution:
+        return Convolution(convolution, self.spec.bias, dtype=self.dtype, name=name)
+
+    def _norm(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+        if not self.spec.norm:
+            return x
+        return BatchNorm(use_running_average=not train, dtype=self.dtype, name=name)(x)

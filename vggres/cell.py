@@ -3,6 +3,7 @@
 <cell id>/config.json     what was asked for
           metrics.jsonl   a record an epoch
           checkpoints/    what an interrupted run goes on from
+          weights.safetensors   the final weights, as PyTorch names them
           result.json     appears whole, last: the mark that the cell is done
 """
 
@@ -16,6 +17,7 @@ from vggres.files import read_json
 
 CONFIG_FILE = 'config.json'
 RESULT_FILE = 'result.json'
+WEIGHTS_FILE = 'weights.safetensors'
 
 
 @dataclass(frozen=True)

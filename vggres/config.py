@@ -1,5 +1,6 @@
 """Whether a configuration makes sense, and which parts of it decide a result."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -7,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import architecture
+from vggres import architecture, grammar
 from vggres.errors import UserError, unknown
+from vggres.spec import NetworkSpec
 
 _CHOICES = {
-    'model.family': architecture.FAMILIES,
+    'data.normalisation': ('mean_image', 'imagenet'),
     'model.compute_dtype': ('float32', 'bfloat16'),
     'optimizer.warmup': ('linear', 'constant', 'none'),
     'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
@@ -19,7 +21,6 @@ _CHOICES = {
 _AT_LEAST = {
     'seed': 0,
     'data.crop_padding': 0,
-    'model.width': 1,
     'train.batch_size': 1,
     'train.epochs': 0,
     'train.steps': 0,
@@ -69,7 +70,30 @@ def check(config: ConfigDict) -> None:
             'say how long to train in either epochs or steps and set the other to 0: '
             f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
         )
+    if config.model.name:
+        raise UserError(
+            'model.name is a shorthand that `config.resolve_name` has to replace first.'
+        )
     network_spec(config)
+
+
+def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
+    """Replaces model.name by what it stands for: the other knobs of the model.
+
+    Args:
+        config: changed in place.
+        given: dotted names of knobs whose values the user gave, which stay.
+
+    Raises:
+        UserError: for an unknown name, with the nearest ones.
+    """
+    if not config.model.name:
+        return
+    published = grammar.Options(**architecture.variant(config.model.name).options)
+    for key, value in dataclasses.asdict(published).items():
+        if f'model.{key}' not in given:
+            config.model[key] = value
+    config.model.name = ''
 
 
 def check_keys(names: Iterable[str], config: ConfigDict) -> None:
@@ -89,10 +113,9 @@ def dotted_keys(parts: dict) -> Iterator[str]:
             yield key
 
 
-def network_spec(config: ConfigDict) -> architecture.NetworkSpec:
+def network_spec(config: ConfigDict) -> NetworkSpec:
     """The network that a configuration describes."""
-    model = config.model
-    return architecture.network_spec(model.family, model.depth, model.width)
+    return grammar.network_spec(**{name: config.model[name] for name in grammar.OPTIONS})
 
 
 def steps(config: ConfigDict, num_train: int) -> tuple[int, int]:
@@ -108,6 +131,7 @@ def identity(config: ConfigDict) -> dict:
         'seed': parts['seed'],
         'data': {key: value for key, value in parts['data'].items() if key != 'dir'},
         'model': parts['model'],
+        'init': parts['init'],
         'train': parts['train'],
         'optimizer': parts['optimizer'],
     }

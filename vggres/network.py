@@ -1,58 +1,120 @@
-"""Stem, stages, head: an `architecture.NetworkSpec` as a Flax Linen module."""
+"""Stem, stages, head: a `spec.NetworkSpec` as a Flax Linen module."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from vggres import architecture
+from vggres import architecture, spec
 from vggres.blocks import BatchNorm, Block, Convolution, he_fan_in
 
 
-class Stage(nn.Module):
-    """The blocks of one resolution.
+def create(
+    name: str, num_classes: int, dtype: jnp.dtype = jnp.float32, **changes: object
+) -> 'Network':
+    """A published network.
 
-    The first block changes stride and channels; the others are alike and scanned, so that compile
-    time does not grow with depth. Their parameters are stacked: block j + 2 of the stage is
-    `jax.tree.map(lambda leaf: leaf[j], params['blocks'])`.
+    Args:
+        name: as `python -m vggres.architecture` lists them: 'resnet50', 'cifar_vgg16_bn', …
+        num_classes: outputs of the head.
+        dtype: of the computation; parameters are float32.
+        **changes: options that differ from the published ones, as in `shortcut='A'` or `depth=100`
+            (see `grammar.Options`).
+
+    Raises:
+        UserError: for a name, an option or a value that does not exist, with those that do.
+    """
+    return Network(architecture.variant_spec(name, **changes), num_classes, dtype)
+
+
+class Stage(nn.Module):
+    """The blocks of one resolution, and the max-pool that may end it.
+
+    The first block may change stride and channels. Where the others are alike they are scanned, so
+    that compile time does not grow with depth, and their parameters are stacked: block j + 2 of the
+    stage is `jax.tree.map(lambda leaf: leaf[j], params['blocks'])`.
     """
 
-    spec: architecture.Stage
-    has_shortcuts: bool
+    spec: spec.Stage
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        channels, stride = self.spec.channels, self.spec.stride
-        x = Block(channels, stride, self.has_shortcuts, self.dtype, name='block1')(x, train)
-        if self.spec.num_blocks == 1:
-            return x
-        scan = nn.scan(
-            lambda block, x, _: (block(x, train), None),
-            variable_axes={'params': 0, 'batch_stats': 0},
-            split_rngs={'params': True},
-            length=self.spec.num_blocks - 1,
-        )
-        x, _ = scan(Block(channels, 1, self.has_shortcuts, self.dtype, name='blocks'), x, None)
-        return x
+        first, *others = self.spec.blocks
+        x = Block(first, self.dtype, name='block1')(x, train)
+        if self.spec.is_stacked:
+            scan = nn.scan(
+                lambda block, x, _: (block(x, train), None),
+                variable_axes={'params': 0, 'batch_stats': 0},
+                split_rngs={'params': True, 'dropout': True},
+                length=len(others),
+            )
+            x, _ = scan(Block(others[0], self.dtype, name='blocks'), x, None)
+        else:
+            for j, block in enumerate(others, start=2):
+                x = Block(block, self.dtype, name=f'block{j}')(x, train)
+        return nn.max_pool(x, (2, 2), strides=(2, 2)) if self.spec.pool else x
 
 
 class Network(nn.Module):
     """Images [batch, height, width, channels] to logits [batch, num_classes] float32.
 
     With `train=True`, batch norm uses the batch's statistics and updates the mutable collection
-    `batch_stats`; otherwise the running averages.
+    `batch_stats`, and dropout draws from the random stream 'dropout'; otherwise batch norm uses the
+    running averages and nothing is dropped.
+
+    Raises:
+        UserError: for images too small for the pools, when applied.
     """
 
-    spec: architecture.NetworkSpec
+    spec: spec.NetworkSpec
     num_classes: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        x = Convolution(self.spec.stem_channels, 1, self.dtype, name='stem')(images)
-        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name='stem_norm')(x)
-        x = nn.relu(x)
+        spec.check_image(self.spec, images.shape)
+        x = images
+        if stem := self.spec.stem:
+            x = Convolution(stem.convolution, stem.bias, dtype=self.dtype, name='stem')(x)
+            x = self._norm(x, train, 'stem_norm') if stem.norm else x
+            x = nn.relu(x) if stem.activation else x
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if stem.pool else x
         for i, stage in enumerate(self.spec.stages, start=1):
-            x = Stage(stage, self.spec.has_shortcuts, self.dtype, name=f'stage{i}')(x, train)
-        x = x.astype(jnp.float32).mean(axis=(1, 2))
+            x = Stage(stage, self.dtype, name=f'stage{i}')(x, train)
+
+        head = self.spec.head
+        x = self._norm(x, train, 'head_norm') if head.norm else x
+        x = nn.relu(x) if head.activation else x
+        x = average_pool(x.astype(jnp.float32), head.pool_size)
+        x = x.reshape(x.shape[0], -1)
+        for i, outputs in enumerate(head.hidden, start=1):
+            x = nn.Dense(outputs, dtype=self.dtype, kernel_init=he_fan_in, name=f'dense{i}')(x)
+            x = nn.Dropout(head.dropout, deterministic=not train)(nn.relu(x))
+        x = x.astype(jnp.float32)
         return nn.Dense(self.num_classes, kernel_init=he_fan_in, name='head')(x)
+
+    def _norm(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+        return BatchNorm(use_running_average=not train, dtype=self.dtype, name=name)(x)
+
+
+def average_pool(x: jax.Array, size: int) -> jax.Array:
+    """[batch, h, w, c] → [batch, size, size, c], as torch's adaptive_avg_pool2d does.
+
+    Output i is the mean of the pixels from ⌊i·h/size⌋ up to ⌈(i + 1)·h/size⌉, also where the image
+    is smaller than that and pixels repeat.
+    """
+    if size == 1:
+        return x.mean(axis=(1, 2), keepdims=True)
+    if x.shape[1:3] == (size, size):
+        return x
+    rows, columns = (_pooling_matrix(extent, size) for extent in x.shape[1:3])
+    return jnp.einsum('bhwc,ih,jw->bijc', x, rows, columns, precision='highest')
+
+
+def _pooling_matrix(extent: int, size: int) -> np.ndarray:
+    matrix = np.zeros((size, extent), np.float32)
+    for i in range(size):
+        start, stop = i * extent // size, -(-(i + 1) * extent // size)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix

@@ -31,7 +31,8 @@ class DeviceData:
     Attributes:
         images: [n, height, width, channels] uint8, the splits one after another, `train` first.
         labels: [n] int32.
-        mean: [height, width, channels] float32, of the training images, in [0, 1].
+        mean: [height, width, channels] float32, subtracted from images in [0, 1].
+        deviation: [1, 1, channels] float32, what is left is divided by it.
         ranges: of each split, its first image and one past its last.
         num_classes: number of labels.
     """
@@ -39,22 +40,27 @@ class DeviceData:
     images: jax.Array
     labels: jax.Array
     mean: jax.Array
+    deviation: jax.Array
     ranges: dict[str, tuple[int, int]]
     num_classes: int
 
     @property
-    def arrays(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def arrays(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """What the programs take."""
-        return self.images, self.labels, self.mean
+        return self.images, self.labels, self.mean, self.deviation
 
 
-def to_device(splits: dict[str, data.Split], num_classes: int) -> DeviceData:
-    """Puts the splits on the default device."""
+def to_device(
+    splits: dict[str, data.Split], num_classes: int, normalisation: str = 'mean_image'
+) -> DeviceData:
+    """Puts the splits on the default device; `normalisation` as in `batches.statistics`."""
+    mean, deviation = batches.statistics(splits['train'].images, normalisation)
     ends = np.cumsum([len(splits[name].labels) for name in data.SPLITS]).tolist()
     return DeviceData(
         images=jnp.asarray(np.concatenate([splits[name].images for name in data.SPLITS])),
         labels=jnp.asarray(np.concatenate([splits[name].labels for name in data.SPLITS])),
-        mean=jnp.asarray(batches.mean_image(splits['train'].images)),
+        mean=jnp.asarray(mean),
+        deviation=jnp.asarray(deviation),
         ranges=dict(zip(data.SPLITS, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
         num_classes=num_classes,
     )
@@ -66,8 +72,9 @@ class Programs:
 
     Attributes:
         init: seed → (state, zero sums, order key).
-        train: (state, sums, order key, images, labels, mean, stop) → (state, sums).
-        evaluate: (state, images, labels, mean, start, stop) → (summed loss, number wrong).
+        train: (state, sums, order key, images, labels, mean, deviation, stop) → (state, sums).
+        evaluate: (state, images, labels, mean, deviation, start, stop) → (summed loss, number
+            wrong).
         learning_rate: updates done → learning rate.
         steps_per_epoch: updates in a pass over the training set.
         total_steps: updates in the whole run.
@@ -143,7 +150,7 @@ def init_run(
     optimizer: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
 ) -> tuple[TrainState, Metrics, jax.Array]:
-    """A fresh state, metric sums of zero, and the key of order and augmentation."""
+    """A fresh state, metric sums of zero, and the key of order, augmentation and dropout."""
     init_key, order_key = jax.random.split(jax.random.key(seed))
     sums = {name: jnp.zeros(()) for name in ('loss', 'error', 'gradient_norm')}
     return init_state(init_key, network, optimizer, image_shape), sums, order_key
@@ -156,6 +163,7 @@ def train_until(
     images: jax.Array,
     labels: jax.Array,
     mean: jax.Array,
+    deviation: jax.Array,
     stop: jax.Array,
     *,
     update: Callable,
@@ -168,18 +176,19 @@ def train_until(
     Args:
         state: before the first update.
         sums: of the epoch's metrics so far.
-        order_key: decides order and augmentation.
+        order_key: decides order, augmentation and dropout.
         images: [n, height, width, channels] uint8, the first `num_train` of them to train on.
         labels: [n] int32.
         mean: [height, width, channels], subtracted.
+        deviation: [1, 1, channels], divided by.
         stop: updates to have done.
-        update: (state, images, labels) → (state, metrics).
+        update: (state, images, labels, key) → (state, metrics).
         num_train: size of the training set.
         batch_size: images in an update.
         augment: (images, key) → images.
     """
     per_epoch = num_train // batch_size
-    shuffle_key, augment_key = jax.random.split(order_key)
+    shuffle_key, augment_key, dropout_key = jax.random.split(order_key, 3)
     order = batches.epoch_order(shuffle_key, state.step // per_epoch, num_train)
 
     def unfinished(carry: tuple[TrainState, Metrics]) -> jax.Array:
@@ -190,9 +199,9 @@ def train_until(
         state, sums = carry
         start = state.step % per_epoch * batch_size
         indices = jax.lax.dynamic_slice(order, (start,), (batch_size,))
-        key = jax.random.fold_in(augment_key, state.step)
-        batch = augment(batches.normalise(images[indices], mean), key)
-        state, metrics = update(state, batch, labels[indices])
+        crop, drop = (jax.random.fold_in(key, state.step) for key in (augment_key, dropout_key))
+        batch = augment(batches.normalise(images[indices], mean, deviation), crop)
+        state, metrics = update(state, batch, labels[indices], drop)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
     return jax.lax.while_loop(unfinished, one_step, (state, sums))
@@ -203,6 +212,7 @@ def evaluate_range(
     images: jax.Array,
     labels: jax.Array,
     mean: jax.Array,
+    deviation: jax.Array,
     start: jax.Array,
     stop: jax.Array,
     *,
@@ -216,6 +226,7 @@ def evaluate_range(
         images: [n, height, width, channels] uint8.
         labels: [n] int32.
         mean: [height, width, channels], subtracted.
+        deviation: [1, 1, channels], divided by.
         start: the first image.
         stop: one past the last image.
         step: (state, images, labels) → (loss [batch], wrong [batch]).
@@ -225,7 +236,7 @@ def evaluate_range(
     def add_batch(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         positions = start + i * batch_size + jnp.arange(batch_size)
         indices = jnp.minimum(positions, stop - 1)
-        batch = batches.normalise(images[indices], mean)
+        batch = batches.normalise(images[indices], mean, deviation)
         loss, wrong = step(state, batch, labels[indices])
         counts = positions < stop  # the last batch is filled up by repeating an image
         return sums[0] + jnp.sum(loss * counts), sums[1] + jnp.sum(wrong & counts)

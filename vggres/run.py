@@ -4,13 +4,14 @@ import functools
 import time
 from collections.abc import Callable
 
-from ml_collections import FrozenConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import data, environment, programs, tracking, trainer
-from vggres.cell import CONFIG_FILE, RESULT_FILE, Cell
+from vggres import data, environment, programs, torch_weights, tracking, trainer
+from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.checkpoint import Checkpoints
 from vggres.files import write_json
+from vggres.network import Network
 
 
 def run(
@@ -58,12 +59,13 @@ def run(
         compile_started = time.perf_counter()
         compiled = _programs(shared)
         compile_seconds = time.perf_counter() - compile_started
-        outcome = trainer.train(
+        outcome, state = trainer.train(
             compiled,
             device_data,
             config.seed,
             config.evaluation.every_epochs,
             checkpoints,
+            weights=_initial_weights(config, device_data),
             on_record=record,
             on_progress=on_progress,
         )
@@ -80,6 +82,10 @@ def run(
             'versions': environment.versions(),
         }
         mirror.summarise(result)
+        if config.checkpoint.save_weights and outcome['status'] == 'finished':
+            network = Network(configuration.network_spec(config), device_data.num_classes)
+            variables = {'params': state.params, 'batch_stats': state.batch_stats}
+            torch_weights.save(directory / WEIGHTS_FILE, torch_weights.to_torch(network, variables))
         write_json(directory / RESULT_FILE, result)
         checkpoints.remove()
     return result
@@ -87,9 +93,22 @@ def run(
 
 @functools.lru_cache(maxsize=1)
 def _device_data(config: FrozenConfigDict) -> programs.DeviceData:
-    return programs.to_device(data.load(config), data.describe(config).num_classes)
+    num_classes = data.describe(config).num_classes
+    return programs.to_device(data.load(config), num_classes, config.normalisation)
 
 
 @functools.lru_cache(maxsize=1)
 def _programs(config: FrozenConfigDict) -> programs.Programs:
     return programs.build(config, _device_data(config.data))
+
+
+def _initial_weights(config: ConfigDict, device_data: programs.DeviceData) -> dict | None:
+    if not config.init.weights:
+        return None
+    return torch_weights.read(
+        config.init.weights,
+        configuration.network_spec(config),
+        device_data.num_classes,
+        channels=device_data.images.shape[3],
+        new_head=config.init.new_head,
+    )

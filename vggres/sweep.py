@@ -16,8 +16,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from vggres import architecture, environment, tracking
 from vggres import config as configuration
+from vggres import environment, spec, torch_weights, tracking
 from vggres.cell import Cell
 from vggres.data import DatasetInfo
 from vggres.errors import UserError
@@ -110,21 +110,34 @@ def base_config(name: str, workdir: Path) -> ConfigDict:
     return ConfigDict(read_json(path)['config'])
 
 
+def check_data(config: ConfigDict, info: DatasetInfo) -> None:
+    """Raises UserError where a cell's batch, normalisation or weights do not fit its data set."""
+    if config.train.batch_size > info.num_images['train']:
+        raise UserError(
+            f'train.batch_size {config.train.batch_size} is more than the '
+            f'{info.num_images["train"]} training images of {config.data.name}.'
+        )
+    channels = info.image_shape[2]
+    if config.data.normalisation == 'imagenet' and channels != 3:
+        raise UserError(
+            "data.normalisation='imagenet' is for images of 3 channels; those of "
+            f'{config.data.name} have {channels}.'
+        )
+    if config.init.weights:
+        network_spec, new_head = configuration.network_spec(config), config.init.new_head
+        torch_weights.read(config.init.weights, network_spec, info.num_classes, channels, new_head)
+
+
 def flops(config: ConfigDict, info: DatasetInfo) -> float:
     """Floating-point operations of a cell's convolutions and dense layers.
 
     Training and evaluation: an update costs three forward passes, a multiply-accumulate two.
 
     Raises:
-        UserError: for a batch larger than the training set.
+        UserError: for images too small for the network.
     """
-    if config.train.batch_size > info.num_images['train']:
-        raise UserError(
-            f'train.batch_size {config.train.batch_size} is more than the '
-            f'{info.num_images["train"]} training images of {config.data.name}.'
-        )
-    spec = configuration.network_spec(config)
-    macs = architecture.count_macs(spec, info.image_shape, info.num_classes)
+    network_spec = configuration.network_spec(config)
+    macs = spec.count_macs(network_spec, info.image_shape, info.num_classes)
     per_epoch, steps = configuration.steps(config, info.num_images['train'])
     evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
     evaluated = info.num_images['train'] + info.num_images['validation']

@@ -25,15 +25,24 @@ def init_state(
 ) -> TrainState:
     """A fresh state; the key alone decides the weights, the same ones for plain and residual."""
     variables = network.init(key, jnp.zeros((1, *image_shape)), train=False)
-    params = variables['params']
-    step = jnp.zeros((), jnp.int32)
-    return TrainState(step, params, variables['batch_stats'], optimizer.init(params))
+    params, batch_stats = variables['params'], variables.get('batch_stats', {})
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+
+
+def with_weights(state: TrainState, variables: dict) -> TrainState:
+    """The state with other weights; modules that `variables` lacks, a new head, keep theirs."""
+    variables = jax.tree.map(jnp.asarray, variables)
+    return state.replace(
+        params=state.params | variables['params'],
+        batch_stats=state.batch_stats | variables.get('batch_stats', {}),
+    )
 
 
 def train_step(
     state: TrainState,
     images: jax.Array,
     labels: jax.Array,
+    key: jax.Array,
     *,
     network: Network,
     optimizer: optax.GradientTransformation,
@@ -44,6 +53,7 @@ def train_step(
         state: before the update.
         images: [batch, height, width, channels] float32.
         labels: [batch] int32.
+        key: of what dropout drops, another one each step.
         network: gives the logits.
         optimizer: holds schedule, momentum and weight decay.
 
@@ -57,10 +67,11 @@ def train_step(
             {'params': params, 'batch_stats': state.batch_stats},
             images,
             train=True,
+            rngs={'dropout': key},
             mutable=['batch_stats'],
         )
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (logits, updated['batch_stats'])
+        return loss, (logits, updated.get('batch_stats', {}))
 
     gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, (logits, batch_stats)), gradients = gradient_fn(state.params)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vggres.checkpoint import Checkpoints
 from vggres.programs import DeviceData, Programs
-from vggres.train_step import TrainState
+from vggres.train_step import TrainState, with_weights
 
 SECONDS_PER_DISPATCH = 2.0  # about as often progress can be shown
 _FIRST_DISPATCH = 4  # steps, to learn how long one takes
@@ -20,9 +20,10 @@ def train(
     seed: int,
     every_epochs: int,
     checkpoints: Checkpoints,
+    weights: dict | None = None,
     on_record: Callable[[dict], None] = lambda record: None,
     on_progress: Callable[[int, int], None] = lambda step, total: None,
-) -> dict:
+) -> tuple[dict, TrainState]:
     """Trains one network from its seed, or from its newest checkpoint, to the end.
 
     Args:
@@ -31,6 +32,7 @@ def train(
         seed: of initialisation, order and augmentation.
         every_epochs: epochs between two evaluations; after the last step there always is one.
         checkpoints: where to go on from, and where to save at the ends of epochs.
+        weights: variables to start from (see `train_step.with_weights`).
         on_record: called after each epoch with a record: `epoch` (fractional where training ends
             within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
@@ -39,14 +41,15 @@ def train(
         on_progress: called with (updates done, updates in all) every few seconds.
 
     Returns:
-        `status` 'finished' or 'diverged', `diverged_at_step` (None or updates done when the loss or
-        the gradient was no longer finite), and of the final weights `train_error`,
-        `validation_error`, `test_error` in percent with `train_loss`, `validation_loss` and
-        `test_loss`. Diverged, the errors are those of guessing, 100·(1 − 1/classes), and the
-        losses None.
+        The outcome and the last state. The outcome: `status` 'finished' or 'diverged',
+        `diverged_at_step` (None or updates done when the loss or the gradient was no longer
+        finite), and of the final weights `train_error`, `validation_error`, `test_error` in percent
+        with `train_loss`, `validation_loss` and `test_loss`. Diverged, the errors are those of
+        guessing, 100·(1 − 1/classes), and the losses None.
     """
     per_epoch, total = programs.steps_per_epoch, programs.total_steps
     state, zeros, order_key = programs.init(seed)
+    state = with_weights(state, weights) if weights else state
     state = checkpoints.restore(state)
     step, chunk = int(state.step), _FIRST_DISPATCH
     while step < total:
@@ -62,12 +65,12 @@ def train(
             chunk = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
             on_progress(step, total)
             if step < stop:
-                return _diverged(step, device_data.num_classes)
+                return _diverged(step, device_data.num_classes), state
 
         epoch = step / per_epoch
         means = {name: float(value) / (step - epoch_start) for name, value in sums.items()}
         if not math.isfinite(means['loss'] + means['gradient_norm']):
-            return _diverged(step, device_data.num_classes)
+            return _diverged(step, device_data.num_classes), state
         record = {
             'epoch': int(epoch) if epoch.is_integer() else epoch,
             'step': step,
@@ -87,8 +90,8 @@ def train(
 
     test_loss, test_error = _evaluate(programs, device_data, state, 'test')
     if not math.isfinite(record['train/loss'] + record['validation/loss'] + test_loss):
-        return _diverged(step, device_data.num_classes)  # by the last update
-    return {
+        return _diverged(step, device_data.num_classes), state  # by the last update
+    outcome = {
         'status': 'finished',
         'diverged_at_step': None,
         'train_error': record['train/error'],
@@ -98,6 +101,7 @@ def train(
         'validation_loss': record['validation/loss'],
         'test_loss': test_loss,
     }
+    return outcome, state
 
 
 def _evaluate(

@@ -24,7 +24,7 @@ from vggres import environment
 from vggres.cell import Cell
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
-_DEFAULTS = {'JAX_COMPILATION_CACHE_DIR': str(_CACHE), 'TF_CPP_MIN_LOG_LEVEL': '2'}
+DEFAULT_ENVIRONMENT = {'JAX_COMPILATION_CACHE_DIR': str(_CACHE), 'TF_CPP_MIN_LOG_LEVEL': '2'}
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
 
 
@@ -200,7 +200,7 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=_DEFAULTS | os.environ | _placement(number, num_workers),
+            env=DEFAULT_ENVIRONMENT | os.environ | _placement(number, num_workers),
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them
         )
 

@@ -1,0 +1,18 @@
+import pytest
+
+from vggres.cell import WEIGHTS_FILE, Cell
+from vggres.evaluation import evaluate
+from vggres.run import run
+
+
+@pytest.mark.parametrize('options', [{}, {'norm': 'none', 'shortcut': 'B'}], ids=str)
+def test_a_cells_weights_have_the_errors_that_its_result_says(options, config, tmp_path):
+    config.model.update(options)
+    cell = Cell(config, tmp_path, '')
+    result = run(cell)
+    config.init.weights = str(cell.directory / WEIGHTS_FILE)
+    for split, images in (('train', 40), ('validation', 5), ('test', 7)):
+        found = evaluate(config, split)
+        assert found['images'] == images
+        assert found['error'] == 100 * found['wrong'] / images == result[f'{split}_error']
+        assert found['loss'] == pytest.approx(result[f'{split}_loss'], rel=1e-6)

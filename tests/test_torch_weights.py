@@ -1,0 +1,303 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+import torchvision_shapes
+from ml_dtypes import bfloat16
+
+import vggres
+from vggres import torch_weights
+from vggres.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+NETWORKS = {
+    'small': ('cifar_resnet20', {'depth': 14, 'width': 4}),
+    'option B': ('cifar_resnet20', {'depth': 14, 'width': 4, 'shortcut': 'B'}),
+    'without norm': ('cifar_plain20', {'depth': 8, 'width': 4, 'norm': 'none'}),
+    'gates': ('cifar_resnet20', {'depth': 14, 'width': 4, 'gate': 'exclusive', 'shortcut': 'C'}),
+    'preactivation': ('cifar_preresnet164', {'depth': 20, 'width': 4}),
+    'imagenet': ('resnet50', {'width': 4}),
+    'vgg': ('vgg13_bn', {'width': 2}),
+    'configuration C': ('vgg16c', {'width': 2}),
+    'small vgg': ('cifar_vgg16_bn', {'width': 2}),
+}
+
+
+def create(structure, num_classes=7):
+    name, options = NETWORKS[structure]
+    return vggres.create(name, num_classes, **options)
+
+
+def random_variables(network, channels=3):
+    images = jnp.zeros((1, 32, 32, channels))
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
+    return jax.tree.map(lambda leaf: RANDOM.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize('structure', NETWORKS)
+@pytest.mark.parametrize('channels', [1, 3])
+def test_there_and_back_is_exact(structure, channels):
+    network = create(structure)
+    variables = random_variables(network, channels)
+    state_dict = torch_weights.to_torch(network, variables)
+    assert_equal(torch_weights.from_torch(network, state_dict, channels), variables)
+    again = torch_weights.to_torch(network, torch_weights.from_torch(network, state_dict, channels))
+    assert again.keys() == state_dict.keys()
+    for name, array in state_dict.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].dtype == np.float32
+
+
+@pytest.mark.parametrize('name', [*torchvision_shapes.RESNET, 'vgg11', 'vgg16', 'vgg19_bn'])
+def test_names_and_shapes_are_torchvisions(name):
+    network = vggres.create(name, 1000)
+    variables = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False)
+    )
+    nothing = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables)
+    shapes = {key: array.shape for key, array in torch_weights.to_torch(network, nothing).items()}
+    assert shapes == torchvision_shapes.state_dict_shapes(name)
+
+
+def test_names_of_a_small_resnet_are_akamasters():
+    network = vggres.create('cifar_resnet20', 10, depth=8, shortcut='B')
+    norms = ('weight', 'bias', 'running_mean', 'running_var')
+    expected = {'conv1.weight', 'linear.weight', 'linear.bias'}
+    expected |= {f'bn1.{part}' for part in norms}
+    for i in (1, 2, 3):
+        expected |= {f'layer{i}.0.conv1.weight', f'layer{i}.0.conv2.weight'}
+        expected |= {f'layer{i}.0.{norm}.{part}' for norm in ('bn1', 'bn2') for part in norms}
+    for i in (2, 3):
+        expected |= {f'layer{i}.0.shortcut.0.weight'}
+        expected |= {f'layer{i}.0.shortcut.1.{part}' for part in norms}
+    assert torch_weights.to_torch(network, random_variables(network)).keys() == expected
+
+
+def test_a_convolution_and_a_dense_layer_are_transposed():
+    network = create('small')
+    variables = random_variables(network)
+    state_dict = torch_weights.to_torch(network, variables)
+    # The second block after the first of stage 2: entry 0 of its stack.
+    kernel = variables['params']['stage2']['blocks']['conv1']['kernel']
+    assert state_dict['layer2.1.conv1.weight'][5, 3, 0, 2] == kernel[0, 0, 2, 3, 5]
+    head = variables['params']['head']['kernel']
+    assert state_dict['linear.weight'][6, 2] == head[2, 6]
+    mean = variables['batch_stats']['stage3']['block1']['norm2']['mean']
+    np.testing.assert_array_equal(state_dict['layer3.0.bn2.running_mean'], mean)
+
+
+def test_a_vggs_first_dense_layer_expects_channels_first():
+    network = create('vgg')
+    state_dict = torch_weights.to_torch(network, random_variables(network))
+    kernel = torch_weights.from_torch(network, state_dict)['params']['dense1']['kernel']
+    row, column, channel = 2, 5, 11  # of 7 × 7 × 16
+    ours, torchs = (row * 7 + column) * 16 + channel, (channel * 7 + row) * 7 + column
+    np.testing.assert_array_equal(kernel[ours], state_dict['classifier.0.weight'][:, torchs])
+
+
+def test_counters_of_batches_and_the_prefix_of_data_parallel_are_passed_over():
+    network = create('option B')
+    variables = random_variables(network)
+    state_dict = {
+        f'module.{name}': array
+        for name, array in torch_weights.to_torch(network, variables).items()
+    }
+    state_dict['module.bn1.num_batches_tracked'] = np.array(3)
+    assert_equal(torch_weights.from_torch(network, state_dict), variables)
+
+
+@pytest.mark.parametrize('dtype', [np.float16, bfloat16, np.float64])
+def test_any_float_type_becomes_float32(dtype, tmp_path):
+    network = create('small')
+    rough = jax.tree.map(lambda leaf: leaf.astype(dtype), random_variables(network))
+    state_dict = {
+        name: array.astype(dtype) for name, array in torch_weights.to_torch(network, rough).items()
+    }
+    safetensors.numpy.save_file(state_dict, tmp_path / 'w.safetensors')
+    loaded = torch_weights.from_torch(network, torch_weights.load(tmp_path / 'w.safetensors'))
+    assert {leaf.dtype for leaf in jax.tree.leaves(loaded)} == {np.dtype('float32')}
+    assert_equal(loaded, jax.tree.map(lambda leaf: leaf.astype(np.float32), rough))
+
+
+def test_a_mismatch_lists_both_sides():
+    network = create('small', num_classes=7)
+    state_dict = torch_weights.to_torch(network, random_variables(network))
+    with pytest.raises(UserError) as caught:
+        torch_weights.from_torch(create('small', num_classes=10), state_dict)
+    assert 'linear.weight is (7, 16) in the weights and (10, 16) in the network' in str(
+        caught.value
+    )
+    with pytest.raises(UserError) as caught:
+        torch_weights.from_torch(network, state_dict, channels=1)
+    message = 'conv1.weight is (4, 3, 3, 3) in the weights and (4, 1, 3, 3) in the network'
+    assert message in str(caught.value)
+
+    renamed = dict(state_dict)
+    renamed['fc.weight'] = renamed.pop('linear.weight')
+    with pytest.raises(UserError) as caught:
+        torch_weights.from_torch(network, renamed)
+    assert 'only in the weights: fc.weight; only in the network: linear.weight.' in str(
+        caught.value
+    )
+
+    with pytest.raises(UserError) as caught:
+        torch_weights.from_torch(create('option B'), state_dict)
+    assert 'only in the network: layer2.0.shortcut.0.weight, ' in str(caught.value)
+    assert 'and 6 more' in str(caught.value)  # two shortcuts of five arrays, four named
+    assert '\n' not in str(caught.value)
+
+
+def test_a_file_is_read_whole_or_refused_in_one_line(tmp_path):
+    network = create('small')
+    variables = random_variables(network)
+    path = tmp_path / 'w.safetensors'
+    torch_weights.save(path, torch_weights.to_torch(network, variables))
+    assert [file.name for file in tmp_path.iterdir()] == ['w.safetensors']
+    assert_equal(torch_weights.read(path, network.spec, 7, 3), variables)
+
+    content = path.read_bytes()
+    for length in (0, 5, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError, match=r'is no whole safetensors file') as caught:
+            torch_weights.load(path)
+        assert '\n' not in str(caught.value)
+        assert str(path) in str(caught.value)
+    for name, message in (
+        ('none.safetensors', 'no weights file'),
+        ('', 'no weights file'),
+        ('w.txt', r'from \.safetensors, \.pth, \.pt, \.th files'),
+    ):
+        (tmp_path / 'w.txt').write_text('')
+        with pytest.raises(UserError, match=message):
+            torch_weights.load(tmp_path / name)
+
+
+def test_a_new_head_leaves_the_files_head_out(tmp_path):
+    network = create('small', num_classes=7)
+    variables = random_variables(network)
+    path = tmp_path / 'w.safetensors'
+    torch_weights.save(path, torch_weights.to_torch(network, variables))
+    with pytest.raises(UserError, match=r'\(7, 16\) in the weights .* init.new_head=True'):
+        torch_weights.read(path, network.spec, num_classes=10, channels=3)
+    without = torch_weights.read(path, network.spec, num_classes=10, channels=3, new_head=True)
+    assert 'head' not in without['params']
+    del variables['params']['head']
+    assert_equal(without, variables)
+    with pytest.raises(UserError, match=r'only in the weights: bn1\.bias, '):
+        torch_weights.read(path, create('preactivation').spec, 10, 3, new_head=True)
+
+
+def test_pth_files_need_pytorch(tmp_path, monkeypatch):
+    (tmp_path / 'w.pth').write_bytes(b'')
+    monkeypatch.setattr(torch_weights, 'find_spec', lambda name: None)
+    with pytest.raises(UserError, match=r'w.pth files needs|needs PyTorch \(pip install'):
+        torch_weights.load(tmp_path / 'w.pth')
+
+
+class Command:
+    """What a malicious file would hold: unpickling it runs something."""
+
+    def __reduce__(self):
+        return (print, ('run by a weights file',))
+
+
+def test_pth_files(tmp_path, capsys):
+    torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
+    network = create('option B')
+    variables = random_variables(network)
+    arrays = torch_weights.to_torch(network, variables)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    assert_equal(torch_weights.from_torch(network, tensors), variables)
+    half = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    rough = torch_weights.from_torch(network, half)
+    expected = jax.tree.map(lambda leaf: leaf.astype(bfloat16).astype(np.float32), variables)
+    assert_equal(rough, expected)
+
+    for content in (tensors, {'state_dict': tensors, 'best_prec1': 91.25}):
+        for suffix in ('.pth', '.pt', '.th'):
+            torch.save(content, tmp_path / f'w{suffix}')
+            assert_equal(torch_weights.read(tmp_path / f'w{suffix}', network.spec, 7, 3), variables)
+
+    path = tmp_path / 'w.pth'
+    content = path.read_bytes()
+    for length in (0, 5, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(UserError, match=r'w\.pth cannot be read as weights alone') as caught:
+            torch_weights.load(path)
+        assert '\n' not in str(caught.value)
+    torch.save({'w': Command()}, path)
+    with pytest.raises(UserError, match='weights alone'):
+        torch_weights.load(path)
+    assert 'run by' not in capsys.readouterr().out
+    torch.save([1, 2], path)
+    with pytest.raises(UserError, match='holds a list, not a state_dict'):
+        torch_weights.load(path)
+
+
+@pytest.mark.parametrize('option', ['A', 'B'])
+def test_a_small_resnet_computes_what_pytorch_does(option):
+    """Against a network of torch modules that are named as akamaster's."""
+    torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
+    nn, functional = torch.nn, torch.nn.functional
+
+    class Pad(nn.Module):
+        def forward(self, x):
+            new = x.shape[1] // 2
+            return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2 * new))
+
+    class TorchBlock(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(outputs)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(outputs)
+            self.shortcut = nn.Sequential()
+            if stride != 1:
+                projection = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+                pair = [projection, nn.BatchNorm2d(outputs)]
+                self.shortcut = nn.Sequential(*pair) if option == 'B' else Pad()
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+            return torch.relu(y + self.shortcut(x))
+
+    class TorchNetwork(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(16)
+            for i, (inputs, outputs) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
+                first = TorchBlock(inputs, outputs, 1 if i == 1 else 2)
+                rest = [TorchBlock(outputs, outputs, 1) for _ in range(2)]
+                setattr(self, f'layer{i}', nn.Sequential(first, *rest))
+            self.linear = nn.Linear(64, 10)
+
+        def forward(self, x):
+            x = torch.relu(self.bn1(self.conv1(x)))
+            return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+    torch.manual_seed(0)
+    theirs = TorchNetwork()
+    with torch.no_grad():  # statistics that are not those of the start
+        for module in theirs.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                for tensor in (module.weight, module.running_var):
+                    tensor.uniform_(0.5, 1.5)
+                for tensor in (module.bias, module.running_mean):
+                    tensor.normal_(0, 0.1)
+    ours = vggres.create('cifar_resnet20', 10, shortcut=option)
+    variables = torch_weights.from_torch(ours, theirs.state_dict())
+    images = RANDOM.normal(size=(3, 15, 16, 3)).astype(np.float32)
+    with torch.no_grad():
+        expected = theirs.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
+    logits = np.asarray(ours.apply(variables, images, train=False))
+    assert np.linalg.norm(logits - expected) < 1e-5 * np.linalg.norm(expected)
+    # And PyTorch takes what we give back.
+    arrays = torch_weights.to_torch(ours, variables)
+    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -1,0 +1,293 @@
+"""Weights as PyTorch has them, both ways. Neither JAX nor PyTorch is needed, but for .pth files.
+
+Names are those of the common sources of weights: torchvision's `vgg*` and `resnet*`; for small
+images akamaster's `resnet*` (conv1, bn1, layer1.0.…, shortcut.0, linear) and kuangliu's `VGG`
+(features.0, classifier). Parts that these lack are named in their manner: `bn` is the last norm of
+a preactivation network, `layer1.0.gate` a gate.
+
+PyTorch stores a convolution [out, in, height, width] and a dense layer [out, in], and it flattens
+channels first: the columns of a vgg's first dense layer are reordered.
+"""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from vggres import spec
+from vggres.errors import UserError
+from vggres.files import write_atomically
+
+if TYPE_CHECKING:
+    from vggres.network import Network
+
+StateDict = Mapping[str, np.ndarray]
+_TORCH_SUFFIXES = ('.pth', '.pt', '.th')
+_SHOWN = 4  # names of a mismatch, each side
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One array: its name and shape in PyTorch, and where it lies here."""
+
+    torch_name: str
+    torch_shape: tuple[int, ...]
+    path: tuple[str, ...]  # collection, modules, leaf
+    index: int | None  # in a stack
+    pool_size: int  # of a dense layer behind a pooling to more than 1×1; else 1
+
+    def from_torch(self, array: np.ndarray) -> np.ndarray:
+        if array.ndim == 4:
+            return array.transpose(2, 3, 1, 0)
+        if array.ndim == 2:
+            outputs, size = len(array), self.pool_size
+            return array.reshape(outputs, -1, size, size).transpose(2, 3, 1, 0).reshape(-1, outputs)
+        return array
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        if array.ndim == 4:
+            return array.transpose(3, 2, 0, 1)
+        if array.ndim == 2:
+            outputs, size = array.shape[1], self.pool_size
+            return array.reshape(size, size, -1, outputs).transpose(3, 2, 0, 1).reshape(outputs, -1)
+        return array
+
+
+def from_torch(network: 'Network', state_dict: Mapping[str, object], channels: int = 3) -> dict:
+    """The variables of a network from a PyTorch state_dict.
+
+    Args:
+        network: takes the weights; its `spec` and `num_classes` count.
+        state_dict: numpy arrays or torch tensors of any float type, by name. Names may start with
+            'module.', and `num_batches_tracked` is passed over.
+        channels: of the images.
+
+    Returns:
+        `params` and, where there is batch norm, `batch_stats`: nested dicts of float32 arrays.
+
+    Raises:
+        UserError: where names or shapes differ, listing both sides.
+    """
+    return _variables(network.spec, network.num_classes, channels, state_dict)
+
+
+def read(
+    path: str | Path,
+    network_spec: spec.NetworkSpec,
+    num_classes: int,
+    channels: int,
+    new_head: bool = False,
+) -> dict:
+    """The variables of a network from a file (see `load` and `from_torch`).
+
+    Args:
+        path: the file.
+        network_spec: takes the weights.
+        num_classes: outputs of the head.
+        channels: of the images.
+        new_head: leave the head out, whatever classes the one in the file tells apart.
+
+    Raises:
+        UserError: naming the file, where it or what it holds does not fit.
+    """
+    state_dict = load(path)
+    name = f'{_torch_name(network_spec, "head")}.bias'
+    stored = np.size(_clean(state_dict).get(name, ()))
+    try:
+        classes = stored if new_head else num_classes
+        variables = _variables(network_spec, classes, channels, state_dict)
+    except UserError as error:
+        other_classes = stored and stored != num_classes and not new_head
+        hint = ' init.new_head=True leaves the head out.' if other_classes else ''
+        raise UserError(f'{path}: {error}{hint}') from None
+    if new_head:
+        del variables['params']['head']
+    return variables
+
+
+def _variables(
+    network_spec: spec.NetworkSpec,
+    num_classes: int,
+    channels: int,
+    state_dict: Mapping[str, object],
+) -> dict:
+    entries = list(_entries(network_spec, num_classes, channels))
+    arrays = _clean(state_dict)
+    _check(entries, arrays)
+    stacks: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for entry in entries:
+        array = entry.from_torch(_as_numpy(arrays[entry.torch_name]))
+        stacks.setdefault(entry.path, []).append(array)
+    stacked = {entry.path for entry in entries if entry.index is not None}
+    variables: dict = {}
+    for (*parents, leaf), parts in stacks.items():
+        place = variables
+        for name in parents:
+            place = place.setdefault(name, {})
+        whole = np.stack(parts) if (*parents, leaf) in stacked else parts[0]
+        place[leaf] = np.array(whole, np.float32, order='C')
+    return variables
+
+
+def to_torch(network: 'Network', variables: Mapping) -> dict[str, np.ndarray]:
+    """A PyTorch state_dict, float32, of a network's variables: `from_torch` backwards, exactly."""
+    stem = 'stem' if network.spec.stem else 'stage1/block1/conv1'
+    path, _ = spec.place(network.spec, stem)
+    channels = _leaf(variables, ('params', *path, 'kernel')).shape[-2]
+    state_dict = {}
+    for entry in _entries(network.spec, network.num_classes, channels):
+        array = np.asarray(_leaf(variables, entry.path), np.float32)
+        array = array if entry.index is None else array[entry.index]
+        state_dict[entry.torch_name] = np.array(entry.to_torch(array), order='C')
+    return state_dict
+
+
+def load(path: str | Path) -> dict[str, object]:
+    """The state_dict in a file: .safetensors, or .pth, .pt or .th as PyTorch saves them.
+
+    The latter are read with `weights_only`, so that no code in them runs.
+
+    Raises:
+        UserError: where the file is missing, damaged or of another kind, or PyTorch is not there.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'no weights file {str(path)!r}.')
+    if path.suffix == '.safetensors':
+        try:
+            return safetensors.numpy.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise UserError(f'{path} is no whole safetensors file: {error}') from None
+    if path.suffix not in _TORCH_SUFFIXES:
+        allowed = ', '.join(('.safetensors', *_TORCH_SUFFIXES))
+        raise UserError(f'weights are read from {allowed} files, not from {str(path)!r}.')
+    return _load_with_torch(path)
+
+
+def save(path: str | Path, state_dict: StateDict) -> None:
+    """Writes a .safetensors file, whole or not at all."""
+    write_atomically(Path(path), safetensors.numpy.save(dict(state_dict)))
+
+
+def _load_with_torch(path: Path) -> dict[str, object]:
+    if find_spec('torch') is None:
+        raise UserError(
+            f"{path}: reading {path.suffix} files needs PyTorch (pip install 'vggres[torch]'); "
+            '.safetensors files do not.'
+        )
+    import torch
+
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).split('\n')[0].split('. ')[0]
+        raise UserError(f'{path} cannot be read as weights alone: {reason}') from None
+    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
+        content = content['state_dict']
+    if not isinstance(content, Mapping):
+        raise UserError(f'{path} holds a {type(content).__name__}, not a state_dict.')
+    return dict(content)
+
+
+def _entries(network_spec: spec.NetworkSpec, num_classes: int, channels: int) -> Iterator[_Entry]:
+    size, head = network_spec.smallest_image, network_spec.head
+    first_dense = 'dense1' if head.hidden else 'head'
+    for layer in spec.layers(network_spec, (size, size, channels), num_classes):
+        path, index = spec.place(network_spec, layer.name)
+        name = _torch_name(network_spec, layer.name)
+        pool_size = head.pool_size if layer.name == first_dense else 1
+        for suffix, shape, collection, leaf in _arrays(layer):
+            here = (collection, *path, leaf)
+            yield _Entry(f'{name}.{suffix}', shape, here, index, pool_size)
+
+
+def _arrays(layer: spec.Layer) -> Iterator[tuple[str, tuple[int, ...], str, str]]:
+    """Of each array of a layer: suffix and shape in PyTorch, collection and leaf here."""
+    *inner, outputs = layer.shape
+    if layer.kind == 'norm':
+        yield 'weight', (outputs,), 'params', 'scale'
+        yield 'bias', (outputs,), 'params', 'bias'
+        yield 'running_mean', (outputs,), 'batch_stats', 'mean'
+        yield 'running_var', (outputs,), 'batch_stats', 'var'
+        return
+    *window, inputs = inner
+    yield 'weight', (outputs, inputs, *window), 'params', 'kernel'
+    if layer.bias:
+        yield 'bias', (outputs,), 'params', 'bias'
+
+
+def _torch_name(network_spec: spec.NetworkSpec, name: str) -> str:
+    """What PyTorch's users call a layer."""
+    stem, num_hidden = network_spec.stem, len(network_spec.head.hidden)
+    if name.startswith('dense'):  # each is followed by ReLU and dropout
+        return f'classifier.{3 * (int(name[len("dense") :]) - 1)}'
+    if name == 'head' and stem is None:
+        return f'classifier.{3 * num_hidden}' if num_hidden else 'classifier'
+    if '/' not in name:
+        head = 'fc' if stem.pool else 'linear'
+        return {'stem': 'conv1', 'stem_norm': 'bn1', 'head_norm': 'bn', 'head': head}[name]
+
+    stage, block, part = name.split('/')
+    i, j = int(stage[len('stage') :]) - 1, int(block[len('block') :]) - 1
+    if stem is None:
+        return f'features.{_feature(network_spec, i, j) + (part == "norm1")}'
+    projection = 'downsample' if stem.pool else 'shortcut'
+    names = {'projection': f'{projection}.0', 'projection_norm': f'{projection}.1'}
+    return f'layer{i + 1}.{j}.{names.get(part, part.replace("norm", "bn"))}'
+
+
+def _feature(network_spec: spec.NetworkSpec, i: int, j: int) -> int:
+    """A vgg's convolution in its sequence of convolutions, norms, ReLUs and pools."""
+    stages = network_spec.stages
+    before = [block for stage in stages[:i] for block in stage.blocks] + [*stages[i].blocks[:j]]
+    return sum(3 if block.norm else 2 for block in before) + i
+
+
+def _clean(state_dict: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name.removeprefix('module.'): array
+        for name, array in state_dict.items()
+        if not name.endswith('num_batches_tracked')
+    }
+
+
+def _check(entries: list[_Entry], arrays: Mapping[str, object]) -> None:
+    expected = {entry.torch_name: entry.torch_shape for entry in entries}
+    given = {name: tuple(np.shape(array)) for name, array in arrays.items()}
+    differences = [
+        f'{name} is {given[name]} in the weights and {expected[name]} in the network'
+        for name in expected
+        if name in given and given[name] != expected[name]
+    ]
+    only = {
+        'the weights': [name for name in given if name not in expected],
+        'the network': [name for name in expected if name not in given],
+    }
+    lines = [f'only in {side}: {_first(names, ", ")}' for side, names in only.items() if names]
+    if differences:
+        lines.append(_first(differences, '; '))
+    if lines:
+        raise UserError(f'the weights are not those of this network: {"; ".join(lines)}.')
+
+
+def _first(words: list[str], between: str) -> str:
+    more = len(words) - _SHOWN
+    return between.join(words[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
+
+
+def _as_numpy(array: object) -> np.ndarray:
+    if hasattr(array, 'detach'):  # a torch tensor; numpy has no bfloat16
+        array = array.detach().cpu().float().numpy()
+    return np.asarray(array, np.float32)
+
+
+def _leaf(variables: Mapping, path: tuple[str, ...]) -> np.ndarray:
+    for name in path:
+        variables = variables[name]
+    return variables
