@@ -1,3 +1,7 @@
+import json
+import zlib
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +14,7 @@ import vggres
 from vggres import torch_weights
 from vggres.errors import UserError
 
+GOLDEN = json.loads((Path(__file__).parent / 'golden' / 'torchvision.json').read_text())
 RANDOM = np.random.default_rng(0)
 NETWORKS = {
     'small': ('cifar_resnet20', {'depth': 14, 'width': 4}),
@@ -159,6 +164,8 @@ def test_a_file_is_read_whole_or_refused_in_one_line(tmp_path):
     torch_weights.save(path, torch_weights.to_torch(network, variables))
     assert [file.name for file in tmp_path.iterdir()] == ['w.safetensors']
     assert_equal(torch_weights.read(path, network.spec, 7, 3), variables)
+    assert_equal(torch_weights.from_torch(network, path), variables)
+    assert_equal(torch_weights.from_torch(network, str(path)), variables)
 
     content = path.read_bytes()
     for length in (0, 5, 100, len(content) // 2, len(content) - 1):
@@ -239,6 +246,45 @@ def test_pth_files(tmp_path, capsys):
         torch_weights.load(path)
 
 
+def golden_state_dict(name):
+    """The weights of the formula that the reference logits were computed with."""
+    gain = 0.5 if name.startswith('resnet') else 1.0
+    arrays = {}
+    for key, shape in torchvision_shapes.state_dict_shapes(name).items():
+        generator = np.random.Generator(np.random.PCG64([0, zlib.crc32(key.encode())]))
+        n = generator.standard_normal(shape, dtype=np.float32)
+        if key.endswith('.running_var'):
+            arrays[key] = 1 + 0.1 * abs(n)
+        elif key.endswith(('.running_mean', '.bias')):
+            arrays[key] = 0.1 * n
+        elif n.ndim == 1:
+            arrays[key] = gain * (1 + 0.1 * n)
+        else:
+            arrays[key] = n * np.float32((2 / np.prod(shape[1:])) ** 0.5)
+    return arrays
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', GOLDEN)
+def test_logits_are_those_of_torchvision(name):
+    """torchvision 0.29.1 on the CPU, weights and images from a formula (tests/golden)."""
+    expected = GOLDEN[name]
+    network = vggres.create(name, num_classes=1000)
+    variables = torch_weights.from_torch(network, golden_state_dict(name))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables['params'])) == expected['params']
+    size = expected['resolution']
+    generator = np.random.Generator(np.random.PCG64([0, 2, size]))
+    images = generator.standard_normal((2, size, size, 3), dtype=np.float32)
+    logits = np.asarray(jax.jit(lambda v, x: network.apply(v, x, train=False))(variables, images))
+    first = np.asarray(expected['logits_first8'])
+    error = np.linalg.norm(logits[:, :8] - first, axis=1) / np.linalg.norm(first, axis=1)
+    assert error.max() < 1e-4
+    np.testing.assert_array_equal(logits.argmax(axis=1), expected['argmax'])
+    np.testing.assert_allclose(logits.std(axis=1), expected['std'], rtol=1e-4)
+    atol = 1e-4 * np.asarray(expected['std'])
+    assert (abs(logits.mean(axis=1) - expected['mean']) < atol).all()
+
+
 @pytest.mark.parametrize('option', ['A', 'B'])
 def test_a_small_resnet_computes_what_pytorch_does(option):
     """Against a network of torch modules that are named as akamaster's."""
@@ -248,7 +294,7 @@ def test_a_small_resnet_computes_what_pytorch_does(option):
     class Pad(nn.Module):
         def forward(self, x):
             new = x.shape[1] // 2
-            return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2 * new))
+            return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, new, new))
 
     class TorchBlock(nn.Module):
         def __init__(self, inputs, outputs, stride):

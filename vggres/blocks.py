@@ -50,9 +50,14 @@ class BatchNorm(nn.BatchNorm):
 
 
 def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
-    """Option A of He et al. 2015, §4.1: the identity, subsampled and padded with zero channels."""
+    """Option A of He et al. 2015, §4.1: the identity, subsampled and padded with zero channels.
+
+    Half of the zeros go in front, as in akamaster's networks, whose weights then fit. The order of
+    channels changes nothing that a network can compute.
+    """
     new = channels - x.shape[-1]
-    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, new)))
+    sides = (new // 2, new - new // 2)
+    return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), sides))
 
 
 class Block(nn.Module):

@@ -59,21 +59,26 @@ class _Entry:
         return array
 
 
-def from_torch(network: 'Network', state_dict: Mapping[str, object], channels: int = 3) -> dict:
+def from_torch(
+    network: 'Network', state_dict: Mapping[str, object] | str | Path, channels: int = 3
+) -> dict:
     """The variables of a network from a PyTorch state_dict.
 
     Args:
         network: takes the weights; its `spec` and `num_classes` count.
-        state_dict: numpy arrays or torch tensors of any float type, by name. Names may start with
-            'module.', and `num_batches_tracked` is passed over.
+        state_dict: numpy arrays or torch tensors of any float type, by name, or the path of a file
+            that holds them (see `load`). Names may start with 'module.', and `num_batches_tracked`
+            is passed over.
         channels: of the images.
 
     Returns:
         `params` and, where there is batch norm, `batch_stats`: nested dicts of float32 arrays.
 
     Raises:
-        UserError: where names or shapes differ, listing both sides.
+        UserError: where names or shapes differ, listing both sides, or the file cannot be read.
     """
+    if isinstance(state_dict, str | Path):
+        state_dict = load(state_dict)
     return _variables(network.spec, network.num_classes, channels, state_dict)
 
 
@@ -140,9 +145,11 @@ def to_torch(network: 'Network', variables: Mapping) -> dict[str, np.ndarray]:
     stem = 'stem' if network.spec.stem else 'stage1/block1/conv1'
     path, _ = spec.place(network.spec, stem)
     channels = _leaf(variables, ('params', *path, 'kernel')).shape[-2]
+    entries = list(_entries(network.spec, network.num_classes, channels))
+    arrays = {e.path: np.asarray(_leaf(variables, e.path), np.float32) for e in entries}
     state_dict = {}
-    for entry in _entries(network.spec, network.num_classes, channels):
-        array = np.asarray(_leaf(variables, entry.path), np.float32)
+    for entry in entries:
+        array = arrays[entry.path]
         array = array if entry.index is None else array[entry.index]
         state_dict[entry.torch_name] = np.array(entry.to_torch(array), order='C')
     return state_dict
