@@ -33,12 +33,20 @@ def test_options_may_differ_from_the_published_ones():
     assert [len(stage.blocks) for stage in network.stages] == [2, 2, 95]
 
 
+def test_options_of_another_family_are_refused():
+    with pytest.raises(UserError, match=r"option 'shortcut' of a vgg: there is .*vgg_stages"):
+        architecture.variant_spec('vgg16', shortcut='C')
+    with pytest.raises(UserError, match=r"option 'dropout' of a resnet: there is .*shortcut"):
+        architecture.variant_spec('resnet18', dropout=0.1)
+
+
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
         ('vgg16bn', "unknown network 'vgg16bn': did you mean vgg16_bn"),
         ('resnet_50', 'did you mean resnet50'),
         ('cifar_resnet14', 'did you mean .*cifar_resnet'),
+        ('VGG16', 'did you mean vgg16 '),
     ],
 )
 def test_an_unknown_name_names_the_nearest(name, message):

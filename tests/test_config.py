@@ -130,6 +130,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('wandb.mode', 'disabled'),
         ('evaluation.every_epochs', 5),
         ('sweep.seeds', 9),
+        ('model.vgg_stages', 5),  # of no resnet
         ('checkpoint.save_weights', False),
     ]:
         assert configuration.cell_id(changed(key, value)) == name

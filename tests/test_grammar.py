@@ -181,6 +181,8 @@ def test_biases(family, norm, conv_bias, bias):
         ('vgg', 5, {'vgg_stages': 3}, r'nearest 6\.'),
         ('vgg', 16, {'vgg_stages': 6}, 'vgg_stages must be 3, 4 or 5, not 6'),
         ('resnt', 20, {}, "'resnt': did you mean resnet"),
+        ('resnet', 20.0, {}, 'depth must be of type int, not 20.0'),
+        ('resnet', 20, {'shortcut': None}, 'shortcut must be of type str, not None'),
         ('resnet', 20, {'width': 0}, 'width must be at least 1 channel, not 0'),
         ('resnet', 20, {'shortcut': 'D'}, "shortcut 'D': there is A, B, C"),
         ('resnet', 20, {'gate': 'open'}, "gate 'open': there is exclusive, none, shortcut_only"),

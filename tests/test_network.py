@@ -202,6 +202,16 @@ def test_a_preactivation_stage_of_zeroed_branches_passes_its_input_through(block
             np.testing.assert_array_equal(y[..., -quarter:], 0)
 
 
+def test_a_preactivation_projection_starts_from_the_activated_input():
+    # As in the authors' code: conv(ReLU(norm(x))); fresh running averages are 0 and 1.
+    x = jax.random.normal(KEY, (2, 6, 6, 4))
+    options = {'preactivation': True, 'shortcut': 'C', 'branch_scale': 0.0}
+    y, params = joined(x, **options)
+    kernel = np.asarray(params['projection']['kernel'], np.float64)[0, 0]
+    expected = np.maximum(np.asarray(x, np.float64) / np.sqrt(1 + 1e-5), 0) @ kernel
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
 def joined(x, train=False, **options):
     """A block with an identity shortcut, its variables, and what it makes of x [.., 4]."""
     network = grammar.network_spec('resnet', 8, width=4, **options)
@@ -359,6 +369,8 @@ def test_a_scanned_stage_is_the_loop_over_its_blocks(family, options):
 
 def test_kernels_follow_he_initialisation():
     params = initialised(build('plain', 20, width=32))['params']
+    widening = params['stage3']['block1']['conv1']['kernel']  # 64 → 128 channels: not 2 / (9 · 64)
+    assert widening.std() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
     kernels = params['stage3']['blocks']['conv1']['kernel']
     assert kernels.shape == (2, 3, 3, 128, 128)
     # He et al. 2015 (1502.01852), eq. 14: variance 2 / (k² · output channels).
@@ -449,3 +461,6 @@ def test_bfloat16_computes_the_same_roughly_and_keeps_float32_parameters():
     assert rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, logits, atol=0.05 * np.abs(logits).max())
     assert (rough != logits).any()
+    _, state = half.apply(initialised(half), IMAGES, train=False, capture_intermediates=True)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state['intermediates']['stage1']):
+        assert leaf.dtype == jnp.bfloat16, path

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -157,6 +159,22 @@ def test_a_mismatch_lists_both_sides():
     assert '\n' not in str(caught.value)
 
 
+def test_bfloat16_files_are_read_where_jax_is_not_imported(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    safetensors.numpy.save_file({'x': np.ones(3, bfloat16)}, path)
+    code = f'from vggres import torch_weights; print(torch_weights.load({str(path)!r})["x"].dtype)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout == 'bfloat16\n'
+
+
+def test_variables_of_another_network_are_refused():
+    variables = random_variables(create('small'))
+    with pytest.raises(UserError, match='no params/stage2/block1/projection/kernel in the'):
+        torch_weights.to_torch(create('option B'), variables)
+    with pytest.raises(UserError, match=r'\(7, 16\) in the weights and \(9, 16\) in the network'):
+        torch_weights.to_torch(create('small', num_classes=9), variables)
+
+
 def test_a_file_is_read_whole_or_refused_in_one_line(tmp_path):
     network = create('small')
     variables = random_variables(network)
@@ -195,6 +213,13 @@ def test_a_new_head_leaves_the_files_head_out(tmp_path):
     assert 'head' not in without['params']
     del variables['params']['head']
     assert_equal(without, variables)
+    headless = {
+        name: array
+        for name, array in torch_weights.to_torch(network, random_variables(network)).items()
+        if not name.startswith('linear')
+    }
+    torch_weights.save(tmp_path / 'headless.safetensors', headless)
+    torch_weights.read(tmp_path / 'headless.safetensors', network.spec, 10, 3, new_head=True)
     with pytest.raises(UserError, match=r'only in the weights: bn1\.bias, '):
         torch_weights.read(path, create('preactivation').spec, 10, 3, new_head=True)
 
@@ -225,7 +250,15 @@ def test_pth_files(tmp_path, capsys):
     expected = jax.tree.map(lambda leaf: leaf.astype(bfloat16).astype(np.float32), variables)
     assert_equal(rough, expected)
 
-    for content in (tensors, {'state_dict': tensors, 'best_prec1': 91.25}):
+    torch.save(tensors, tmp_path / 'w.pth')
+    without = torch_weights.read(tmp_path / 'w.pth', network.spec, 10, 3, new_head=True)
+    assert_equal(without['params'] | {'head': variables['params']['head']}, variables['params'])
+    with pytest.raises(UserError, match=r'\(7, 16\) in the weights .* init.new_head=True'):
+        torch_weights.read(tmp_path / 'w.pth', network.spec, 10, 3)
+    with pytest.raises(UserError, match='only in the network') as caught:
+        torch_weights.read(tmp_path / 'w.pth', create('gates').spec, 7, 3)
+    assert 'new_head' not in str(caught.value)
+    for content in (tensors, {'state_dict': tensors, 'best_prec1': 91.25}, {'net': tensors}):
         for suffix in ('.pth', '.pt', '.th'):
             torch.save(content, tmp_path / f'w{suffix}')
             assert_equal(torch_weights.read(tmp_path / f'w{suffix}', network.spec, 7, 3), variables)
@@ -234,11 +267,11 @@ def test_pth_files(tmp_path, capsys):
     content = path.read_bytes()
     for length in (0, 5, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
-        with pytest.raises(UserError, match=r'w\.pth cannot be read as weights alone') as caught:
+        with pytest.raises(UserError, match=r'w\.pth is damaged, or holds more') as caught:
             torch_weights.load(path)
         assert '\n' not in str(caught.value)
     torch.save({'w': Command()}, path)
-    with pytest.raises(UserError, match='weights alone'):
+    with pytest.raises(UserError, match='holds more than weights'):
         torch_weights.load(path)
     assert 'run by' not in capsys.readouterr().out
     torch.save([1, 2], path)

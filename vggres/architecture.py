@@ -3,11 +3,12 @@
 python -m vggres.architecture          prints the table
 """
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vggres import grammar
-from vggres.errors import unknown
+from vggres.errors import UserError, unknown
 from vggres.spec import NetworkSpec, count_macs, count_parameters
 
 
@@ -35,8 +36,6 @@ def _vggs() -> Iterator[Variant]:
         small = options | {'depth': depth - 2}  # one dense layer instead of three
         yield Variant(name, source, large, *_IMAGENET)
         yield Variant(f'{name}_bn', f'{source}, batch norm', large | {'norm': 'batch'}, *_IMAGENET)
-        if letter == 'C':
-            continue
         source += ', one dense layer'
         yield Variant(f'cifar_{name}', source, small, *_CIFAR)
         with_norm = small | {'norm': 'batch'}
@@ -104,25 +103,34 @@ def variant_spec(name: str, **changes: object) -> NetworkSpec:
     Raises:
         UserError: for a name, an option or a value that does not exist, with those that do.
     """
-    return grammar.network_spec(**(variant(name).options | changes))
+    options = variant(name).options | changes
+    known = grammar.options_of(options['family']) if options['family'] in grammar.FAMILIES else ()
+    for option in changes:
+        if known and option not in known:
+            raise UserError(
+                f'unknown option {option!r} of a {options["family"]}: there is {", ".join(known)}.'
+            )
+    return grammar.network_spec(**options)
 
 
-def main() -> None:
-    """Prints the table of variants."""
-    print(
-        f'{"name":<19} {"depth":>5}  {"blocks a stage":<18} {"parameters":>11} {"MACs":>14}  at'
-        '   source (arXiv)'
-    )
+def table() -> str:
+    """The variants, a line each: name, depth, blocks a stage, parameters, MACs, source."""
+    lines = [
+        f'{"name":<19} {"depth":>5}  {"blocks a stage":<14} {"parameters":>11} {"MACs":>14}  at   '
+        'source (arXiv)'
+    ]
     for each in VARIANTS.values():
         spec = variant_spec(each.name)
         stages = '-'.join(str(len(stage.blocks)) for stage in spec.stages)
         parameters = count_parameters(spec, each.image_shape, each.num_classes)
         macs = count_macs(spec, each.image_shape, each.num_classes)
-        print(
-            f'{each.name:<19} {spec.depth:>5}  {stages:<18} {parameters:>11,} {macs:>14,} '
+        lines.append(
+            f'{each.name:<19} {spec.depth:>5}  {stages:<14} {parameters:>11,} {macs:>14,} '
             f'{each.image_shape[0]:>3}   {each.source}'
         )
+    return '\n'.join(lines)
 
 
 if __name__ == '__main__':
-    main()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    print(table())

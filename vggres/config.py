@@ -127,10 +127,11 @@ def steps(config: ConfigDict, num_train: int) -> tuple[int, int]:
 def identity(config: ConfigDict) -> dict:
     """What decides a cell's result: two configurations with equal identities train alike."""
     parts = config.to_dict()
+    of_model = {*grammar.options_of(config.model.family), 'compute_dtype'}
     return {
         'seed': parts['seed'],
         'data': {key: value for key, value in parts['data'].items() if key != 'dir'},
-        'model': parts['model'],
+        'model': {key: value for key, value in parts['model'].items() if key in of_model},
         'init': parts['init'],
         'train': parts['train'],
         'optimizer': parts['optimizer'],

@@ -11,9 +11,10 @@ class UserError(ValueError):
     """
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, allowed: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest names or else all of them."""
-    allowed = sorted(allowed)
-    nearest = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
+    allowed = {each.lower(): each for each in sorted(allowed)}
+    nearest = difflib.get_close_matches(str(name).lower(), allowed, n=3, cutoff=0.5)
+    nearest, allowed = [allowed[each] for each in nearest], allowed.values()
     hint = f'did you mean {" or ".join(nearest)}?' if nearest else f'there is {", ".join(allowed)}.'
     return UserError(f'unknown {kind} {name!r}: {hint}')

@@ -86,6 +86,12 @@ class Options:
 
     def __post_init__(self) -> None:
         """Raises UserError, naming what is allowed."""
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            allowed = (int, float) if option.type is float else option.type
+            if not isinstance(value, allowed):
+                kind = option.type.__name__
+                raise UserError(f'{option.name} must be of type {kind}, not {value!r}.')
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
@@ -107,6 +113,19 @@ class Options:
 
 
 OPTIONS = tuple(option.name for option in dataclasses.fields(Options))
+_OF_VGG = ('vgg_stages', 'vgg_pointwise', 'dropout')
+_OF_SHORTCUTS = OPTIONS[OPTIONS.index('shortcut') :]
+_OF_BLOCKS = ('block', 'preactivation', 'stride_placement')
+_OF_OTHERS = {
+    'vgg': (*_OF_BLOCKS, *_OF_SHORTCUTS),
+    'plain': (*_OF_VGG, *_OF_SHORTCUTS),
+    'resnet': _OF_VGG,
+}
+
+
+def options_of(family: str) -> tuple[str, ...]:
+    """The options that say something of a family's networks; the others change nothing there."""
+    return tuple(name for name in OPTIONS if name not in _OF_OTHERS[family])
 
 
 def network_spec(family: str, depth: int, **options: object) -> NetworkSpec:

@@ -7,6 +7,7 @@ import numpy as np
 
 from vggres import architecture, spec
 from vggres.blocks import BatchNorm, Block, Convolution, he_fan_in
+from vggres.errors import UserError
 
 
 def create(
@@ -24,6 +25,8 @@ def create(
     Raises:
         UserError: for a name, an option or a value that does not exist, with those that do.
     """
+    if num_classes < 1:
+        raise UserError(f'num_classes must be at least 1, not {num_classes}.')
     return Network(architecture.variant_spec(name, **changes), num_classes, dtype)
 
 

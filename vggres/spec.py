@@ -182,7 +182,7 @@ def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
         raise UserError(
             f'images of {height}×{width} pixels are too small for the '
             f'{smallest.bit_length() - 1} pools of this {spec.family} of depth {spec.depth}: '
-            f'{smallest}×{smallest} is the smallest size.'
+            f'{smallest}×{smallest} is the smallest size; a smaller vgg_stages means fewer pools.'
         )
 
 

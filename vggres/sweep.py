@@ -201,5 +201,5 @@ def refuse(sweep: Sweep) -> None:
 
 def _decisive(config: ConfigDict) -> dict:
     """What decides a grid, as JSON has it: tuples compare as the lists they are stored as."""
-    parts = configuration.identity(config) | {'sweep': config.sweep.to_dict()}
-    return json.loads(json.dumps(parts))
+    whole = {'model': config.model.to_dict(), 'sweep': config.sweep.to_dict()}
+    return json.loads(json.dumps(configuration.identity(config) | whole))

@@ -9,13 +9,14 @@ PyTorch stores a convolution [out, in, height, width] and a dense layer [out, in
 channels first: the columns of a vgg's first dense layer are reordered.
 """
 
-import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 StateDict = Mapping[str, np.ndarray]
 _TORCH_SUFFIXES = ('.pth', '.pt', '.th')
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)  # importing it lets numpy, and safetensors, know it
+_CHECKPOINT_KEYS = (
+    'state_dict',
+    'model_state_dict',
+    'model',
+    'net',
+)  # of the weights among other things
 _SHOWN = 4  # names of a mismatch, each side
 
 
@@ -79,7 +87,8 @@ def from_torch(
     """
     if isinstance(state_dict, str | Path):
         state_dict = load(state_dict)
-    return _variables(network.spec, network.num_classes, channels, state_dict)
+    entries = list(_entries(network.spec, network.num_classes, channels))
+    return _variables(entries, _clean(state_dict))
 
 
 def read(
@@ -96,34 +105,29 @@ def read(
         network_spec: takes the weights.
         num_classes: outputs of the head.
         channels: of the images.
-        new_head: leave the head out, whatever classes the one in the file tells apart.
+        new_head: leave the head out, whatever classes one in the file tells apart.
 
     Raises:
         UserError: naming the file, where it or what it holds does not fit.
     """
-    state_dict = load(path)
-    name = f'{_torch_name(network_spec, "head")}.bias'
-    stored = np.size(_clean(state_dict).get(name, ()))
+    arrays = _clean(load(path))
+    entries = list(_entries(network_spec, num_classes, channels))
+    head = {entry.torch_name: entry for entry in entries if 'head' in entry.path}
+    if new_head:
+        entries = [entry for entry in entries if entry.torch_name not in head]
+        arrays = {name: array for name, array in arrays.items() if name not in head}
     try:
-        classes = stored if new_head else num_classes
-        variables = _variables(network_spec, classes, channels, state_dict)
+        return _variables(entries, arrays)
     except UserError as error:
-        other_classes = stored and stored != num_classes and not new_head
+        other_classes = any(
+            name in arrays and _shape(arrays[name]) != entry.torch_shape
+            for name, entry in head.items()
+        )
         hint = ' init.new_head=True leaves the head out.' if other_classes else ''
         raise UserError(f'{path}: {error}{hint}') from None
-    if new_head:
-        del variables['params']['head']
-    return variables
 
 
-def _variables(
-    network_spec: spec.NetworkSpec,
-    num_classes: int,
-    channels: int,
-    state_dict: Mapping[str, object],
-) -> dict:
-    entries = list(_entries(network_spec, num_classes, channels))
-    arrays = _clean(state_dict)
+def _variables(entries: list[_Entry], arrays: Mapping[str, object]) -> dict:
     _check(entries, arrays)
     stacks: dict[tuple[str, ...], list[np.ndarray]] = {}
     for entry in entries:
@@ -141,7 +145,11 @@ def _variables(
 
 
 def to_torch(network: 'Network', variables: Mapping) -> dict[str, np.ndarray]:
-    """A PyTorch state_dict, float32, of a network's variables: `from_torch` backwards, exactly."""
+    """A PyTorch state_dict, float32, of a network's variables: `from_torch` backwards, exactly.
+
+    Raises:
+        UserError: where the variables are not those of the network.
+    """
     stem = 'stem' if network.spec.stem else 'stage1/block1/conv1'
     path, _ = spec.place(network.spec, stem)
     channels = _leaf(variables, ('params', *path, 'kernel')).shape[-2]
@@ -152,6 +160,7 @@ def to_torch(network: 'Network', variables: Mapping) -> dict[str, np.ndarray]:
         array = arrays[entry.path]
         array = array if entry.index is None else array[entry.index]
         state_dict[entry.torch_name] = np.array(entry.to_torch(array), order='C')
+    _check(entries, state_dict)
     return state_dict
 
 
@@ -165,12 +174,14 @@ def load(path: str | Path) -> dict[str, object]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f'no weights file {str(path)!r}.')
+        raise UserError(f'no weights file {str(path)!r}{" (it is a directory)" * path.is_dir()}.')
     if path.suffix == '.safetensors':
         try:
             return safetensors.numpy.load_file(path)
         except safetensors.SafetensorError as error:
             raise UserError(f'{path} is no whole safetensors file: {error}') from None
+        except (AttributeError, TypeError) as error:
+            raise UserError(f'{path} holds numbers of a kind that is not read: {error}') from None
     if path.suffix not in _TORCH_SUFFIXES:
         allowed = ', '.join(('.safetensors', *_TORCH_SUFFIXES))
         raise UserError(f'weights are read from {allowed} files, not from {str(path)!r}.')
@@ -178,7 +189,13 @@ def load(path: str | Path) -> dict[str, object]:
 
 
 def save(path: str | Path, state_dict: StateDict) -> None:
-    """Writes a .safetensors file, whole or not at all."""
+    """Writes a .safetensors file, whole or not at all.
+
+    Raises:
+        UserError: for a path that does not end in .safetensors.
+    """
+    if Path(path).suffix != '.safetensors':
+        raise UserError(f'weights are written to .safetensors files, not to {str(path)!r}.')
     write_atomically(Path(path), safetensors.numpy.save(dict(state_dict)))
 
 
@@ -191,12 +208,16 @@ def _load_with_torch(path: Path) -> dict[str, object]:
     import torch
 
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).split('\n')[0].split('. ')[0]
-        raise UserError(f'{path} cannot be read as weights alone: {reason}') from None
-    if isinstance(content, Mapping) and isinstance(content.get('state_dict'), Mapping):
-        content = content['state_dict']
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of old formats
+            content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception:  # a damaged pickle raises anything
+        raise UserError(
+            f'{path} is damaged, or holds more than weights (it is read with weights_only).'
+        ) from None
+    if isinstance(content, Mapping):
+        for key in _CHECKPOINT_KEYS:
+            content = content[key] if isinstance(content.get(key), Mapping) else content
     if not isinstance(content, Mapping):
         raise UserError(f'{path} holds a {type(content).__name__}, not a state_dict.')
     return dict(content)
@@ -258,15 +279,15 @@ def _feature(network_spec: spec.NetworkSpec, i: int, j: int) -> int:
 
 def _clean(state_dict: Mapping[str, object]) -> dict[str, object]:
     return {
-        name.removeprefix('module.'): array
+        str(name).removeprefix('module.'): array
         for name, array in state_dict.items()
-        if not name.endswith('num_batches_tracked')
+        if not str(name).endswith('num_batches_tracked')
     }
 
 
 def _check(entries: list[_Entry], arrays: Mapping[str, object]) -> None:
     expected = {entry.torch_name: entry.torch_shape for entry in entries}
-    given = {name: tuple(np.shape(array)) for name, array in arrays.items()}
+    given = {name: _shape(array) for name, array in arrays.items()}
     differences = [
         f'{name} is {given[name]} in the weights and {expected[name]} in the network'
         for name in expected
@@ -283,6 +304,10 @@ def _check(entries: list[_Entry], arrays: Mapping[str, object]) -> None:
         raise UserError(f'the weights are not those of this network: {"; ".join(lines)}.')
 
 
+def _shape(array: object) -> tuple[int, ...]:
+    return tuple(getattr(array, 'shape', ()))
+
+
 def _first(words: list[str], between: str) -> str:
     more = len(words) - _SHOWN
     return between.join(words[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
@@ -296,5 +321,7 @@ def _as_numpy(array: object) -> np.ndarray:
 
 def _leaf(variables: Mapping, path: tuple[str, ...]) -> np.ndarray:
     for name in path:
+        if name not in variables:
+            raise UserError(f'no {"/".join(path)} in the variables: they are of another network.')
         variables = variables[name]
     return variables
