@@ -27,6 +27,14 @@ def test_the_networks_there_are():
     assert {f'cifar_preresnet{depth}' for depth in (110, 164, 1001)} <= names
 
 
+@pytest.mark.parametrize(
+    ('name', 'strides'), [('resnet50', (1, 2)), ('cifar_preresnet164', (2, 1))]
+)
+def test_bottlenecks_stride_as_torchvision_or_as_he(name, strides):
+    first, middle, _ = architecture.variant_spec(name).stages[1].blocks[0].convolutions
+    assert (first.stride, middle.stride) == strides
+
+
 def test_options_may_differ_from_the_published_ones():
     network = architecture.variant_spec('cifar_vgg16_bn', depth=100, vgg_stages=3)
     assert network.depth == 100

@@ -36,6 +36,12 @@ def test_vgg_of_any_depth(depth, convolutions):
         assert all(stage.pool for stage in network.stages)
 
 
+def test_dropout_is_that_of_the_paper_or_as_asked_for():
+    # Simonyan & Zisserman 2015, §3.1.
+    assert grammar.network_spec('vgg', 16, images='imagenet').head.dropout == 0.5
+    assert grammar.network_spec('vgg', 16, images='imagenet', dropout=0.3).head.dropout == 0.3
+
+
 def test_fewer_pools_for_small_images():
     three = grammar.network_spec('vgg', 20, width=16, vgg_stages=3)
     assert blocks_per_stage(three) == (2, 2, 15)

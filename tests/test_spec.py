@@ -109,6 +109,9 @@ def test_odd_sizes_round_up_at_strides_and_down_at_pools():
     assert macs['stage3/block1/conv2'] == 9 * 4 * 4 * 2 * 2
     assert macs['head'] == 4 * 2
     assert macs['stem_norm'] == 0
+    large = architecture.variant_spec('resnet18')  # 33 → 17 → 9 pixels
+    macs = {layer.name: layer.macs for layer in spec.layers(large, (33, 33, 3), 2)}
+    assert macs['stage1/block1/conv1'] == 9 * 64 * 64 * 9 * 9
     vgg = grammar.network_spec('vgg', 6, width=1, vgg_stages=3)
     macs = {layer.name: layer.macs for layer in spec.layers(vgg, (11, 9, 1), 2)}
     assert macs['stage2/block1/conv1'] == 9 * 1 * 2 * 5 * 4
@@ -134,6 +137,13 @@ def test_depth_is_the_number_of_weighted_layers(name):
     variant = architecture.variant(name)
     layers = spec.layers(network_spec, variant.image_shape, variant.num_classes)
     assert sum(layer.is_weighted for layer in layers) == network_spec.depth
+
+
+def test_projections_and_gates_are_not_counted():
+    gated = grammar.network_spec('resnet', 14, shortcut='C', gate='exclusive')
+    layers = list(spec.layers(gated, CIFAR, 10))
+    assert sum(layer.is_weighted for layer in layers) == 14
+    assert sum(layer.kind == 'convolution' for layer in layers) == 13 + 6 + 6
 
 
 @pytest.mark.parametrize(
