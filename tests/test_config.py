@@ -122,6 +122,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('data.flip', True),
         ('data.normalisation', 'imagenet'),
         ('model.gate', 'exclusive'),
+        ('model.compute_dtype', 'bfloat16'),
         ('init.weights', 'w.pth'),
     ]:
         assert configuration.cell_id(changed(key, value)) != name

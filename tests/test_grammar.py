@@ -169,6 +169,7 @@ def test_plain_networks_have_no_shortcut_and_differ_in_nothing_else():
 def test_biases(family, norm, conv_bias, bias):
     network = grammar.network_spec(family, 20, norm=norm, conv_bias=conv_bias)
     assert {block.bias for stage in network.stages for block in stage.blocks} == {bias}
+    assert network.stem is None or network.stem.bias == bias
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,61 @@ def test_the_order_follows_the_seed_alone():
     assert (visited(num_train=22, batch_size=4, epochs=2, seed=1)[0] != first).any()
 
 
+def test_each_step_drops_with_a_key_of_its_own():
+    def update(diary, images, labels, key):
+        diary = Diary(diary.step + 1, diary.labels.at[diary.step].set(jax.random.uniform(key)))
+        return diary, {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
+
+    diary, _ = programs.train_until(
+        Diary(jnp.int32(0), jnp.full(4, -1.0)),
+        {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())},
+        jax.random.key(0),
+        jnp.zeros((8, 1, 1, 1), jnp.uint8),
+        jnp.zeros(8, jnp.int32),
+        jnp.zeros((1, 1, 1)),
+        jnp.ones((1, 1, 1)),
+        4,
+        update=update,
+        num_train=8,
+        batch_size=2,
+        augment=lambda images, key: images,
+    )
+    assert len(set(np.asarray(diary.labels).tolist())) == 4
+
+
+def test_training_and_evaluation_divide_by_the_deviation():
+    arguments = (jnp.full((2, 1, 1, 1), 51, jnp.uint8), jnp.zeros(2, jnp.int32))
+    statistics = (jnp.full((1, 1, 1), 0.1), jnp.full((1, 1, 1), 0.5))
+
+    def update(diary, images, labels, key):
+        diary = Diary(diary.step + 1, images[:, 0, 0, 0])
+        return diary, {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())}
+
+    diary, _ = programs.train_until(
+        Diary(jnp.int32(0), jnp.zeros(2)),
+        {'loss': jnp.zeros(()), 'gradient_norm': jnp.zeros(())},
+        jax.random.key(0),
+        *arguments,
+        *statistics,
+        1,
+        update=update,
+        num_train=2,
+        batch_size=2,
+        augment=lambda images, key: images,
+    )
+    np.testing.assert_allclose(diary.labels, (51 / 255 - 0.1) / 0.5, rtol=1e-6)
+    loss, _ = programs.evaluate_range(
+        diary,
+        *arguments,
+        *statistics,
+        0,
+        2,
+        step=lambda state, images, labels: (images[:, 0, 0, 0], labels > 0),
+        batch_size=2,
+    )
+    np.testing.assert_allclose(loss, 2 * (51 / 255 - 0.1) / 0.5, rtol=1e-6)
+
+
 def test_each_step_augments_with_a_key_of_its_own():
     noise = visited(
         num_train=8,
@@ -173,9 +228,11 @@ def test_all_programs_lower_for_other_platforms(config, device_data, platform):
 
 
 def test_bfloat16_trains(config, build, device_data):
+    exact = run(build(config), device_data, 0, [5])[1]['loss']
     config.model.compute_dtype = 'bfloat16'
     state, sums = run(build(config), device_data, 0, [5])
     assert np.isfinite(sums['loss'])
+    assert float(sums['loss']) != float(exact)  # it computes otherwise
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
 
 

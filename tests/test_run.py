@@ -83,6 +83,15 @@ def test_a_cell_starts_from_the_weights_of_another(config, tmp_path):
             assert np.array_equal(array, weights(third)[name]) == ('linear' not in name), name
 
 
+def test_the_data_are_normalised_as_the_configuration_says(config, tmp_path):
+    losses = []
+    for normalisation in ('mean_image', 'imagenet'):
+        config.data.normalisation = normalisation
+        cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
+        losses.append(run(cell)['train_loss'])
+    assert losses[0] != losses[1]
+
+
 def test_weights_are_left_only_if_asked_for(config, tmp_path):
     config.checkpoint.save_weights = False
     cell = Cell(config, tmp_path, '')

@@ -59,6 +59,37 @@ def test_it_starts_from_given_weights(config, train, build):
     assert records[0]['batch/loss'] == pytest.approx(math.log(4), rel=1e-6)
 
 
+def test_a_checkpoint_comes_before_the_weights_it_started_from(
+    config, build, device_data, tmp_path
+):
+    # One of two epochs is done: the second goes on from there, not from the weights again.
+    params = build(config).init(3)[0].params
+    whole = train_with(
+        build, device_data, Checkpoints(tmp_path / 'a', 1e9), config, {'params': params}
+    )
+    checkpoints = Checkpoints(tmp_path / 'b', 0)
+
+    class Stopped(Exception):
+        pass
+
+    def stop_in_the_second_epoch(step, total):
+        if step > 5:
+            raise Stopped
+
+    arguments = {'seed': 0, 'every_epochs': 1, 'weights': {'params': params}}
+    with pytest.raises(Stopped):
+        trainer.train(
+            build(config),
+            device_data,
+            checkpoints=checkpoints,
+            on_progress=stop_in_the_second_epoch,
+            **arguments,
+        )
+    assert checkpoints.latest_step() == 5
+    result, _ = trainer.train(build(config), device_data, checkpoints=checkpoints, **arguments)
+    assert result == whole[0]
+
+
 def test_it_learns(config, train):
     config.train.epochs = 60
     config.model.width = 8

@@ -31,7 +31,7 @@ def init_state(
 
 def with_weights(state: TrainState, variables: dict) -> TrainState:
     """The state with other weights; modules that `variables` lacks, a new head, keep theirs."""
-    variables = jax.tree.map(jnp.asarray, variables)
+    variables = jax.tree.map(jnp.array, variables)  # copies: training donates its state
     return state.replace(
         params=state.params | variables['params'],
         batch_stats=state.batch_stats | variables.get('batch_stats', {}),
