@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 
 # Before jax is imported: tests compile much and compute little.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -17,6 +18,7 @@ from vggres import config as configuration
 from vggres import data, programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
 
 @pytest.fixture(scope='session')
