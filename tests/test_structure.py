@@ -21,6 +21,7 @@ FLOW = (
     'vggres.data',
     'vggres.batches',
     'vggres.convolution',
+    'vggres.batch_norm',
     'vggres.blocks',
     'vggres.network',
     'vggres.torch_weights',

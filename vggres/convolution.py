@@ -21,6 +21,7 @@ the vector-Jacobian product: `jax.vjp(jax.vjp(f, x)[1], cotangent)[1]((tangent,)
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +31,10 @@ from jax import lax
 Arrays = tuple[jax.Array, jax.Array]
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) rows and columns
-Taps = list[list[tuple[int, int] | None]]
 
 _VECTOR_CHANNELS = 32  # output channels from which XLA:CPU's kernels reach their full rate
 _MATRIX_ELEMENTS = 2**22  # the largest whole-image matrix (16 MiB in float32)
+_MANY_PIXELS = 2**9  # of an image, from which the kernel gradient gains by grouped columns
 _PIECE_ELEMENTS = 2**17  # numbers in a piece of the batch, for the kernel gradient (512 KiB) ...
 _PIECE_IMAGES = 16  # ... and the fewest images in it
 
@@ -103,11 +104,15 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _plain(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Padding, dilation: int = 1
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, int],
+    pads: Padding,
+    dilation: tuple[int, int] = (1, 1),
 ) -> jax.Array:
     layout = ('NHWC', 'HWIO', 'NHWC')
     return lax.conv_general_dilated(
-        x, kernel, strides, pads, rhs_dilation=(dilation, dilation), dimension_numbers=layout
+        x, kernel, strides, pads, rhs_dilation=dilation, dimension_numbers=layout
     )
 
 
@@ -116,7 +121,7 @@ def _cpu(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Arr
     sizes = _output_sizes(x.shape, kernel.shape, stride, pads)
     result = (x.shape[0], *sizes, kernel.shape[3])
     if _fits_whole_image(x.shape, kernel.shape, sizes):
-        matrix = _image_matrix(kernel, _taps(x.shape, sizes, kernel.shape, stride, pads))
+        matrix = _image_matrix(kernel, x.shape[1:3], sizes, stride, pads)
         return (x.reshape(x.shape[0], -1) @ matrix).reshape(result)
     columns = _columns(kernel.shape, sizes[1], stride)
     if columns > 1:
@@ -162,21 +167,34 @@ def _cpu_kernel_gradient(
     batch, sizes = x.shape[0], gradient.shape[1:3]
     if _fits_whole_image(x.shape, kernel_shape, sizes):
         matrix = x.reshape(batch, -1).T @ gradient.reshape(batch, -1)
-        taps = _taps(x.shape, sizes, kernel_shape, stride, pads)
-        return _kernel_of_matrix(matrix, kernel_shape, taps)
+        return _kernel_of_matrix(matrix, kernel_shape, x.shape[1:3], sizes, stride, pads)
     if _is_pointwise(kernel_shape, pads):
         pixels = x[:, ::stride, ::stride].reshape(-1, kernel_shape[2])
         return (pixels.T @ gradient.reshape(-1, kernel_shape[3])).reshape(kernel_shape)
-    reach = [(sizes[i] - 1) * stride + kernel_shape[i] - x.shape[1 + i] for i in (0, 1)]
+    is_large = sizes[0] * sizes[1] >= _MANY_PIXELS
+    columns = _columns(kernel_shape, sizes[1], stride) if is_large else 1
+    gradient = gradient.reshape(batch, sizes[0], sizes[1] // columns, -1)
+    width = kernel_shape[1] + (columns - 1) * stride
+    steps, extents = (stride, stride * columns), (kernel_shape[0], width)
+    reach = [(gradient.shape[1 + i] - 1) * steps[i] + extents[i] - x.shape[1 + i] for i in (0, 1)]
     new_pads = tuple((pads[axis][0], reach[axis] - pads[axis][0]) for axis in (0, 1))
-    pieces = max(1, min(batch // _PIECE_IMAGES, x.size // _PIECE_ELEMENTS))
-    total = jnp.zeros((), x.dtype)
-    split = (jnp.array_split(x, pieces), jnp.array_split(gradient, pieces))
-    for images, windows in zip(*split, strict=True):
-        images = lax.optimization_barrier(images.transpose(3, 1, 2, 0))
-        windows = lax.optimization_barrier(windows.transpose(1, 2, 0, 3))
-        total += _plain(images, windows, (1, 1), new_pads, dilation=stride)
-    return total.transpose(1, 2, 0, 3)
+    pieces = _pieces(batch, x.size)
+
+    def add_piece(total: jax.Array, piece: Arrays) -> tuple[jax.Array, None]:
+        images = lax.optimization_barrier(piece[0].transpose(3, 1, 2, 0))
+        windows = lax.optimization_barrier(piece[1].transpose(1, 2, 0, 3))
+        return total + _plain(images, windows, (1, 1), new_pads, dilation=steps), None
+
+    split = [array.reshape(pieces, -1, *array.shape[1:]) for array in (x, gradient)]
+    total = jnp.zeros((kernel_shape[2], *extents, gradient.shape[3]), x.dtype)
+    total, _ = lax.scan(add_piece, total, tuple(split))
+    return _narrowed(total.transpose(1, 2, 0, 3), columns, stride)
+
+
+def _pieces(batch: int, elements: int) -> int:
+    """Into how many equal pieces the batch is cut, so that a piece stays in the cache."""
+    most = max(1, min(batch // _PIECE_IMAGES, elements // _PIECE_ELEMENTS))
+    return next(pieces for pieces in range(most, 0, -1) if batch % pieces == 0)
 
 
 def _is_pointwise(kernel_shape: Shape, pads: Padding) -> bool:
@@ -189,34 +207,30 @@ def _fits_whole_image(x_shape: Shape, kernel_shape: Shape, sizes: Shape) -> bool
     return pixels <= taps and elements <= _MATRIX_ELEMENTS
 
 
-def _taps(x_shape: Shape, sizes: Shape, kernel_shape: Shape, stride: int, pads: Padding) -> Taps:
-    """[pixel][output pixel]: the kernel's (row, column) that joins the two, or None."""
-
-    def tap(pixel: tuple[int, int], output: tuple[int, int]) -> tuple[int, int] | None:
-        row, column = (pixel[axis] + pads[axis][0] - output[axis] * stride for axis in (0, 1))
-        inside = 0 <= row < kernel_shape[0] and 0 <= column < kernel_shape[1]
-        return (row, column) if inside else None
-
-    pixels = np.ndindex(x_shape[1:3])
-    return [[tap(pixel, output) for output in np.ndindex(sizes)] for pixel in pixels]
-
-
-def _image_matrix(kernel: jax.Array, taps: Taps) -> jax.Array:
+def _image_matrix(
+    kernel: jax.Array, image: Shape, sizes: Shape, stride: int, pads: Padding
+) -> jax.Array:
     """[height * width * channels, output height * output width * output channels]."""
-    nothing = jnp.zeros_like(kernel[0, 0])
-    rows = [[nothing if tap is None else kernel[tap] for tap in row] for row in taps]
-    return jnp.concatenate([jnp.concatenate(row, axis=1) for row in rows], axis=0)
+    columns = [kernel] * math.prod(sizes)
+    for i, output in enumerate(np.ndindex(sizes)):
+        for axis in (0, 1):
+            first = output[axis] * stride - pads[axis][0]
+            last = image[axis] - first - kernel.shape[axis]
+            columns[i] = _pad(columns[i], axis, first, last)
+    return jnp.concatenate(columns, axis=3).reshape(math.prod(image) * kernel.shape[2], -1)
 
 
-def _kernel_of_matrix(matrix: jax.Array, kernel_shape: Shape, taps: Taps) -> jax.Array:
+def _kernel_of_matrix(
+    matrix: jax.Array, kernel_shape: Shape, image: Shape, sizes: Shape, stride: int, pads: Padding
+) -> jax.Array:
     """The transpose of `_image_matrix`: every tap sums its places in the matrix."""
-    rows, columns = kernel_shape[2:]
-    sums = {tap: jnp.zeros((rows, columns), matrix.dtype) for tap in np.ndindex(kernel_shape[:2])}
-    for i, j in np.ndindex(len(taps), len(taps[0])):
-        if taps[i][j] is not None:
-            place = matrix[i * rows :, j * columns :]
-            sums[taps[i][j]] += place[:rows, :columns]
-    return jnp.stack(list(sums.values())).reshape(kernel_shape)
+    columns = jnp.split(matrix.reshape(*image, kernel_shape[2], -1), math.prod(sizes), axis=3)
+    for i, output in enumerate(np.ndindex(sizes)):
+        for axis in (0, 1):
+            first = output[axis] * stride - pads[axis][0]
+            last = image[axis] - first - kernel_shape[axis]
+            columns[i] = _pad(columns[i], axis, -first, -last)
+    return sum(columns)
 
 
 def _columns(kernel_shape: Shape, width: int, stride: int) -> int:
@@ -236,6 +250,13 @@ def _widened(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
     """The kernel of `columns` neighbouring outputs: [.., width + (columns - 1) * stride, ..]."""
     shifts = [i * stride for i in range(columns)]
     return jnp.concatenate([_pad(kernel, 1, i, shifts[-1] - i) for i in shifts], axis=3)
+
+
+def _narrowed(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
+    """The transpose of `_widened`: a kernel's places in the wider one, summed."""
+    width = kernel.shape[1] - (columns - 1) * stride
+    parts = jnp.split(kernel, columns, axis=3)
+    return sum(parts[i][:, i * stride : i * stride + width] for i in range(columns))
 
 
 def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0) -> jax.Array:
