@@ -78,8 +78,12 @@ def main(argv: list[str]) -> int:
     config = FLAGS.config
     if experiment and config.model.name:
         raise UserError(f'--sweep {FLAGS.sweep} varies family and depth: leave model.name empty.')
-    configuration.resolve_name(config, config_flags.get_override_values(FLAGS['config']))
+    given = config_flags.get_override_values(FLAGS['config'])
+    configuration.resolve_name(config, given)
     configuration.check(config)
+    configuration.check_given(
+        given, config.sweep.families if experiment else (config.model.family,)
+    )
     if FLAGS.evaluate:
         return _evaluate(config, console)
     configs = experiment.cells(config) if experiment else [config]
@@ -133,10 +137,12 @@ def _run(
 
 
 def _evaluate(config: ConfigDict, console: Console) -> int:
-    if FLAGS.sweep or not config.init.weights or config.init.new_head:
-        raise UserError(
-            '--evaluate needs --config.init.weights=FILE, with its head, and no --sweep.'
-        )
+    if FLAGS.sweep or FLAGS.dry_run:
+        raise UserError('--evaluate looks at one file of weights: leave --sweep and --dry_run out.')
+    if not config.init.weights:
+        raise UserError('--evaluate needs --config.init.weights=FILE.')
+    if config.init.new_head:
+        raise UserError('--evaluate needs the head of the weights: leave init.new_head out.')
     sweep.check_data(config, data.describe(config.data))
     for name, value in local.DEFAULT_ENVIRONMENT.items():
         os.environ.setdefault(name, value)

@@ -79,7 +79,7 @@ def test_what_makes_no_sense_is_one_line(key, value, message):
 def test_configurations_list_the_options_of_networks_with_their_defaults():
     for module in (digits, cifar10):
         model = module.get_config().model.to_dict()
-        assert set(model) == {*grammar.OPTIONS, 'name', 'compute_dtype'}
+        assert set(model) == {*grammar.OPTIONS, 'name', 'compute_dtype', 'remat'}
         defaults = dataclasses.asdict(grammar.Options(model['family'], model['depth']))
         changed = {key for key, value in defaults.items() if model[key] != value}
         assert changed == ({'vgg_stages'} if module is digits else set())
@@ -104,6 +104,15 @@ def test_what_the_user_gives_as_well_as_a_name_stays():
     config = changed('model.name', 'resnet5')
     with pytest.raises(UserError, match="network 'resnet5': did you mean resnet50"):
         configuration.resolve_name(config, given=[])
+
+
+def test_a_given_knob_that_changes_nothing_is_refused():
+    configuration.check_given(['model.gate', 'seed', 'model.remat'], ['plain', 'resnet'])
+    for name, family in (('gate', 'plain'), ('vgg_stages', 'resnet'), ('shortcut', 'vgg')):
+        with pytest.raises(
+            UserError, match=rf'^model.{name} changes nothing in a {family} .* depth'
+        ):
+            configuration.check_given([f'model.{name}'], [family])
 
 
 def test_an_unknown_key_names_the_nearest():
@@ -132,6 +141,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('evaluation.every_epochs', 5),
         ('sweep.seeds', 9),
         ('model.vgg_stages', 5),  # of no resnet
+        ('model.remat', True),
         ('checkpoint.save_weights', False),
     ]:
         assert configuration.cell_id(changed(key, value)) == name

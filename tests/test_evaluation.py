@@ -5,9 +5,16 @@ from vggres.evaluation import evaluate
 from vggres.run import run
 
 
-@pytest.mark.parametrize('options', [{}, {'norm': 'none', 'shortcut': 'B'}], ids=str)
-def test_a_cells_weights_have_the_errors_that_its_result_says(options, config, tmp_path):
+@pytest.mark.parametrize(
+    ('options', 'normalisation'),
+    [({}, 'imagenet'), ({'norm': 'none', 'shortcut': 'B'}, 'mean_image')],
+    ids=str,
+)
+def test_a_cells_weights_have_the_errors_that_its_result_says(
+    options, normalisation, config, tmp_path
+):
     config.model.update(options)
+    config.data.normalisation = normalisation
     cell = Cell(config, tmp_path, '')
     result = run(cell)
     config.init.weights = str(cell.directory / WEIGHTS_FILE)

@@ -100,7 +100,8 @@ def test_imagenet_networks_of_the_paper(depth, block, blocks):
         assert blocks_per_stage(network) == blocks
         assert network.depth == depth
         out = [stage.blocks[-1].channels for stage in network.stages]
-        assert out == [64, 128, 256, 512] if block == 'basic' else [256, 512, 1024, 2048]
+        expansion = 1 if block == 'basic' else 4
+        assert out == [channels * expansion for channels in (64, 128, 256, 512)]
 
 
 @pytest.mark.parametrize(('placement', 'strides'), [('he', [2, 1, 1]), ('torchvision', [1, 2, 1])])

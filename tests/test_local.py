@@ -145,6 +145,7 @@ def test_one_worker_a_gpu(monkeypatch, visible, workers):
 
     monkeypatch.delenv('JAX_PLATFORMS', raising=False)
     monkeypatch.setattr(local, 'entry_points', lambda group: [Plugin])
+    monkeypatch.setattr(local, 'find_spec', lambda name: None)  # no libtpu
     monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
     monkeypatch.setattr(local.Path, 'glob', lambda self, pattern: iter([Path('/dev/nvidia0')]))
     if visible is None:

@@ -188,13 +188,16 @@ def without_branches(variables):
 def test_a_preactivation_stage_of_zeroed_branches_passes_its_input_through(block, depth):
     network = grammar.network_spec('resnet', depth, width=4, block=block, preactivation=True)
     x = jax.random.normal(KEY, (2, 6, 6, network.stages[0].blocks[0].channels))
-    same, halving = network.stages[0], network.stages[1]
-    for stage in (same, halving):
+    same, halving = spec.Stage(network.stages[0].blocks[1:]), network.stages[1]
+    for stage in (same, halving, network.stages[0]):
         module = Stage(stage)
         variables = without_branches(module.init(KEY, x, train=False))
         y = module.apply(variables, x, train=False)
         if stage is same:  # negative numbers too: no ReLU in the way
             np.testing.assert_array_equal(y, x)
+        elif stage is not halving:  # the first unit branches off behind the stem's activation
+            activated = np.maximum(np.asarray(x) / np.sqrt(1 + 1e-5), 0)
+            np.testing.assert_allclose(y, activated, rtol=1e-6)
         else:
             quarter = x.shape[-1] // 2
             np.testing.assert_array_equal(y[..., quarter:-quarter], x[:, ::2, ::2])
@@ -209,7 +212,7 @@ def test_a_preactivation_network_ends_in_norm_and_relu_and_starts_without():
     x = blocks.Convolution(network.spec.stem.convolution).apply({'params': params['stem']}, IMAGES)
     x = np.asarray(x, np.float64)[:, ::4, ::4]  # padded by 2 · 2 and 2 · 4 zero channels
     features = np.zeros((4, 16))
-    features[:, 6:10] = np.maximum(x / np.sqrt(1 + 1e-5), 0).mean(axis=(1, 2))
+    features[:, 6:10] = np.maximum(x / (1 + 1e-5), 0).mean(axis=(1, 2))  # first unit and head
     expected = features @ np.asarray(params['head']['kernel'], np.float64)
     np.testing.assert_allclose(evaluated(network, variables), expected, rtol=1e-4, atol=1e-5)
 
@@ -226,8 +229,8 @@ def test_a_preactivation_projection_starts_from_the_activated_input():
 
 def joined(x, train=False, **options):
     """A block with an identity shortcut, its variables, and what it makes of x [.., 4]."""
-    network = grammar.network_spec('resnet', 8, width=4, **options)
-    module = blocks.Block(network.stages[0].blocks[0])
+    network = grammar.network_spec('resnet', 14, width=4, **options)
+    module = blocks.Block(network.stages[0].blocks[1])
     variables = module.init(KEY, x, train=False)
     key = jax.random.key(9)
     y, _ = module.apply(variables, x, train, rngs={'dropout': key}, mutable=['batch_stats'])
@@ -266,7 +269,8 @@ def test_shortcut_dropout_has_an_expectation_of_what_it_keeps():
 
 def test_each_block_of_a_stage_drops_elements_of_its_own():
     options = {'preactivation': True, 'branch_scale': 0.0, 'shortcut_dropout': 0.25}
-    stage = Stage(grammar.network_spec('resnet', 26, width=4, **options).stages[0])
+    scanned = grammar.network_spec('resnet', 32, width=4, **options).stages[0].blocks[1:]
+    stage = Stage(spec.Stage(scanned))
     x = jnp.ones((2, 30, 30, 4))
     variables = stage.init(KEY, x, train=False)
     y, _ = stage.apply(variables, x, True, rngs={'dropout': KEY}, mutable=['batch_stats'])
@@ -320,6 +324,14 @@ def test_images_too_small_for_the_pools_are_refused():
     with pytest.raises(UserError, match=r'8×8 pixels are too small .* 32×32 is the smallest'):
         shapes(network, (8, 8, 3))
     shapes(network, (32, 32, 3))
+    with pytest.raises(UserError, match=r'are \[batch, .*\], not of shape \(32, 32, 3\)'):
+        network.init(KEY, jnp.zeros((32, 32, 3)), train=False)
+
+
+@pytest.mark.parametrize('num_classes', [0, -1, '10', 10.5, None])
+def test_the_number_of_classes_is_a_number(num_classes):
+    with pytest.raises(UserError, match=r'num_classes must be a whole number from 1 on, not '):
+        vggres.create('cifar_resnet20', num_classes)
 
 
 def reference_convolution(x, kernel, stride):
@@ -332,6 +344,38 @@ def reference_convolution(x, kernel, stride):
     return np.stack(out, axis=-1)[::stride, ::stride]
 
 
+def normalise(z):
+    """By the batch: what comes out, mean and variance."""
+    mean, variance = z.mean(axis=(0, 1, 2)), z.var(axis=(0, 1, 2))
+    return (z - mean) / np.sqrt(variance + 1e-5), mean, variance
+
+
+def convolve(z, layer, stride):
+    kernel = np.asarray(layer['kernel'], np.float64)
+    return np.stack([reference_convolution(image, kernel, stride) for image in z])
+
+
+def test_a_preactivation_block_computes_what_the_paper_draws():
+    # "Identity mappings", Fig. 1b: norm, ReLU, convolution, twice; nothing after the addition.
+    network = grammar.network_spec('resnet', 8, width=3, preactivation=True)
+    block = blocks.Block(network.stages[1].blocks[0])
+    x = np.array(jax.random.normal(KEY, (3, 6, 6, 3)), np.float64)
+    variables = block.init(KEY, x, train=False)
+    keys = iter(jax.random.split(KEY, 100))
+    params = jax.tree.map(  # scales of either sign: norm and ReLU do not commute
+        lambda leaf: jax.random.normal(next(keys), leaf.shape), variables['params']
+    )
+    variables = {**variables, 'params': params}
+    y, _ = block.apply(variables, x, train=True, mutable=['batch_stats'])
+    z = x
+    for k, stride in ((1, 2), (2, 1)):
+        norm = jax.tree.map(np.asarray, params[f'norm{k}'])
+        z = np.maximum(normalise(z)[0] * norm['scale'] + norm['bias'], 0)
+        z = convolve(z, params[f'conv{k}'], stride)
+    z[..., 1:4] += x[:, ::2, ::2]
+    np.testing.assert_allclose(y, z, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('has_shortcut', [False, True])
 def test_a_block_computes_what_the_paper_draws(has_shortcut):
     family = 'resnet' if has_shortcut else 'plain'
@@ -340,17 +384,8 @@ def test_a_block_computes_what_the_paper_draws(has_shortcut):
     variables = block.init(KEY, x, train=False)
     y, updated = block.apply(variables, x, train=True, mutable=['batch_stats'])
     params = variables['params']
-
-    def normalise(z):
-        mean, variance = z.mean(axis=(0, 1, 2)), z.var(axis=(0, 1, 2))
-        return (z - mean) / np.sqrt(variance + 1e-5), mean, variance
-
-    def convolve(z, name, stride):
-        kernel = np.asarray(params[name]['kernel'], np.float64)
-        return np.stack([reference_convolution(image, kernel, stride) for image in z])
-
-    z, mean, variance = normalise(convolve(x, 'conv1', 2))
-    z, _, _ = normalise(convolve(np.maximum(z, 0), 'conv2', 1))
+    z, mean, variance = normalise(convolve(x, params['conv1'], 2))
+    z, _, _ = normalise(convolve(np.maximum(z, 0), params['conv2'], 1))
     if has_shortcut:
         z[..., 1:4] += x[:, ::2, ::2]  # three channels into six
     np.testing.assert_allclose(y, np.maximum(z, 0), atol=2e-5)
@@ -395,6 +430,9 @@ def test_kernels_follow_he_initialisation():
     # The head keeps the variance of its outputs: 2 / inputs; 1,280 draws.
     assert params['head']['kernel'].std() == pytest.approx((2 / 128) ** 0.5, rel=0.1)
     np.testing.assert_array_equal(params['head']['bias'], 0)
+    vgg = build('vgg', 10, width=2, images='imagenet', vgg_stages=3)
+    hidden = initialised(vgg)['params']['dense2']['kernel']
+    assert hidden.std() == pytest.approx((2 / 4096) ** 0.5, rel=0.01)
 
 
 def assert_output_is_finite_and_every_parameter_gets_a_gradient(network, images):

@@ -13,8 +13,9 @@ import torchvision_shapes
 from ml_dtypes import bfloat16
 
 import vggres
-from vggres import torch_weights
+from vggres import grammar, torch_weights
 from vggres.errors import UserError
+from vggres.network import Network
 
 GOLDEN = json.loads((Path(__file__).parent / 'golden' / 'torchvision.json').read_text())
 RANDOM = np.random.default_rng(0)
@@ -173,6 +174,41 @@ def test_variables_of_another_network_are_refused():
         torch_weights.to_torch(create('option B'), variables)
     with pytest.raises(UserError, match=r'\(7, 16\) in the weights and \(9, 16\) in the network'):
         torch_weights.to_torch(create('small', num_classes=9), variables)
+    projecting = random_variables(create('option B'))
+    with pytest.raises(
+        UserError, match=r'only in the variables, not in .*stage2/block1/projection_norm'
+    ):
+        torch_weights.to_torch(create('small'), projecting)
+    deep = random_variables(Network(grammar.network_spec('resnet', 26, width=4), 7))
+    for depth in (20, 32):
+        other = Network(grammar.network_spec('resnet', depth, width=4), 7)
+        with pytest.raises(UserError, match=rf'stacks 3 blocks .* and {(depth - 8) // 6} in the'):
+            torch_weights.to_torch(other, deep)
+
+
+@pytest.mark.parametrize('framework', ['numpy', 'jax'])
+def test_arrays_of_any_layout_are_saved_as_what_they_are(framework, tmp_path):
+    array = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    given = array if framework == 'numpy' else jax.numpy.asarray(array)
+    torch_weights.save(tmp_path / 'w.safetensors', {'w': given})
+    np.testing.assert_array_equal(torch_weights.load(tmp_path / 'w.safetensors')['w'], array)
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (np.float32('nan'), 'bn1.weight holds numbers that are not finite'),
+        (np.int32(1), 'bn1.weight holds int32 numbers; weights are floating-point'),
+    ],
+)
+def test_what_can_be_no_weights_is_refused(value, message):
+    network = create('small')
+    state_dict = torch_weights.to_torch(network, random_variables(network))
+    state_dict['bn1.weight'] = np.full(4, value)
+    with pytest.raises(UserError, match=message):
+        torch_weights.from_torch(network, state_dict)
+    with pytest.raises(UserError, match=r'weights are arrays by name, .* not a list'):
+        torch_weights.from_torch(network, [state_dict])
 
 
 def test_a_file_is_read_whole_or_refused_in_one_line(tmp_path):
@@ -227,7 +263,9 @@ def test_a_new_head_leaves_the_files_head_out(tmp_path):
 def test_pth_files_need_pytorch(tmp_path, monkeypatch):
     (tmp_path / 'w.pth').write_bytes(b'')
     monkeypatch.setattr(torch_weights, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match=r'w.pth files needs|needs PyTorch \(pip install'):
+    with pytest.raises(
+        UserError, match=r"w\.pth: reading \.pth files needs PyTorch \(pip install '"
+    ):
         torch_weights.load(tmp_path / 'w.pth')
 
 
@@ -318,8 +356,10 @@ def test_logits_are_those_of_torchvision(name):
     assert (abs(logits.mean(axis=1) - expected['mean']) < atol).all()
 
 
-@pytest.mark.parametrize('option', ['A', 'B'])
-def test_a_small_resnet_computes_what_pytorch_does(option):
+@pytest.mark.parametrize(
+    ('option', 'preactivation'), [('A', False), ('B', False), ('A', True), ('B', True)]
+)
+def test_a_small_resnet_computes_what_pytorch_does(option, preactivation):
     """Against a network of torch modules that are named as akamaster's."""
     torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
     nn, functional = torch.nn, torch.nn.functional
@@ -330,19 +370,24 @@ def test_a_small_resnet_computes_what_pytorch_does(option):
             return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, new, new))
 
     class TorchBlock(nn.Module):
-        def __init__(self, inputs, outputs, stride):
+        def __init__(self, inputs, outputs, stride, is_first):
             super().__init__()
+            self.is_shared = is_first or (stride != 1 and option == 'B')
             self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(outputs)
+            self.bn1 = nn.BatchNorm2d(inputs if preactivation else outputs)
             self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
             self.bn2 = nn.BatchNorm2d(outputs)
             self.shortcut = nn.Sequential()
             if stride != 1:
                 projection = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-                pair = [projection, nn.BatchNorm2d(outputs)]
+                pair = [projection] if preactivation else [projection, nn.BatchNorm2d(outputs)]
                 self.shortcut = nn.Sequential(*pair) if option == 'B' else Pad()
 
         def forward(self, x):
+            if preactivation:  # He et al. 2016, Fig. 1b; the first unit as in the appendix
+                y = torch.relu(self.bn1(x))
+                x = y if self.is_shared else x
+                return self.conv2(torch.relu(self.bn2(self.conv1(y)))) + self.shortcut(x)
             y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
             return torch.relu(y + self.shortcut(x))
 
@@ -350,16 +395,21 @@ def test_a_small_resnet_computes_what_pytorch_does(option):
         def __init__(self):
             super().__init__()
             self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(16)
+            if preactivation:
+                self.bn = nn.BatchNorm2d(64)
+            else:
+                self.bn1 = nn.BatchNorm2d(16)
             for i, (inputs, outputs) in enumerate(((16, 16), (16, 32), (32, 64)), start=1):
-                first = TorchBlock(inputs, outputs, 1 if i == 1 else 2)
-                rest = [TorchBlock(outputs, outputs, 1) for _ in range(2)]
+                first = TorchBlock(inputs, outputs, 1 if i == 1 else 2, is_first=i == 1)
+                rest = [TorchBlock(outputs, outputs, 1, is_first=False) for _ in range(2)]
                 setattr(self, f'layer{i}', nn.Sequential(first, *rest))
             self.linear = nn.Linear(64, 10)
 
         def forward(self, x):
-            x = torch.relu(self.bn1(self.conv1(x)))
-            return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+            x = self.conv1(x) if preactivation else torch.relu(self.bn1(self.conv1(x)))
+            x = self.layer3(self.layer2(self.layer1(x)))
+            x = torch.relu(self.bn(x)) if preactivation else x
+            return self.linear(x.mean((2, 3)))
 
     torch.manual_seed(0)
     theirs = TorchNetwork()
@@ -370,7 +420,7 @@ def test_a_small_resnet_computes_what_pytorch_does(option):
                     tensor.uniform_(0.5, 1.5)
                 for tensor in (module.bias, module.running_mean):
                     tensor.normal_(0, 0.1)
-    ours = vggres.create('cifar_resnet20', 10, shortcut=option)
+    ours = vggres.create('cifar_resnet20', 10, shortcut=option, preactivation=preactivation)
     variables = torch_weights.from_torch(ours, theirs.state_dict())
     images = RANDOM.normal(size=(3, 15, 16, 3)).astype(np.float32)
     with torch.no_grad():

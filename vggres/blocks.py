@@ -1,18 +1,16 @@
-"""Convolution, batch norm, shortcut, and the block they make: one for all families."""
+"""Convolution, shortcut, and the block they make: one for all families."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from vggres import spec
+from vggres.batch_norm import BatchNorm
 from vggres.convolution import convolve
 
 # He et al. 2015 (arXiv 1502.01852), backward case: the variance of gradients is kept.
 he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 he_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
-
-BATCH_NORM_MOMENTUM = 0.9  # of the running averages: what PyTorch calls 0.1
-BATCH_NORM_EPSILON = 1e-5
 
 
 class Convolution(nn.Module):
@@ -42,13 +40,6 @@ class Convolution(nn.Module):
         return y
 
 
-class BatchNorm(nn.BatchNorm):
-    """Flax's batch norm under this suite's constants; statistics are always float32."""
-
-    momentum: float = BATCH_NORM_MOMENTUM
-    epsilon: float = BATCH_NORM_EPSILON
-
-
 def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     """Option A of He et al. 2015, §4.1: the identity, subsampled and padded with zero channels.
 
@@ -65,8 +56,8 @@ class Block(nn.Module):
 
     Postactivation (He et al. 2015, Fig. 2 and 5): convolution, norm and ReLU in a row, the last
     ReLU after the addition. Preactivation ("Identity mappings", Fig. 1b): norm, ReLU, convolution,
-    nothing after the addition. There a projection starts from the activated input, as in the
-    authors' code; identity and padding pass x itself on.
+    nothing after the addition; the shortcut starts from x itself, or behind the first norm and ReLU
+    where the description says so.
 
     Attributes:
         spec: what to compute.
@@ -78,26 +69,26 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y, projected = x, x
+        y = x
         last = len(self.spec.convolutions)
         for k, convolution in enumerate(self.spec.convolutions, start=1):
             if self.spec.preactivation:
                 y = nn.relu(self._norm(y, train, f'norm{k}'))
-                projected = y if k == 1 else projected
+                x = y if k == 1 and self.spec.shared_activation else x
             y = self._convolution(convolution, f'conv{k}')(y)
             if not self.spec.preactivation:
                 y = self._norm(y, train, f'norm{k}')
                 y = nn.relu(y) if k < last else y
         if self.spec.shortcut is not None:
-            y = self._joined(x, projected, y, train)
+            y = self._joined(x, y, train)
         return y if self.spec.preactivation else nn.relu(y)
 
-    def _joined(self, x: jax.Array, projected: jax.Array, y: jax.Array, train: bool) -> jax.Array:
+    def _joined(self, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
         """scale · h(x) + branch_scale · y, gated (see `spec.Shortcut`)."""
         how = self.spec.shortcut
         pointwise = spec.Convolution(self.spec.channels, kernel_size=1, stride=self.spec.stride)
         if how.kind == 'projection':
-            passed = self._convolution(pointwise, 'projection')(projected)
+            passed = self._convolution(pointwise, 'projection')(x)
             if not self.spec.preactivation:
                 passed = self._norm(passed, train, 'projection_norm')
         else:

@@ -75,8 +75,9 @@ def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:
             cell.id, 'to run' if cell.id in missing else 'done', f'{flops[cell.id] / 1e12:,.2f}'
         )
     left = sum(flops[cell] for cell in missing)
+    count = '1 cell' if len(sweep.cells) == 1 else f'{len(sweep.cells)} cells'
     total = (
-        f'{len(sweep.cells)} cells, {len(missing)} to run: {left / 1e12:,.1f} of '
+        f'{count}, {len(missing)} to run: {left / 1e12:,.1f} of '
         f'{sum(flops.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)

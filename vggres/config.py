@@ -70,6 +70,8 @@ def check(config: ConfigDict) -> None:
             'say how long to train in either epochs or steps and set the other to 0: '
             f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
         )
+    if config.init.new_head and not config.init.weights:
+        raise UserError('init.new_head needs init.weights: a random network has a new head anyway.')
     if config.model.name:
         raise UserError(
             'model.name is a shorthand that `config.resolve_name` has to replace first.'
@@ -94,6 +96,21 @@ def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
         if f'model.{key}' not in given:
             config.model[key] = value
     config.model.name = ''
+
+
+def check_given(given: Iterable[str], families: Iterable[str]) -> None:
+    """Raises UserError for a knob of the model that the user gave and no such network has.
+
+    Args:
+        given: dotted names of knobs whose values the user gave.
+        families: of all networks that will be trained.
+    """
+    allowed = {name for family in families for name in grammar.options_of(family)}
+    for key in given:
+        name = key.removeprefix('model.')
+        if key.startswith('model.') and name in grammar.OPTIONS and name not in allowed:
+            kinds, names = ' or '.join(families), ', '.join(sorted(allowed))
+            raise UserError(f'{key} changes nothing in a {kinds} network: there is {names}.')
 
 
 def check_keys(names: Iterable[str], config: ConfigDict) -> None:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 20  # names, where none is near
+
 
 class UserError(ValueError):
     """Bad input. Its message is one line: what was wrong and what is allowed.
@@ -16,5 +18,6 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> UserError:
     allowed = {each.lower(): each for each in sorted(allowed)}
     nearest = difflib.get_close_matches(str(name).lower(), allowed, n=3, cutoff=0.5)
     nearest, allowed = [allowed[each] for each in nearest], allowed.values()
-    hint = f'did you mean {" or ".join(nearest)}?' if nearest else f'there is {", ".join(allowed)}.'
+    few = ', '.join([*allowed][:_SHOWN]) + (', …' if len(allowed) > _SHOWN else '')
+    hint = f'did you mean {" or ".join(nearest)}?' if nearest else f'there is {few}.'
     return UserError(f'unknown {kind} {name!r}: {hint}')

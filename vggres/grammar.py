@@ -199,7 +199,7 @@ def _resnet(options: Options) -> NetworkSpec:
     channels, stages = options.width, []
     for i, count in enumerate(counts):
         convolutions = _branch(options, options.width * 2**i, stride=1 if i == 0 else 2)
-        first = _block(options, channels, convolutions)
+        first = _block(options, channels, convolutions, is_first_unit=i == 0)
         channels = first.channels
         rest = _block(options, channels, _branch(options, options.width * 2**i, stride=1))
         stages.append(Stage((first,) + (rest,) * (count - 1)))
@@ -245,7 +245,12 @@ def _branch(options: Options, channels: int, stride: int) -> tuple[Convolution, 
     )
 
 
-def _block(options: Options, channels: int, convolutions: tuple[Convolution, ...]) -> Block:
+def _block(
+    options: Options,
+    channels: int,
+    convolutions: tuple[Convolution, ...],
+    is_first_unit: bool = False,
+) -> Block:
     plain = Block(
         convolutions,
         norm=options.norm == 'batch',
@@ -267,4 +272,7 @@ def _block(options: Options, channels: int, convolutions: tuple[Convolution, ...
         gate_bias=options.gate_bias,
         dropout=options.shortcut_dropout,
     )
-    return dataclasses.replace(plain, shortcut=shortcut)
+    # "Identity mappings", appendix: the activation behind the stem comes before the first unit
+    # splits; and so it does, in the authors' code, where a projection takes the input.
+    shared = options.preactivation and (is_first_unit or kind == 'projection')
+    return dataclasses.replace(plain, shortcut=shortcut, shared_activation=shared)

@@ -1,12 +1,15 @@
 """Stem, stages, head: a `spec.NetworkSpec` as a Flax Linen module."""
 
+import numbers
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vggres import architecture, spec
-from vggres.blocks import BatchNorm, Block, Convolution, he_fan_in
+from vggres.batch_norm import BatchNorm
+from vggres.blocks import Block, Convolution, he_fan_in
 from vggres.errors import UserError
 
 
@@ -25,8 +28,8 @@ def create(
     Raises:
         UserError: for a name, an option or a value that does not exist, with those that do.
     """
-    if num_classes < 1:
-        raise UserError(f'num_classes must be at least 1, not {num_classes}.')
+    if not isinstance(num_classes, numbers.Integral) or num_classes < 1:
+        raise UserError(f'num_classes must be a whole number from 1 on, not {num_classes!r}.')
     return Network(architecture.variant_spec(name, **changes), num_classes, dtype)
 
 
@@ -36,15 +39,20 @@ class Stage(nn.Module):
     The first block may change stride and channels. Where the others are alike they are scanned, so
     that compile time does not grow with depth, and their parameters are stacked: block j + 2 of the
     stage is `jax.tree.map(lambda leaf: leaf[j], params['blocks'])`.
+
+    With `remat`, the backward pass computes what is within a block again, so that between the
+    passes only each block's input is kept (Chen et al. 2016, arXiv 1604.06174).
     """
 
     spec: spec.Stage
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         first, *others = self.spec.blocks
-        x = Block(first, self.dtype, name='block1')(x, train)
+        block_type = nn.remat(Block, prevent_cse=False, static_argnums=2) if self.remat else Block
+        x = block_type(first, self.dtype, name='block1')(x, train)
         if self.spec.is_stacked:
             scan = nn.scan(
                 lambda block, x, _: (block(x, train), None),
@@ -52,10 +60,10 @@ class Stage(nn.Module):
                 split_rngs={'params': True, 'dropout': True},
                 length=len(others),
             )
-            x, _ = scan(Block(others[0], self.dtype, name='blocks'), x, None)
+            x, _ = scan(block_type(others[0], self.dtype, name='blocks'), x, None)
         else:
             for j, block in enumerate(others, start=2):
-                x = Block(block, self.dtype, name=f'block{j}')(x, train)
+                x = block_type(block, self.dtype, name=f'block{j}')(x, train)
         return nn.max_pool(x, (2, 2), strides=(2, 2)) if self.spec.pool else x
 
 
@@ -67,15 +75,20 @@ class Network(nn.Module):
     running averages and nothing is dropped.
 
     Raises:
-        UserError: for images too small for the pools, when applied.
+        UserError: for images of another rank or too small for the pools, when applied.
     """
 
     spec: spec.NetworkSpec
     num_classes: int
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        if images.ndim != 4:
+            raise UserError(
+                f'images are [batch, height, width, channels], not of shape {images.shape}.'
+            )
         spec.check_image(self.spec, images.shape)
         x = images
         if stem := self.spec.stem:
@@ -84,7 +97,7 @@ class Network(nn.Module):
             x = nn.relu(x) if stem.activation else x
             x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))) if stem.pool else x
         for i, stage in enumerate(self.spec.stages, start=1):
-            x = Stage(stage, self.dtype, name=f'stage{i}')(x, train)
+            x = Stage(stage, self.dtype, self.remat, name=f'stage{i}')(x, train)
 
         head = self.spec.head
         x = self._norm(x, train, 'head_norm') if head.norm else x

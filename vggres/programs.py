@@ -118,7 +118,8 @@ def functions(
 ) -> tuple[Callable, Callable, Callable, optax.Schedule]:
     """`init`, `train`, `evaluate` and `learning_rate` of `Programs`, not compiled yet."""
     spec = configuration.network_spec(config)
-    network = Network(spec, device_data.num_classes, jnp.dtype(config.model.compute_dtype))
+    dtype = jnp.dtype(config.model.compute_dtype)
+    network = Network(spec, device_data.num_classes, dtype, config.model.remat)
     num_train = device_data.ranges['train'][1]
     _, total_steps = configuration.steps(config, num_train)
     schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)

@@ -60,6 +60,8 @@ class Block:
         bias: whether each convolution has a bias.
         preactivation: norm and ReLU before each convolution and none after the addition ("Identity
             mappings", Fig. 1b), not after each convolution and after the addition.
+        shared_activation: of preactivation, whether the shortcut too starts behind the first norm
+            and ReLU.
     """
 
     convolutions: tuple[Convolution, ...]
@@ -67,6 +69,7 @@ class Block:
     norm: bool = True
     bias: bool = False
     preactivation: bool = False
+    shared_activation: bool = False
 
     @property
     def channels(self) -> int:
@@ -182,7 +185,7 @@ def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
         raise UserError(
             f'images of {height}×{width} pixels are too small for the '
             f'{smallest.bit_length() - 1} pools of this {spec.family} of depth {spec.depth}: '
-            f'{smallest}×{smallest} is the smallest size; a smaller vgg_stages means fewer pools.'
+            f'{smallest}×{smallest} is the smallest size; vgg_stages=3 means three pools only.'
         )
 
 

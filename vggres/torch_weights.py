@@ -10,6 +10,7 @@ channels first: the columns of a vgg's first dense layer are reordered.
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -86,7 +87,7 @@ def from_torch(
         UserError: where names or shapes differ, listing both sides, or the file cannot be read.
     """
     if isinstance(state_dict, str | Path):
-        state_dict = load(state_dict)
+        return read(state_dict, network.spec, network.num_classes, channels)
     entries = list(_entries(network.spec, network.num_classes, channels))
     return _variables(entries, _clean(state_dict))
 
@@ -119,11 +120,11 @@ def read(
     try:
         return _variables(entries, arrays)
     except UserError as error:
-        other_classes = any(
-            name in arrays and _shape(arrays[name]) != entry.torch_shape
-            for name, entry in head.items()
+        body_fits = _differences(
+            [entry for entry in entries if entry.torch_name not in head],
+            {name: array for name, array in arrays.items() if name not in head},
         )
-        hint = ' init.new_head=True leaves the head out.' if other_classes else ''
+        hint = '' if new_head or body_fits else ' init.new_head=True leaves the head out.'
         raise UserError(f'{path}: {error}{hint}') from None
 
 
@@ -131,7 +132,7 @@ def _variables(entries: list[_Entry], arrays: Mapping[str, object]) -> dict:
     _check(entries, arrays)
     stacks: dict[tuple[str, ...], list[np.ndarray]] = {}
     for entry in entries:
-        array = entry.from_torch(_as_numpy(arrays[entry.torch_name]))
+        array = entry.from_torch(_as_float32(entry.torch_name, arrays[entry.torch_name]))
         stacks.setdefault(entry.path, []).append(array)
     stacked = {entry.path for entry in entries if entry.index is not None}
     variables: dict = {}
@@ -155,6 +156,7 @@ def to_torch(network: 'Network', variables: Mapping) -> dict[str, np.ndarray]:
     channels = _leaf(variables, ('params', *path, 'kernel')).shape[-2]
     entries = list(_entries(network.spec, network.num_classes, channels))
     arrays = {e.path: np.asarray(_leaf(variables, e.path), np.float32) for e in entries}
+    _check_leaves(entries, variables)
     state_dict = {}
     for entry in entries:
         array = arrays[entry.path]
@@ -196,7 +198,8 @@ def save(path: str | Path, state_dict: StateDict) -> None:
     """
     if Path(path).suffix != '.safetensors':
         raise UserError(f'weights are written to .safetensors files, not to {str(path)!r}.')
-    write_atomically(Path(path), safetensors.numpy.save(dict(state_dict)))
+    arrays = {name: np.ascontiguousarray(_as_array(value)) for name, value in state_dict.items()}
+    write_atomically(Path(path), safetensors.numpy.save(arrays))  # it takes any for contiguous
 
 
 def _load_with_torch(path: Path) -> dict[str, object]:
@@ -213,7 +216,8 @@ def _load_with_torch(path: Path) -> dict[str, object]:
             content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception:  # a damaged pickle raises anything
         raise UserError(
-            f'{path} is damaged, or holds more than weights (it is read with weights_only).'
+            f'{path} is damaged, or holds more than weights: it is read with weights_only, as '
+            'torch.save(model.state_dict(), …) writes it.'
         ) from None
     if isinstance(content, Mapping):
         for key in _CHECKPOINT_KEYS:
@@ -278,6 +282,9 @@ def _feature(network_spec: spec.NetworkSpec, i: int, j: int) -> int:
 
 
 def _clean(state_dict: Mapping[str, object]) -> dict[str, object]:
+    if not isinstance(state_dict, Mapping):
+        kind = type(state_dict).__name__
+        raise UserError(f'weights are arrays by name, as in a state_dict, not a {kind}.')
     return {
         str(name).removeprefix('module.'): array
         for name, array in state_dict.items()
@@ -286,9 +293,14 @@ def _clean(state_dict: Mapping[str, object]) -> dict[str, object]:
 
 
 def _check(entries: list[_Entry], arrays: Mapping[str, object]) -> None:
+    if differences := _differences(entries, arrays):
+        raise UserError(f'the weights are not those of this network: {"; ".join(differences)}.')
+
+
+def _differences(entries: list[_Entry], arrays: Mapping[str, object]) -> list[str]:
     expected = {entry.torch_name: entry.torch_shape for entry in entries}
     given = {name: _shape(array) for name, array in arrays.items()}
-    differences = [
+    shapes = [
         f'{name} is {given[name]} in the weights and {expected[name]} in the network'
         for name in expected
         if name in given and given[name] != expected[name]
@@ -298,10 +310,7 @@ def _check(entries: list[_Entry], arrays: Mapping[str, object]) -> None:
         'the network': [name for name in expected if name not in given],
     }
     lines = [f'only in {side}: {_first(names, ", ")}' for side, names in only.items() if names]
-    if differences:
-        lines.append(_first(differences, '; '))
-    if lines:
-        raise UserError(f'the weights are not those of this network: {"; ".join(lines)}.')
+    return [*lines, _first(shapes, '; ')] if shapes else lines
 
 
 def _shape(array: object) -> tuple[int, ...]:
@@ -313,10 +322,45 @@ def _first(words: list[str], between: str) -> str:
     return between.join(words[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
 
 
-def _as_numpy(array: object) -> np.ndarray:
+def _as_array(array: object) -> np.ndarray:
     if hasattr(array, 'detach'):  # a torch tensor; numpy has no bfloat16
-        array = array.detach().cpu().float().numpy()
-    return np.asarray(array, np.float32)
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    return np.asarray(array)
+
+
+def _as_float32(name: str, array: object) -> np.ndarray:
+    array = _as_array(array)
+    if not np.issubdtype(array.dtype, np.floating) and array.dtype != _BFLOAT16:
+        raise UserError(f'{name} holds {array.dtype} numbers; weights are floating-point.')
+    array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(f'{name} holds numbers that are not finite.')
+    return array
+
+
+def _check_leaves(entries: list[_Entry], variables: Mapping) -> None:
+    """Raises UserError where the variables have more leaves or stacks of another length."""
+    stacks = Counter(entry.path for entry in entries)
+    stacked = {entry.path for entry in entries if entry.index is not None}
+    weights = {name: variables.get(name, {}) for name in ('params', 'batch_stats')}
+    leaves = {path: np.shape(leaf) for path, leaf in _leaves(weights)}
+    if more := ['/'.join(path) for path in leaves.keys() - stacks.keys()]:
+        raise UserError(f'only in the variables, not in the network: {_first(sorted(more), ", ")}.')
+    for path in stacked:
+        if leaves[path][0] != stacks[path]:
+            raise UserError(
+                f'{"/".join(path)} stacks {leaves[path][0]} blocks in the variables and '
+                f'{stacks[path]} in the network.'
+            )
+
+
+def _leaves(tree: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
 
 
 def _leaf(variables: Mapping, path: tuple[str, ...]) -> np.ndarray:
