@@ -1,0 +1,84 @@
+"""Contenders that take turns, and the ratios between them."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+SECONDS_PER_TURN = 0.5  # about; a turn has one step at least
+_PAUSE_SECONDS = 0.3  # after a turn, for threads that spin before they sleep
+
+
+@dataclass
+class Contender:
+    """A process that does as many steps as it is told (see `benchmarks.contenders`)."""
+
+    name: str
+    process: subprocess.Popen
+    begun: dict
+    steps_per_turn: int = 1
+    step_seconds: list[float] = field(default_factory=list)  # one a round
+    peak_mb: float = 0.0
+
+    def take_turn(self, count: int) -> float:
+        """Does `count` steps; seconds a step."""
+        self.process.stdin.write(f'{count}\n')
+        self.process.stdin.flush()
+        answer = _answer(self.name, self.process)
+        self.peak_mb = answer['peak_mb']
+        time.sleep(_PAUSE_SECONDS)
+        return answer['seconds'] / count
+
+
+def start(name: str, arguments: Sequence[str], environment: Mapping[str, str] = {}) -> Contender:
+    """Starts a contender and warms it up."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'benchmarks.contenders', name, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | dict(environment),
+    )
+    contender = Contender(name, process, _answer(name, process))
+    contender.take_turn(1)
+    seconds = contender.take_turn(1)
+    contender.steps_per_turn = max(1, round(SECONDS_PER_TURN / seconds))
+    return contender
+
+
+def alternate(contenders: Sequence[Contender], rounds: int) -> None:
+    """Lets each take its turn in each round; who begins goes round, too."""
+    for r in range(rounds):
+        first = r % len(contenders)
+        for contender in (*contenders[first:], *contenders[:first]):
+            seconds = contender.take_turn(contender.steps_per_turn)
+            contender.step_seconds.append(seconds)
+
+
+def stop(contenders: Sequence[Contender]) -> None:
+    """Ends their processes."""
+    for contender in contenders:
+        contender.process.stdin.close()
+        contender.process.wait()
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median, smallest and largest."""
+    return statistics.median(values), min(values), max(values)
+
+
+def ratios(contender: Contender, other: Contender) -> tuple[float, float, float]:
+    """Of the step times of each round: median, smallest and largest."""
+    pairs = zip(contender.step_seconds, other.step_seconds, strict=True)
+    return spread([a / b for a, b in pairs])
+
+
+def _answer(name: str, process: subprocess.Popen) -> dict:
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f'{name} ended with exit code {process.wait()}')
+    return json.loads(line)
