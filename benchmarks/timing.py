@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-SECONDS_PER_TURN = 0.5  # about; a turn has one step at least
+SECONDS_PER_TURN = 2.0  # about as long as a dispatch of the trainer
 _PAUSE_SECONDS = 0.3  # after a turn, for threads that spin before they sleep
 
 

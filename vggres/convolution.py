@@ -34,7 +34,6 @@ Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) rows 
 
 _VECTOR_CHANNELS = 32  # output channels from which XLA:CPU's kernels reach their full rate
 _MATRIX_ELEMENTS = 2**22  # the largest whole-image matrix (16 MiB in float32)
-_MANY_PIXELS = 2**9  # of an image, from which the kernel gradient gains by grouped columns
 _PIECE_ELEMENTS = 2**17  # numbers in a piece of the batch, for the kernel gradient (512 KiB) ...
 _PIECE_IMAGES = 16  # ... and the fewest images in it
 
@@ -104,15 +103,11 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _plain(
-    x: jax.Array,
-    kernel: jax.Array,
-    strides: tuple[int, int],
-    pads: Padding,
-    dilation: tuple[int, int] = (1, 1),
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: Padding, dilation: int = 1
 ) -> jax.Array:
     layout = ('NHWC', 'HWIO', 'NHWC')
     return lax.conv_general_dilated(
-        x, kernel, strides, pads, rhs_dilation=dilation, dimension_numbers=layout
+        x, kernel, strides, pads, rhs_dilation=(dilation, dilation), dimension_numbers=layout
     )
 
 
@@ -171,24 +166,18 @@ def _cpu_kernel_gradient(
     if _is_pointwise(kernel_shape, pads):
         pixels = x[:, ::stride, ::stride].reshape(-1, kernel_shape[2])
         return (pixels.T @ gradient.reshape(-1, kernel_shape[3])).reshape(kernel_shape)
-    is_large = sizes[0] * sizes[1] >= _MANY_PIXELS
-    columns = _columns(kernel_shape, sizes[1], stride) if is_large else 1
-    gradient = gradient.reshape(batch, sizes[0], sizes[1] // columns, -1)
-    width = kernel_shape[1] + (columns - 1) * stride
-    steps, extents = (stride, stride * columns), (kernel_shape[0], width)
-    reach = [(gradient.shape[1 + i] - 1) * steps[i] + extents[i] - x.shape[1 + i] for i in (0, 1)]
+    reach = [(sizes[i] - 1) * stride + kernel_shape[i] - x.shape[1 + i] for i in (0, 1)]
     new_pads = tuple((pads[axis][0], reach[axis] - pads[axis][0]) for axis in (0, 1))
-    pieces = _pieces(batch, x.size)
 
     def add_piece(total: jax.Array, piece: Arrays) -> tuple[jax.Array, None]:
         images = lax.optimization_barrier(piece[0].transpose(3, 1, 2, 0))
         windows = lax.optimization_barrier(piece[1].transpose(1, 2, 0, 3))
-        return total + _plain(images, windows, (1, 1), new_pads, dilation=steps), None
+        return total + _plain(images, windows, (1, 1), new_pads, dilation=stride), None
 
-    split = [array.reshape(pieces, -1, *array.shape[1:]) for array in (x, gradient)]
-    total = jnp.zeros((kernel_shape[2], *extents, gradient.shape[3]), x.dtype)
-    total, _ = lax.scan(add_piece, total, tuple(split))
-    return _narrowed(total.transpose(1, 2, 0, 3), columns, stride)
+    pieces = _pieces(batch, x.size) if kernel_shape[3] >= _VECTOR_CHANNELS else 1
+    split = tuple(array.reshape(pieces, -1, *array.shape[1:]) for array in (x, gradient))
+    total = jnp.zeros((kernel_shape[2], *kernel_shape[:2], kernel_shape[3]), x.dtype)
+    return lax.scan(add_piece, total, split)[0].transpose(1, 2, 0, 3)
 
 
 def _pieces(batch: int, elements: int) -> int:
@@ -250,13 +239,6 @@ def _widened(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
     """The kernel of `columns` neighbouring outputs: [.., width + (columns - 1) * stride, ..]."""
     shifts = [i * stride for i in range(columns)]
     return jnp.concatenate([_pad(kernel, 1, i, shifts[-1] - i) for i in shifts], axis=3)
-
-
-def _narrowed(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
-    """The transpose of `_widened`: a kernel's places in the wider one, summed."""
-    width = kernel.shape[1] - (columns - 1) * stride
-    parts = jnp.split(kernel, columns, axis=3)
-    return sum(parts[i][:, i * stride : i * stride + width] for i in range(columns))
 
 
 def _pad(x: jax.Array, axis: int, before: int, after: int, between: int = 0) -> jax.Array:

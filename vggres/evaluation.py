@@ -36,7 +36,8 @@ def evaluate(config: ConfigDict, split: str) -> dict[str, float]:
     state = TrainState(jnp.zeros((), jnp.int32), variables['params'], batch_stats, opt_state=None)
     _, _, evaluate_range, _ = programs.functions(configuration.program(config), device_data)
     start, stop = device_data.ranges[split]
-    loss, wrong = jax.jit(evaluate_range)(state, *device_data.arrays, start, stop)
+    arguments = (state, *device_data.arrays, start, stop)
+    loss, wrong = programs.compile_well(jax.jit(evaluate_range).lower(*arguments))(*arguments)
     images = stop - start
     return {
         'images': images,
