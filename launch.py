@@ -2,6 +2,7 @@
 
     python launch.py --sweep depth                          error against depth, on embedded data
     python launch.py --sweep depth --dry_run                what that would run
+    python launch.py --sweep depth --estimate here          and how long it would take
     python launch.py --config.model.depth=56                one network, by family and depth
     python launch.py --config.model.name=cifar_resnet56     one network, by its published name
     python launch.py --config.model.depth=56 --config.init.weights=FILE --evaluate
@@ -27,8 +28,10 @@ from rich.console import Console
 import experiments
 from vggres import conclusion, data, sweep, tracking
 from vggres import config as configuration
+from vggres import plan as tables
+from vggres.cell import Cell
 from vggres.errors import UserError
-from vggres.executors import local
+from vggres.executors import local, worker
 from vggres.progress import Progress
 
 FLAGS = flags.FLAGS
@@ -55,6 +58,13 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_bool('dry_run', False, 'Print the cells and what they cost; run nothing.')
+    flags.DEFINE_enum(
+        'estimate',
+        None,
+        ['here', 'v5e'],
+        'Print what the cells will cost and run nothing: on this machine, by timing a few steps of '
+        "each network, or on a TPU v5e, by its compiler (pip install 'vggres[tpu]'), without one.",
+    )
     flags.DEFINE_bool('evaluate', False, 'Print the error of --config.init.weights; train nothing.')
     flags.DEFINE_enum('split', 'test', data.SPLITS, 'What --evaluate looks at.')
     flags.DEFINE_bool(
@@ -93,8 +103,10 @@ def main(argv: list[str]) -> int:
     for cell in plan.cells:
         sweep.check_data(cell.config, info)
     flops = {cell.id: sweep.flops(cell.config, info) for cell in plan.cells}
+    if FLAGS.estimate:
+        return _estimate(plan, info, flops, console)
     if FLAGS.dry_run:
-        console.print(conclusion.plan_table(plan, flops))
+        console.print(tables.plan_table(plan, flops))
         return 0
     mode = tracking.resolve_mode(config.wandb.mode)
     for each in (config, *(cell.config for cell in plan.cells)):
@@ -156,6 +168,27 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
         f'{found["images"]:,} images), loss {found["loss"]:.4f}',
         soft_wrap=True,
     )
+    return 0
+
+
+def _estimate(
+    plan: sweep.Sweep, info: data.DatasetInfo, flops: dict[str, float], console: Console
+) -> int:
+    workers = min(FLAGS.workers or local.default_workers(), len(plan.cells))
+    environment = local.DEFAULT_ENVIRONMENT | local.placement(0, workers)
+    if FLAGS.estimate != 'here':  # the compiler alone is asked
+        environment = {'JAX_PLATFORMS': 'cpu', 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
+    worker.take_cores()
+
+    from vggres import cost  # imports jax, which reads its surroundings once
+
+    def show(cell: Cell, found: cost.Cost) -> None:
+        console.print(tables.cost_line(cell, found), soft_wrap=True)
+
+    costs = cost.of_networks(FLAGS.estimate, plan.cells, info, show)
+    console.print(tables.cost_table(plan, info, flops, costs, FLAGS.estimate, workers))
     return 0
 
 

@@ -9,6 +9,8 @@ turns, and a ratio is the median over the rounds (smallest to largest).
 """
 
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 
@@ -18,11 +20,10 @@ from rich.table import Table
 
 from benchmarks import timing
 from benchmarks.contenders import CONTENDERS, MATMUL_GFLOPS, Case
-from vggres import environment, grammar
-from vggres.errors import UserError
+from vggres import environment, grammar, spec
+from vggres.errors import UserError, unknown
 
 FLAGS = flags.FLAGS
-_UNROLLED_LIMIT = 200  # weighted layers from which an unrolled network compiles for many minutes
 
 
 def define_flags() -> None:
@@ -44,8 +45,8 @@ def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
     Returns:
         Of each: `step_ms` with `step_ms_range`, `compile_s`, `temporaries_mb` (what the compiler
         plans; None for PyTorch), `peak_mb` (of the whole process), `images_per_second`,
-        `percent_of_peak` (of the matrix products measured in the same run), and `ratio_to_torch`
-        and `ratio_of_ours` (ours to it) with their ranges.
+        `percent_of_peak` (of the matrix products measured in the same run), and where we take part,
+        `ratio_of_ours` (our time over its) with `ratio_of_ours_range`.
     """
     argument = json.dumps(asdict(case))
     contenders = [timing.start(name, (argument,)) for name in (*names, 'matmul')]
@@ -76,14 +77,16 @@ def table(case: Case, found: dict[str, dict]) -> Table:
     title = case.name or f'{case.family} of depth {case.depth}'
     height, width, channels = case.image_shape
     title += f', {height}×{width}×{channels}, batch {case.batch}, {environment.hardware()}'
-    columns = ('', 'step [ms]', 'images/s', '% of peak', 'compile [s]', 'temporaries [MB]')
+    columns = ('', 'step [ms]', 'images/s', '% of peak', 'compile [s]', 'temp. [MB]')
     rows = Table(*columns, 'process [MB]', 'ours / it', title=title, title_justify='left')
+    for column in rows.columns:
+        column.no_wrap = True
     for name, values in found.items():
         temporaries, ratio = values['temporaries_mb'], values.get('ratio_of_ours')
         low, high = values['step_ms_range']
         rows.add_row(
             name,
-            f'{values["step_ms"]:.1f} ({low:.1f} to {high:.1f})',
+            f'{values["step_ms"]:,.1f} ({low:,.1f}-{high:,.1f})',
             f'{values["images_per_second"]:,.0f}',
             f'{values["percent_of_peak"]:.0f}',
             f'{values["compile_s"]:.1f}',
@@ -91,32 +94,46 @@ def table(case: Case, found: dict[str, dict]) -> Table:
             f'{values["peak_mb"]:,.0f}',
             ''
             if ratio is None
-            else '{:.2f} ({:.2f} to {:.2f})'.format(ratio, *values['ratio_of_ours_range']),
+            else '{:.2f} ({:.2f}-{:.2f})'.format(ratio, *values['ratio_of_ours_range']),
         )
     return rows
 
 
-def main(argv: list[str]) -> None:
-    """Compares on each depth and image size that was asked for."""
-    console = Console()
-    names = FLAGS.contenders
-    for name in names:
+def main(argv: list[str]) -> int:
+    """Compares on each depth and image size that was asked for; returns the exit code."""
+    try:
+        names, cases = _names(), list(_cases())
+    except UserError as error:
+        print(f'train_step: {error}', file=sys.stderr)
+        return 2
+    console = Console(width=110)
+    for case in cases:
+        found = compare(case, names, FLAGS.rounds)
+        if FLAGS.json:
+            print(json.dumps(found), flush=True)
+        else:
+            console.print(table(case, found))
+    return 0
+
+
+def _names() -> list[str]:
+    for name in FLAGS.contenders:
         if name not in CONTENDERS:
-            raise app.UsageError(f'no contender {name!r}: there is {", ".join(CONTENDERS)}.')
-    if find_spec('torch') is None:
-        names = [name for name in names if not name.startswith('torch')]
-    for image_size in map(int, FLAGS.image_size):
-        for depth in map(int, FLAGS.depth):
-            case = Case(FLAGS.name, FLAGS.family, depth, image_size, FLAGS.batch, FLAGS.remat)
-            try:
-                case.network_spec  # noqa: B018
-            except UserError as error:
-                raise app.UsageError(str(error)) from None
-            found = compare(case, names, FLAGS.rounds)
-            if FLAGS.json:
-                print(json.dumps(found), flush=True)
-            else:
-                console.print(table(case, found))
+            raise unknown('contender', name, CONTENDERS)
+    has_torch = find_spec('torch') is not None
+    return [name for name in FLAGS.contenders if has_torch or not name.startswith('torch')]
+
+
+def _cases() -> Iterator[Case]:
+    for image_size in FLAGS.image_size:
+        for depth in FLAGS.depth:
+            for word in (image_size, depth):
+                if not word.isdecimal():
+                    raise UserError(f'depth and image_size are whole numbers, not {word!r}.')
+            size = int(image_size)
+            case = Case(FLAGS.name, FLAGS.family, int(depth), size, FLAGS.batch, FLAGS.remat)
+            spec.check_image(case.network_spec, case.image_shape)
+            yield case
 
 
 if __name__ == '__main__':

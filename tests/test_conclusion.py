@@ -97,12 +97,3 @@ def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert {family['verdict'] for family in verdict['families'].values()} == {'inconclusive'}
     assert 'No shallower net trained' in console.file.getvalue()
-
-
-def test_the_plan_says_what_is_done_and_what_is_left(planned):
-    (planned.cells[0].directory / 'result.json').unlink()
-    console = Console(file=io.StringIO(), width=100)
-    console.print(conclusion.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
-    text = console.file.getvalue()
-    assert text.count('done') == 11
-    assert '12 cells, 1 to run: 2.0 of 24.0 TFLOPs' in text

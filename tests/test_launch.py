@@ -61,6 +61,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--evaluate', '--config.init.weights=w.pth', '--config.init.new_head'], 'needs the head'),
         (['--config.init.new_head'], 'init.new_head needs init.weights'),
         (['--config.model.vgg_stages=4'], 'model.vgg_stages changes nothing in a resnet network'),
+        (['--estimate', 'v4'], 'here.v5e'),
         (['--evaluate', '--split=valid'], 'train.validation.test'),
         (['--config.train.batch_size=-1'], 'train.batch_size must be at least 1'),
         (['--config.train.batch_size=5000'], 'more than the 1437 training images'),

@@ -1,3 +1,4 @@
+import time
 from functools import partial
 
 import flax
@@ -243,3 +244,47 @@ def test_it_stops_where_the_loss_is_no_longer_finite(config, build, device_data)
     state, sums = run(compiled, device_data, 0, [5])
     assert 1 <= int(state.step) < 5
     assert not np.isfinite(sums['loss'] + sums['gradient_norm'])
+
+
+def lowered(config, image_size=8, **model):
+    """The training program of a network on random images, lowered and not compiled."""
+    config.model.update(width=16, **model)
+    config.train.batch_size = 32
+    images = np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), np.uint8)
+    splits = {name: data.Split(images, np.zeros(64, np.int32)) for name in data.SPLITS}
+    device_data = programs.to_device(splits, num_classes=10)
+    init, train, _, _ = programs.functions(configuration.program(config), device_data)
+    state, sums, order_key = jax.eval_shape(init, 0)
+    jitted = jax.jit(train, donate_argnums=(0, 1))
+    return jitted.lower(state, sums, order_key, *device_data.arrays, 0)
+
+
+@pytest.mark.parametrize('family', ['plain', 'resnet'])
+def test_depth_adds_no_instruction(family, config):
+    texts = [lowered(config, family=family, depth=depth).as_text() for depth in (20, 110, 1202)]
+    counts = [text.count(' = ') for text in texts]
+    assert counts[0] == counts[1] == counts[2] > 1000
+
+
+@pytest.mark.slow
+def test_compile_time_hardly_grows_with_depth(config):
+    def seconds(depth):
+        started = time.process_time()
+        lowered(config, depth=depth).compile()
+        return time.process_time() - started
+
+    seconds(20)
+    rounds = [[seconds(depth) for depth in (20, 110, 1202)] for _ in range(3)]
+    shallow, deep, deepest = np.median(rounds, axis=0)
+    assert deep <= 1.25 * shallow
+    assert deepest <= 1.5 * shallow
+
+
+@pytest.mark.slow
+def test_1202_layers_fit_where_blocks_are_computed_again(config):
+    def temporaries(remat):
+        compiled = lowered(config, image_size=32, depth=1202, remat=remat).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(remat=True) < 4e9
+    assert temporaries(remat=True) < temporaries(remat=False) / 4

@@ -35,6 +35,8 @@ FLOW = (
     'vggres.cell',
     'vggres.run',
     'vggres.sweep',
+    'vggres.plan',
+    'vggres.cost',
     'vggres.executors.local',
     'vggres.executors.worker',
     'vggres.progress',

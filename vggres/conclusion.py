@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from types import ModuleType
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 
 from vggres import report, tracking, verdict
@@ -63,24 +63,6 @@ def print_cells(sweep: Sweep, console: Console) -> None:
             errors = ', '.join(f'{s} {result[f"{s}_error"]:.2f} %' for s in SPLITS)
             console.print(f'{cell.id} {result["status"]}: error {errors}', soft_wrap=True)
             console.print(f'files: {cell.directory}', soft_wrap=True)
-
-
-def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:
-    """The cells, whether they are done, and what they cost."""
-    table = Table('cell', 'status', 'TFLOPs')
-    table.columns[-1].justify = 'right'
-    missing = {cell.id for cell in sweep.missing()}
-    for cell in sweep.cells:
-        table.add_row(
-            cell.id, 'to run' if cell.id in missing else 'done', f'{flops[cell.id] / 1e12:,.2f}'
-        )
-    left = sum(flops[cell] for cell in missing)
-    count = '1 cell' if len(sweep.cells) == 1 else f'{len(sweep.cells)} cells'
-    total = (
-        f'{count}, {len(missing)} to run: {left / 1e12:,.1f} of '
-        f'{sum(flops.values()) / 1e12:,.1f} TFLOPs'
-    )
-    return Group(table, total)
 
 
 def _protocol(sweep: Sweep) -> dict:

@@ -54,10 +54,12 @@ class Stage(nn.Module):
         block_type = nn.remat(Block, prevent_cse=False, static_argnums=2) if self.remat else Block
         x = block_type(first, self.dtype, name='block1')(x, train)
         if self.spec.is_stacked:
+            shortcut = others[0].shortcut
+            draws = {'params': True} | ({'dropout': True} if shortcut and shortcut.dropout else {})
             scan = nn.scan(
                 lambda block, x, _: (block(x, train), None),
                 variable_axes={'params': 0, 'batch_stats': 0},
-                split_rngs={'params': True, 'dropout': True},
+                split_rngs=draws,
                 length=len(others),
             )
             x, _ = scan(block_type(others[0], self.dtype, name='blocks'), x, None)

@@ -142,13 +142,8 @@ def functions(
     config: FrozenConfigDict, device_data: DeviceData
 ) -> tuple[Callable, Callable, Callable, optax.Schedule]:
     """`init`, `train`, `evaluate` and `learning_rate` of `Programs`, not compiled yet."""
-    spec = configuration.network_spec(config)
-    dtype = jnp.dtype(config.model.compute_dtype)
-    network = Network(spec, device_data.num_classes, dtype, config.model.remat)
     num_train = device_data.ranges['train'][1]
-    _, total_steps = configuration.steps(config, num_train)
-    schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)
-    sgd = optimizer(config.optimizer, schedule)
+    network, sgd, schedule = parts(config, device_data.num_classes, num_train)
     init = partial(
         init_run, network=network, optimizer=sgd, image_shape=device_data.images.shape[1:]
     )
@@ -167,6 +162,18 @@ def functions(
         batch_size=config.evaluation.batch_size,
     )
     return init, train, evaluate, schedule
+
+
+def parts(
+    config: FrozenConfigDict, num_classes: int, num_train: int
+) -> tuple[Network, optax.GradientTransformation, optax.Schedule]:
+    """The network, its optimizer, and the learning rate in it."""
+    spec = configuration.network_spec(config)
+    dtype = jnp.dtype(config.model.compute_dtype)
+    _, total_steps = configuration.steps(config, num_train)
+    schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)
+    network = Network(spec, num_classes, dtype, config.model.remat)
+    return network, optimizer(config.optimizer, schedule), schedule
 
 
 def init_run(

@@ -200,7 +200,7 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=DEFAULT_ENVIRONMENT | os.environ | _placement(number, num_workers),
+            env=DEFAULT_ENVIRONMENT | os.environ | placement(number, num_workers),
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them
         )
 
@@ -218,7 +218,7 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
     return _Worker(number, process, listener, log)
 
 
-def _placement(number: int, num_workers: int) -> dict[str, str]:
+def placement(number: int, num_workers: int) -> dict[str, str]:
     """Environment variables that give a worker its GPU or its cores."""
     if gpus := _gpus():
         memory = 0.9 / -(-num_workers // len(gpus))

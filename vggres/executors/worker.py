@@ -22,8 +22,7 @@ def main() -> None:
     """Runs cells until its input ends; dies when its output is no longer read."""
     events = _claim_output()
     logging.set_verbosity(logging.WARNING)
-    if cores := os.environ.get('VGGRES_CORES'):
-        os.sched_setaffinity(0, {int(core) for core in cores.split(',')})
+    take_cores()
 
     from vggres.run import run  # imports jax, which reads its surroundings once
 
@@ -51,6 +50,12 @@ def main() -> None:
             say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0][:200]})
         else:
             say('finished', result)
+
+
+def take_cores() -> None:
+    """Stays on the cores that `local.placement` gave this process."""
+    if cores := os.environ.get('VGGRES_CORES'):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(',')})
 
 
 def _claim_output() -> TextIO:

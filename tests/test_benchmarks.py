@@ -1,0 +1,86 @@
+import json
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from benchmarks import stock_flax, timing
+from benchmarks.contenders import NUM_CLASSES, Case
+from vggres.network import Network
+
+
+def run(*arguments):
+    command = [sys.executable, '-m', 'benchmarks.train_step', *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_every_contender_is_measured():
+    done = run(
+        '--depth=8', '--image_size=8', '--batch=4', '--contenders=ours,flax', '--rounds=2', '--json'
+    )
+    found = json.loads(done.stdout)
+    assert set(found) == {'ours', 'flax'}
+    for values in found.values():
+        low, high = values['step_ms_range']
+        assert 0 < low <= values['step_ms'] <= high
+        assert values['compile_s'] > 0
+        assert values['temporaries_mb'] > 0
+        assert values['images_per_second'] == pytest.approx(4e3 / values['step_ms'])
+    low, high = found['flax']['ratio_of_ours_range']
+    assert low <= found['flax']['ratio_of_ours'] <= high
+
+
+@pytest.mark.parametrize(
+    ('argument', 'message'),
+    [
+        ('--depth=9', 'no resnet of depth 9'),
+        ('--depth=deep', "depth and image_size are whole numbers, not 'deep'"),
+        ('--contenders=keras', "unknown contender 'keras': there is flax, ours, torch"),
+    ],
+)
+def test_bad_input_is_one_line(argument, message):
+    done = run('--image_size=8', argument)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'), [('cifar_resnet20', 8), ('cifar_vgg16_bn', 32), ('resnet18', 32)]
+)
+def test_stock_flax_computes_the_same_network(name, size):
+    case = Case(name, '', 0, size, 2)
+    images = jax.random.normal(jax.random.key(0), (2, *case.image_shape))
+    ours = Network(case.network_spec, NUM_CLASSES)
+    theirs = stock_flax.Network(case.network_spec, NUM_CLASSES)
+    variables, others = (
+        jax.eval_shape(lambda network=network: network.init(jax.random.key(0), images, train=False))
+        for network in (ours, theirs)
+    )
+    count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
+    assert count(variables['params']) == count(others['params'])
+    assert count(variables['batch_stats']) == count(others['batch_stats'])
+
+
+def test_a_step_costs_three_forward_passes():
+    # ResNet-20 at 32×32: 40,551,040 MACs an image (He et al. 2015; the facts' table).
+    case = Case('', 'resnet', 20, 32, 128)
+    assert case.gflops == pytest.approx(3 * 2 * 40_551_040 * 128 / 1e9)
+
+
+def test_ratios_are_those_within_a_round():
+    one = timing.Contender('one', None, {}, step_seconds=[1.0, 2.0, 9.0])
+    other = timing.Contender('other', None, {}, step_seconds=[2.0, 2.0, 3.0])
+    assert timing.ratios(one, other) == (1.0, 0.5, 3.0)
+
+
+def test_the_pause_and_the_turn_are_taken_in_rotation(monkeypatch):
+    order = []
+    contenders = [timing.Contender(name, None, {}) for name in 'abc']
+    monkeypatch.setattr(
+        timing.Contender, 'take_turn', lambda self, count: order.append(self.name) or 1.0
+    )
+    timing.alternate(contenders, rounds=4)
+    assert ''.join(order) == 'abcbcacababc'

@@ -1,0 +1,96 @@
+import time
+
+import pytest
+
+from vggres import config as configuration
+from vggres import cost, data
+from vggres.cell import Cell
+from vggres.errors import UserError
+
+HLO = """
+HloModule jit_step
+
+%fused (p: f32[2]) -> f32[2] {
+  ROOT %c = f32[2] convolution(%p), backend_config={"estimated_cycles":"1000000"}
+}
+
+%inner_condition (arg: (s32[], f32[2])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(3)
+  ROOT %lt = pred[] compare(%i, %limit), direction=LT
+}
+
+%inner_body (arg: (s32[], f32[2])) -> (s32[], f32[2]) {
+  %f = f32[2] fusion(%x), calls=%fused, backend_config={"estimated_cycles":"10","other":"7"}
+  ROOT %t = (s32[], f32[2]) tuple(%i, %f)
+}
+
+%outer_condition.clone (arg: (s32[])) -> pred[] {
+  %limit = s32[] constant(5)
+  ROOT %lt = pred[] compare(%i, %limit), direction=LT
+}
+
+%outer_body (arg: (s32[])) -> (s32[]) {
+  %w = (s32[], f32[2]) while(%t), condition=%inner_condition, body=%inner_body
+  ROOT %f = f32[2] fusion(%x), calls=%fused, backend_config={"estimated_cycles":"100"}
+}
+
+ENTRY %main (arg: f32[2]) -> f32[2] {
+  %w = (s32[]) while(%t), condition=%outer_condition.clone, body=%outer_body
+  ROOT %f = f32[2] fusion(%x), calls=%fused, backend_config={"estimated_cycles":"1"}
+}
+"""
+
+
+def test_cycles_count_as_often_as_their_loop_runs():
+    assert cost.estimated_cycles(HLO) == 5 * (3 * 10 + 100) + 1
+
+
+def test_a_loop_that_is_not_counted_is_no_estimate():
+    with pytest.raises(ValueError, match='counted loop'):
+        cost.estimated_cycles(HLO.replace('direction=LT', 'direction=NE'))
+
+
+def test_a_few_steps_tell_what_the_run_takes(config, device_data, build):
+    found = cost.here(configuration.program(config), device_data)
+    compiled = build(config)
+    state, sums, order_key = compiled.init(0)
+    state, sums = compiled.train(state, sums, order_key, *device_data.arrays, 1)
+    started = time.perf_counter()
+    state, sums = compiled.train(state, sums, order_key, *device_data.arrays, 5)
+    int(state.step)
+    measured = (time.perf_counter() - started) / 4
+    assert measured / 20 < found.step_seconds < 20 * measured  # the order of magnitude
+    assert found.batch_seconds > 0
+    assert found.compile_seconds > 0.1
+    image_bytes = device_data.images.size
+    assert found.memory_mb > (3 * 4 * compiled.parameters + image_bytes) / 1e6
+
+
+def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
+    config.model.depth = 14
+    deep = Cell(config.copy_and_resolve_references(), tmp_path, '')
+    config.model.depth = 8
+    cells = [deep]
+    for seed in (0, 1):
+        config.seed = seed
+        cells.append(Cell(config.copy_and_resolve_references(), tmp_path, ''))
+    measured = []
+
+    def here(program, device_data):
+        measured.append(program.model.depth)
+        return cost.Cost(1.0, 1.0, program.model.depth, 1.0)
+
+    monkeypatch.setattr(cost, 'here', here)
+    shown = []
+    info = data.describe(config.data)
+    costs = cost.of_networks('here', cells, info, lambda cell, found: shown.append(cell.id))
+    assert measured == [14, 8]
+    assert shown == [cells[0].id, cells[1].id]
+    assert [costs[cell.id].step_seconds for cell in cells] == [14, 8, 8]
+
+
+def test_without_libtpu_the_extra_is_named(config, monkeypatch):
+    monkeypatch.setattr(cost, 'find_spec', lambda name: None)
+    info = data.describe(config.data)
+    with pytest.raises(UserError, match=r"pip install 'vggres\[tpu\]'"):
+        cost.v5e(configuration.program(config), info)

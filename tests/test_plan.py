@@ -1,0 +1,53 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from experiments import depth
+from vggres import data, plan, sweep
+from vggres.plan import Cost
+
+
+@pytest.fixture
+def planned(config, tmp_path):
+    """A sweep of 2 families × 2 depths × 2 seeds, of which the first cell is done."""
+    planned = sweep.plan('depth', config, tmp_path, depth.cells(config))
+    first = planned.cells[0].directory
+    first.mkdir(parents=True)
+    (first / 'result.json').write_text('{}')
+    return planned
+
+
+def printed(table):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_the_plan_says_what_is_done_and_what_is_left(planned):
+    text = printed(plan.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
+    assert text.count('done') == 1
+    assert '8 cells, 7 to run: 14.0 of 16.0 TFLOPs' in text
+
+
+def test_a_run_costs_its_updates_and_its_evaluations(config):
+    # 40 images in batches of 8: 5 updates an epoch, 12 epochs. Evaluated in batches of 7, 6 of the
+    # training set and 1 of validation, after epochs 5, 10 and 12; and 1 of the test set at the end.
+    config.train.epochs = 12
+    config.evaluation.every_epochs = 5
+    info = data.describe(config.data)
+    cost = Cost(memory_mb=1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01)
+    assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
+
+
+def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
+    info = data.describe(planned.config.data)
+    flops = {cell.id: 2e12 for cell in planned.cells}
+    shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0) for d in (8, 14)}  # 10 updates a cell
+    costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}
+    text = printed(plan.cost_table(planned, info, flops, costs, 'v5e', workers=1))
+    assert '8 cells, 16.0 TFLOPs: 88.0 s on one v5e' in text  # 4 · 8 s + 4 · 14 s
+    assert text.count('1,400.00') == 4  # ms an update
+    text = printed(plan.cost_table(planned, info, flops, costs, 'here', workers=2))
+    # Two networks are compiled, in 30 s each: 60 + 88 s, by two workers.
+    assert '74.0 s on this machine, 2 at a time, 60.0 s of 2.5 min for compilation' in text
