@@ -1,0 +1,105 @@
+"""The whole default sweep against a plain PyTorch script that does the same cells one by one.
+
+    python -m benchmarks.sweep
+    python -m benchmarks.sweep --depths '(8, 20)' --seeds 1 --json
+
+Ours begins with nothing compiled and ends with verdict and report; its time is that of the whole
+command. One run of each takes some ten minutes on two cores.
+"""
+
+import ast
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from configs import digits
+from vggres import environment
+
+FLAGS = flags.FLAGS
+_ROOT = Path(__file__).parents[1]
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    sweep = digits.get_config().sweep
+    flags.DEFINE_string('depths', str(tuple(sweep.depths)), 'Weighted layers of the cells.')
+    flags.DEFINE_integer('seeds', sweep.seeds, 'Cells of each network.', lower_bound=1)
+    flags.DEFINE_integer('rounds', 1, 'Runs of each, taking turns.', lower_bound=1)
+    flags.DEFINE_bool('json', False, 'A JSON object instead of a table.')
+
+
+def ours() -> dict:
+    """Seconds of the whole command, from an empty cache, and the mean training errors."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [
+            *(sys.executable, 'launch.py', '--sweep', 'depth', '--workdir', directory),
+            f'--config.sweep.depths={FLAGS.depths}',
+            f'--config.sweep.seeds={FLAGS.seeds}',
+            '--config.wandb.mode=offline',
+        ]
+        surroundings = os.environ | {'XDG_CACHE_HOME': f'{directory}/cache'}
+        started = time.perf_counter()
+        subprocess.run(command, cwd=_ROOT, env=surroundings, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+        files = Path(directory, 'depth', 'cells').glob('*/result.json')
+        return {'seconds': seconds, 'errors': _errors(json.loads(f.read_text()) for f in files)}
+
+
+def torch() -> dict:
+    """The same of the PyTorch script."""
+    command = [sys.executable, '-m', 'benchmarks.torch_sweep', FLAGS.depths, str(FLAGS.seeds)]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - started
+    return {'seconds': seconds, 'errors': _errors(map(json.loads, done.stdout.splitlines()))}
+
+
+def _errors(cells: object) -> dict[str, float]:
+    """Mean training error in percent, by family and depth."""
+    found: dict[str, list[float]] = {}
+    for cell in cells:
+        found.setdefault(f'{cell["family"]} {cell["depth"]}', []).append(cell['train_error'])
+    return {name: statistics.mean(found[name]) for name in sorted(found, key=_order)}
+
+
+def _order(name: str) -> tuple[str, int]:
+    family, depth = name.split()
+    return family, int(depth)
+
+
+def main(argv: list[str]) -> int:
+    """Runs both, taking turns; returns the exit code."""
+    if find_spec('torch') is None:
+        print("sweep: it compares with PyTorch: pip install -e '.[torch]'", file=sys.stderr)
+        return 2
+    ast.literal_eval(FLAGS.depths)
+    rounds = [{'ours': ours(), 'torch': torch()} for _ in range(FLAGS.rounds)]
+    if FLAGS.json:
+        print(json.dumps(rounds))
+        return 0
+    title = f'Depths {FLAGS.depths}, {FLAGS.seeds} seeds, {environment.hardware()}'
+    table = Table('', 'ours', 'torch', title=title, title_justify='left')
+    for i, both in enumerate(rounds, start=1):
+        seconds = [both[name]['seconds'] for name in ('ours', 'torch')]
+        table.add_row(f'run {i} [s]', *(f'{value:.0f}' for value in seconds))
+        table.add_row('ours / torch', f'{seconds[0] / seconds[1]:.2f}', '')
+    for name in rounds[-1]['ours']['errors']:
+        errors = (rounds[-1][who]['errors'][name] for who in ('ours', 'torch'))
+        table.add_row(f'{name}: train error [%]', *(f'{error:.2f}' for error in errors))
+    Console().print(table)
+    return 0
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main)
