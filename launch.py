@@ -156,7 +156,7 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
     if config.init.new_head:
         raise UserError('--evaluate needs the head of the weights: leave init.new_head out.')
     sweep.check_data(config, data.describe(config.data))
-    for name, value in local.DEFAULT_ENVIRONMENT.items():
+    for name, value in (local.DEFAULT_ENVIRONMENT | local.placement(0, 1)).items():
         os.environ.setdefault(name, value)
 
     from vggres.evaluation import evaluate  # imports jax, which reads its surroundings once

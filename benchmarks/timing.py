@@ -6,8 +6,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from vggres.executors import local
 
 SECONDS_PER_TURN = 2.0  # about as long as a dispatch of the trainer
 _PAUSE_SECONDS = 0.3  # after a turn, for threads that spin before they sleep
@@ -34,14 +36,14 @@ class Contender:
         return answer['seconds'] / count
 
 
-def start(name: str, arguments: Sequence[str], environment: Mapping[str, str] = {}) -> Contender:
+def start(name: str, arguments: Sequence[str]) -> Contender:
     """Starts a contender and warms it up."""
     process = subprocess.Popen(
         [sys.executable, '-m', 'benchmarks.contenders', name, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | dict(environment),
+        env=os.environ | local.placement(0, 1),
     )
     contender = Contender(name, process, _answer(name, process))
     contender.take_turn(1)

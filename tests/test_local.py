@@ -1,12 +1,14 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
 import fake_worker
+import numpy as np
 import pytest
 
 from vggres.cell import Cell
@@ -114,6 +116,20 @@ def test_what_the_user_sets_wins_over_defaults_and_not_over_the_placement(
     assert (event.values['cache'], event.values['cores']) == ('mine', '0')
 
 
+def test_without_a_tpu_its_compiler_is_left_alone(monkeypatch):
+    # With libtpu installed, jax would look for a TPU, at length.
+    monkeypatch.delenv('JAX_PLATFORMS', raising=False)
+    monkeypatch.setattr(local, 'find_spec', lambda name: name)
+    monkeypatch.setattr(local, 'entry_points', lambda group: [])
+    monkeypatch.setattr(local.Path, 'glob', lambda self, pattern: iter(()))
+    assert local.placement(0, 1)['JAX_PLATFORMS'] == 'cpu'
+    monkeypatch.setenv('JAX_PLATFORMS', 'tpu')
+    assert 'JAX_PLATFORMS' not in local.placement(0, 1)
+    monkeypatch.delenv('JAX_PLATFORMS')
+    monkeypatch.setattr(local, 'find_spec', lambda name: None)
+    assert 'JAX_PLATFORMS' not in local.placement(0, 1)
+
+
 def test_workers_share_the_cores(make, tmp_path, monkeypatch):
     monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
     events = ended(run([make(8, 0), make(14, 0)], 2, tmp_path))
@@ -153,3 +169,31 @@ def test_one_worker_a_gpu(monkeypatch, visible, workers):
     else:
         monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
     assert local.default_workers() == workers
+
+
+def test_the_compilation_cache_may_be_shared_and_damaged(tmp_path):
+    """Several processes on one cache, and entries cut short by a kill, change no result."""
+    code = (
+        'import warnings, jax, jax.numpy as jnp; warnings.simplefilter("ignore"); '
+        'print(float(jax.jit(lambda x: jnp.sin(x @ x).sum())(jnp.eye(9))))'
+    )
+    (variable,) = (name for name in local.DEFAULT_ENVIRONMENT if 'CACHE' in name)
+    surroundings = os.environ | {
+        variable: str(tmp_path),
+        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    }
+
+    def outputs(count):
+        processes = [
+            subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, env=surroundings)
+            for _ in range(count)
+        ]
+        return {process.communicate()[0] for process in processes}
+
+    (first,) = outputs(3)
+    entries = [path for path in tmp_path.rglob('*-cache') if path.is_file()]
+    assert entries
+    for entry in entries:
+        entry.write_bytes(entry.read_bytes()[:100])
+    assert outputs(2) == {first}
+    assert float(first) == pytest.approx(9 * np.sin(1))

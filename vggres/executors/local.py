@@ -220,18 +220,21 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
 
 def placement(number: int, num_workers: int) -> dict[str, str]:
     """Environment variables that give a worker its GPU or its cores."""
-    if gpus := _gpus():
+    gpus, given = _gpus(), {}
+    if _may_use('tpu') and not _has_tpu() and 'JAX_PLATFORMS' not in os.environ:
+        given['JAX_PLATFORMS'] = 'cuda,cpu' if gpus else 'cpu'  # or jax would look for a TPU
+    if gpus:
         memory = 0.9 / -(-num_workers // len(gpus))
-        return {
+        return given | {
             'CUDA_VISIBLE_DEVICES': gpus[number % len(gpus)],
             'XLA_PYTHON_CLIENT_MEM_FRACTION': f'{memory:.2f}',
         }
     if _has_tpu() or not hasattr(os, 'sched_setaffinity'):
-        return {}
+        return given
     cores = environment.cores()
     share = max(1, len(cores) // num_workers)
     first = number * share % len(cores)
-    return {'VGGRES_CORES': ','.join(map(str, cores[first : first + share]))}
+    return given | {'VGGRES_CORES': ','.join(map(str, cores[first : first + share]))}
 
 
 def _gpus() -> list[str]:

@@ -1,0 +1,160 @@
+"""Augmented batches of CIFAR-like images: ours, on the device inside jit, against host pipelines.
+
+    python -m benchmarks.input_pipeline
+    python -m benchmarks.input_pipeline --images 50000 --json
+
+Each delivers normalised float32 batches of random 32×32 crops, padded by 4, half of them mirrored,
+each image of an epoch once. An epoch is a turn; the contenders take turns.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+from absl import app, flags
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import timing
+from vggres import environment
+
+FLAGS = flags.FLAGS
+_MEAN, _PADDING = 0.5, 4
+
+
+def define_flags() -> None:
+    """Defines the command line."""
+    flags.DEFINE_integer('images', 12_800, 'Images in an epoch.', lower_bound=128)
+    flags.DEFINE_integer('batch', 128, 'Images in a batch.', lower_bound=1)
+    flags.DEFINE_integer('rounds', 5, 'Epochs of each contender.', lower_bound=1)
+    flags.DEFINE_bool('json', False, 'A JSON object instead of a table.')
+
+
+def ours(images: np.ndarray, batch: int) -> Callable[[int], object]:
+    """`vggres.batches` in a loop on the device, as the trainer runs it."""
+    import jax
+    import jax.numpy as jnp
+
+    from vggres import batches
+
+    on_device = jnp.asarray(images)
+    mean, deviation = jnp.full(images.shape[1:], _MEAN), jnp.ones((1, 1, images.shape[3]))
+
+    @jax.jit
+    def epoch(images: jax.Array, number: int) -> jax.Array:
+        key = jax.random.fold_in(jax.random.key(0), number)
+        order = batches.epoch_order(key, number, len(images))
+
+        def add_batch(i: jax.Array, total: jax.Array) -> jax.Array:
+            indices = jax.lax.dynamic_slice(order, (i * batch,), (batch,))
+            normal = batches.normalise(images[indices], mean, deviation)
+            augmented = batches.augment(normal, jax.random.fold_in(key, i), _PADDING, flip=True)
+            return total + augmented  # whatever would use the batch
+
+        return jax.lax.fori_loop(
+            0, len(images) // batch, add_batch, jnp.zeros((batch, *images.shape[1:]))
+        )
+
+    return lambda number: epoch(on_device, number).block_until_ready()
+
+
+def numpy(images: np.ndarray, batch: int) -> Callable[[int], object]:
+    """A numpy generator on the host: gather, pad, crop, flip, normalise."""
+    size = images.shape[1]
+
+    def epoch(number: int) -> object:
+        random = np.random.default_rng(number)
+        total = np.zeros((batch, *images.shape[1:]), np.float32)
+        for indices in random.permutation(len(images)).reshape(-1, batch):
+            sides = ((0, 0), (_PADDING, _PADDING), (_PADDING, _PADDING), (0, 0))
+            padded = np.pad(images[indices], sides)
+            corners = random.integers(0, 2 * _PADDING + 1, (batch, 2))
+            crops = np.stack(
+                [
+                    image[row : row + size, column : column + size]
+                    for image, (row, column) in zip(padded, corners, strict=True)
+                ]
+            )
+            mirrored = random.random(batch) < 0.5
+            crops[mirrored] = crops[mirrored, :, ::-1]
+            total += crops.astype(np.float32) / 255 - _MEAN
+        return total
+
+    return epoch
+
+
+def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
+    """`torch.utils.data.DataLoader`, each image transformed by itself, a worker a core."""
+    import torch
+    from torch.nn.functional import pad
+    from torch.utils.data import DataLoader, Dataset
+
+    size = images.shape[1]
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+    class Images(Dataset):
+        def __len__(self) -> int:
+            return len(pixels)
+
+        def __getitem__(self, i: int) -> torch.Tensor:
+            row, column = torch.randint(0, 2 * _PADDING + 1, (2,)).tolist()
+            padded = pad(pixels[i], (_PADDING,) * 4)
+            crop = padded[:, row : row + size, column : column + size]
+            crop = crop.flip(2) if torch.rand(()) < 0.5 else crop
+            return crop.float() / 255 - _MEAN
+
+    loader = DataLoader(
+        Images(),
+        batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=len(environment.cores()),
+        persistent_workers=True,
+        multiprocessing_context='forkserver',
+    )
+
+    def epoch(number: int) -> object:
+        total = torch.zeros((batch, images.shape[3], size, size))
+        for part in loader:
+            total += part
+        return total
+
+    return epoch
+
+
+def main(argv: list[str]) -> None:
+    """Lets each deliver an epoch in each round."""
+    count = FLAGS.images // FLAGS.batch * FLAGS.batch
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+    functions = [ours, numpy, *([torch] if find_spec('torch') else [])]
+    epochs = {function.__name__: function(images, FLAGS.batch) for function in functions}
+    for epoch in epochs.values():
+        epoch(0)
+    rates: dict[str, list[float]] = {name: [] for name in epochs}
+    for number in range(1, FLAGS.rounds + 1):
+        for name, epoch in epochs.items():
+            started = time.perf_counter()
+            epoch(number)
+            rates[name].append(count / (time.perf_counter() - started))
+    if FLAGS.json:
+        print(json.dumps({name: {'images_per_second': found} for name, found in rates.items()}))
+        return
+    title = f'{count:,} images of 32×32×3, {environment.hardware()}'
+    table = Table('', 'images/s', 'ours / it', title=title, title_justify='left')
+    for name, found in rates.items():
+        median, low, high = timing.spread(found)
+        pairs = zip(rates['ours'], found, strict=True)
+        ratio = timing.spread([a / b for a, b in pairs])
+        table.add_row(
+            name,
+            f'{median:,.0f} ({low:,.0f}-{high:,.0f})',
+            '' if name == 'ours' else '{:.1f} ({:.1f}-{:.1f})'.format(*ratio),
+        )
+    Console(width=100).print(table)
+
+
+if __name__ == '__main__':
+    define_flags()
+    app.run(main)
