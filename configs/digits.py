@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every_epochs = 1  # epochs between two evaluations; the last is always done
-    config.evaluation.batch_size = 256  # images; changes speed only
+    config.evaluation.batch_size = 0  # images; 0: what suits the device; changes speed only
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_seconds = 300.0  # at least, between two saves at ends of epochs

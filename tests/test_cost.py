@@ -61,6 +61,7 @@ def test_a_few_steps_tell_what_the_run_takes(config, device_data, build):
     measured = (time.perf_counter() - started) / 4
     assert measured / 20 < found.step_seconds < 20 * measured  # the order of magnitude
     assert found.batch_seconds > 0
+    assert found.batch_size == 7
     assert found.compile_seconds > 0.1
     image_bytes = device_data.images.size
     assert found.memory_mb > (3 * 4 * compiled.parameters + image_bytes) / 1e6
@@ -78,7 +79,7 @@ def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
 
     def here(program, device_data):
         measured.append(program.model.depth)
-        return cost.Cost(1.0, 1.0, program.model.depth, 1.0)
+        return cost.Cost(1.0, 1.0, program.model.depth, 1.0, 7)
 
     monkeypatch.setattr(cost, 'here', here)
     shown = []

@@ -36,14 +36,14 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
     config.train.epochs = 12
     config.evaluation.every_epochs = 5
     info = data.describe(config.data)
-    cost = Cost(memory_mb=1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01)
+    cost = Cost(1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01, batch_size=7)
     assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
 
 
 def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
     info = data.describe(planned.config.data)
     flops = {cell.id: 2e12 for cell in planned.cells}
-    shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0) for d in (8, 14)}  # 10 updates a cell
+    shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0, 7) for d in (8, 14)}  # 10 updates a cell
     costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}
     text = printed(plan.cost_table(planned, info, flops, costs, 'v5e', workers=1))
     assert '8 cells, 16.0 TFLOPs: 88.0 s on one v5e' in text  # 4 · 8 s + 4 · 14 s

@@ -288,3 +288,28 @@ def test_1202_layers_fit_where_blocks_are_computed_again(config):
 
     assert temporaries(remat=True) < 4e9
     assert temporaries(remat=True) < temporaries(remat=False) / 4
+
+
+@pytest.mark.parametrize(
+    ('platform', 'memory', 'images'),
+    [
+        ('cpu', 64e9, 256),
+        ('gpu', None, 256),
+        # 8·8 pixels of 16 channels: 4,096 bytes an output, 65,536 for sixteen.
+        ('gpu', 65_536 * 1000, 512),
+        ('gpu', 80e9, 4096),
+        ('tpu', 1, 1),
+    ],
+)
+def test_evaluation_is_batched_to_the_device(platform, memory, images, config, monkeypatch):
+    class Device:
+        def memory_stats(self):
+            return memory and {'bytes_limit': int(memory)}
+
+    Device.platform = platform
+    monkeypatch.setattr(jax, 'local_devices', lambda: [Device()])
+    config.model.width = 16
+    config.evaluation.batch_size = 0
+    assert programs.evaluation_batch_size(config, (8, 8, 1)) == images
+    config.evaluation.batch_size = 77
+    assert programs.evaluation_batch_size(config, (8, 8, 1)) == 77

@@ -31,7 +31,7 @@ _AT_LEAST = {
     'optimizer.warmup_learning_rate': 0,
     'optimizer.warmup_fraction': 0,
     'evaluation.every_epochs': 1,
-    'evaluation.batch_size': 1,
+    'evaluation.batch_size': 0,
     'checkpoint.every_seconds': 0,
     'sweep.seeds': 1,
 }

@@ -28,7 +28,9 @@ from vggres.train_step import eval_step, init_state, train_step
 
 # Its 197 TFLOP/s in bfloat16 are those of 4 matrix units of 128 × 128 (Google's documentation).
 _V5E_HERTZ = 197e12 / (4 * 128 * 128 * 2)
+_V5E_EVALUATED = 1024  # images at once
 _LONG_ENOUGH_SECONDS = 1.0  # of steps, to time one
+_EVALUATED_BATCHES = 4
 
 
 def of_networks(
@@ -81,13 +83,15 @@ def here(config: FrozenConfigDict, device_data: DeviceData) -> Cost:
             break
         count *= 2
     start, stop = device_data.ranges['train']
-    batches = -(-(stop - start) // config.evaluation.batch_size)
+    batch_size = programs.evaluation_batch_size(config, device_data.images.shape[1:])
+    batches = min(_EVALUATED_BATCHES, -(-(stop - start) // batch_size))
+    stop = min(stop, start + batches * batch_size)
     for _ in range(2):  # the first warms up
         started = time.perf_counter()
         jax.block_until_ready(compiled.evaluate(state, *arrays, start, stop))
         batch_seconds = (time.perf_counter() - started) / batches
     memory = compiled.train.memory_analysis()
-    return Cost(_megabytes(memory), compile_seconds, step_seconds, batch_seconds)
+    return Cost(_megabytes(memory), compile_seconds, step_seconds, batch_seconds, batch_size)
 
 
 def v5e(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
@@ -123,14 +127,16 @@ def v5e(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
     state, key = placed(jax.eval_shape(init, key), key)
     update = jax.jit(partial(train_step, network=network, optimizer=sgd), donate_argnums=0)
     evaluate = jax.jit(partial(eval_step, network=network))
+    batch_size = config.evaluation.batch_size or _V5E_EVALUATED
     started = time.perf_counter()
     update = update.lower(state, *batch(config.train.batch_size), key).compile()
-    evaluate = evaluate.lower(state, *batch(config.evaluation.batch_size)).compile()
+    evaluate = evaluate.lower(state, *batch(batch_size)).compile()
     return Cost(
         _megabytes(update.memory_analysis()),
         time.perf_counter() - started,
         estimated_cycles(update.as_text()) / _V5E_HERTZ,
         estimated_cycles(evaluate.as_text()) / _V5E_HERTZ,
+        batch_size,
     )
 
 

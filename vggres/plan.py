@@ -20,20 +20,22 @@ class Cost:
         memory_mb: what a step holds, temporaries included.
         compile_seconds: of all its programs; on a TPU only those of this machine's core.
         step_seconds: of an update.
-        batch_seconds: of evaluating `evaluation.batch_size` images.
+        batch_seconds: of evaluating a batch.
+        batch_size: images in that batch.
     """
 
     memory_mb: float
     compile_seconds: float
     step_seconds: float
     batch_seconds: float
+    batch_size: int
 
     def run_seconds(self, config: ConfigDict, info: DatasetInfo) -> float:
         """Of a whole cell, compilation left out: its updates and its evaluations."""
         images = info.num_images
         per_epoch, steps = configuration.steps(config, images['train'])
         evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
-        batches = {name: -(-n // config.evaluation.batch_size) for name, n in images.items()}
+        batches = {name: -(-n // self.batch_size) for name, n in images.items()}
         evaluated = evaluations * (batches['train'] + batches['validation']) + batches['test']
         return steps * self.step_seconds + evaluated * self.batch_seconds
 

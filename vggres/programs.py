@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres import batches, data, environment
+from vggres import batches, data, environment, spec
 from vggres import config as configuration
 from vggres.network import Network
 from vggres.optimizer import learning_rate_schedule, optimizer
@@ -159,20 +159,38 @@ def functions(
     evaluate = partial(
         evaluate_range,
         step=partial(eval_step, network=network),
-        batch_size=config.evaluation.batch_size,
+        batch_size=evaluation_batch_size(config, device_data.images.shape[1:]),
     )
     return init, train, evaluate, schedule
+
+
+def evaluation_batch_size(config: FrozenConfigDict, image_shape: tuple[int, int, int]) -> int:
+    """Images evaluated at once: as configured, or for 0 what suits the default device.
+
+    On a CPU 256, which its caches like; elsewhere a power of two up to 4096, so that sixteen
+    outputs of the largest layer fit into the device's memory.
+    """
+    if config.evaluation.batch_size:
+        return config.evaluation.batch_size
+    device = jax.local_devices()[0]
+    memory = (device.memory_stats() or {}).get('bytes_limit') if device.platform != 'cpu' else None
+    if not memory:
+        return 256
+    layers = spec.layers(configuration.network_spec(config), image_shape, num_classes=1)
+    largest = max(layer.pixels * layer.shape[-1] for layer in layers)
+    fitting = memory // (16 * 4 * largest)
+    return 2 ** max(0, min(12, fitting.bit_length() - 1))
 
 
 def parts(
     config: FrozenConfigDict, num_classes: int, num_train: int
 ) -> tuple[Network, optax.GradientTransformation, optax.Schedule]:
     """The network, its optimizer, and the learning rate in it."""
-    spec = configuration.network_spec(config)
+    described = configuration.network_spec(config)
     dtype = jnp.dtype(config.model.compute_dtype)
     _, total_steps = configuration.steps(config, num_train)
-    schedule = learning_rate_schedule(config.optimizer, total_steps, spec.depth)
-    network = Network(spec, num_classes, dtype, config.model.remat)
+    schedule = learning_rate_schedule(config.optimizer, total_steps, described.depth)
+    network = Network(described, num_classes, dtype, config.model.remat)
     return network, optimizer(config.optimizer, schedule), schedule
 
 
