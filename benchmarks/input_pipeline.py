@@ -88,25 +88,13 @@ def numpy(images: np.ndarray, batch: int) -> Callable[[int], object]:
 def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
     """`torch.utils.data.DataLoader`, each image transformed by itself, a worker a core."""
     import torch
-    from torch.nn.functional import pad
-    from torch.utils.data import DataLoader, Dataset
+    from torch.utils.data import DataLoader
 
-    size = images.shape[1]
+    from benchmarks.torch_images import Images
+
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-    class Images(Dataset):
-        def __len__(self) -> int:
-            return len(pixels)
-
-        def __getitem__(self, i: int) -> torch.Tensor:
-            row, column = torch.randint(0, 2 * _PADDING + 1, (2,)).tolist()
-            padded = pad(pixels[i], (_PADDING,) * 4)
-            crop = padded[:, row : row + size, column : column + size]
-            crop = crop.flip(2) if torch.rand(()) < 0.5 else crop
-            return crop.float() / 255 - _MEAN
-
     loader = DataLoader(
-        Images(),
+        Images(pixels, _PADDING, _MEAN),
         batch,
         shuffle=True,
         drop_last=True,
@@ -116,7 +104,7 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
     )
 
     def epoch(number: int) -> object:
-        total = torch.zeros((batch, images.shape[3], size, size))
+        total = torch.zeros((batch, *pixels.shape[1:]))
         for part in loader:
             total += part
         return total

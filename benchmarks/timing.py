@@ -43,7 +43,7 @@ def start(name: str, arguments: Sequence[str]) -> Contender:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | local.placement(0, 1),
+        env=_surroundings(name) | os.environ | local.placement(0, 1),
     )
     contender = Contender(name, process, _answer(name, process))
     contender.take_turn(1)
@@ -77,6 +77,13 @@ def ratios(contender: Contender, other: Contender) -> tuple[float, float, float]
     """Of the step times of each round: median, smallest and largest."""
     pairs = zip(contender.step_seconds, other.step_seconds, strict=True)
     return spread([a / b for a, b in pairs])
+
+
+def _surroundings(name: str) -> dict[str, str]:
+    """What our workers are started with, but for the compilation cache; the others get nothing."""
+    if name != 'ours':
+        return {}
+    return {key: value for key, value in local.DEFAULT_ENVIRONMENT.items() if 'CACHE' not in key}
 
 
 def _answer(name: str, process: subprocess.Popen) -> dict:

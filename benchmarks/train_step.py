@@ -106,7 +106,7 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f'train_step: {error}', file=sys.stderr)
         return 2
-    console = Console(width=110)
+    console = Console(width=130)
     for case in cases:
         found = compare(case, names, FLAGS.rounds)
         if FLAGS.json:

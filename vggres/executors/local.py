@@ -24,7 +24,11 @@ from vggres import environment
 from vggres.cell import Cell
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
-DEFAULT_ENVIRONMENT = {'JAX_COMPILATION_CACHE_DIR': str(_CACHE), 'TF_CPP_MIN_LOG_LEVEL': '2'}
+DEFAULT_ENVIRONMENT = {
+    'JAX_COMPILATION_CACHE_DIR': str(_CACHE),
+    'TF_CPP_MIN_LOG_LEVEL': '2',
+    'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1',  # huge pages: a deep network touches gigabytes
+}
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
 
 
