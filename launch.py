@@ -82,6 +82,9 @@ def main(argv: list[str]) -> int:
     experiment = None if FLAGS.sweep is None else experiments.load(FLAGS.sweep)
     config_name = Path(config_flags.get_config_filename(FLAGS['config'])).stem
     workdir = Path(FLAGS.workdir or f'runs/{config_name}')
+    modes = ('report_only', 'evaluate', 'estimate', 'dry_run')
+    if len(chosen := [mode for mode in modes if FLAGS[mode].value]) > 1:
+        raise UserError(f'{" and ".join(f"--{mode}" for mode in chosen)}: only one at a time.')
     if FLAGS.report_only:
         return _report_only(experiment, workdir, console)
 
@@ -149,8 +152,8 @@ def _run(
 
 
 def _evaluate(config: ConfigDict, console: Console) -> int:
-    if FLAGS.sweep or FLAGS.dry_run:
-        raise UserError('--evaluate looks at one file of weights: leave --sweep and --dry_run out.')
+    if FLAGS.sweep:
+        raise UserError('--evaluate looks at one file of weights: leave --sweep out.')
     if not config.init.weights:
         raise UserError('--evaluate needs --config.init.weights=FILE.')
     if config.init.new_head:
@@ -174,7 +177,11 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
 def _estimate(
     plan: sweep.Sweep, info: data.DatasetInfo, flops: dict[str, float], console: Console
 ) -> int:
-    workers = min(FLAGS.workers or local.default_workers(), len(plan.cells))
+    cells = plan.missing()
+    if not cells:
+        console.print(f'all {len(plan.cells)} cells are done: nothing is left to pay for.')
+        return 0
+    workers = FLAGS.workers or local.default_workers()
     environment = local.DEFAULT_ENVIRONMENT | local.placement(0, workers)
     if FLAGS.estimate != 'here':  # the compiler alone is asked
         environment = {'JAX_PLATFORMS': 'cpu', 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
@@ -187,8 +194,8 @@ def _estimate(
     def show(cell: Cell, found: cost.Cost) -> None:
         console.print(tables.cost_line(cell, found), soft_wrap=True)
 
-    costs = cost.of_networks(FLAGS.estimate, plan.cells, info, show)
-    console.print(tables.cost_table(plan, info, flops, costs, FLAGS.estimate, workers))
+    costs = cost.of_networks(FLAGS.estimate, cells, info, show)
+    console.print(tables.cost_table(cells, info, flops, costs, FLAGS.estimate, workers))
     return 0
 
 

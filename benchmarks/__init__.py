@@ -1,5 +1,6 @@
-"""Speed, side by side with what people would run instead; every file here is a command.
+"""Speed, side by side with what people would run instead.
 
-Each contender is a process of its own, so that none inherits another's threads or memory. They take
-turns in one run, and what counts is the ratio within a round, not a time of its own.
+Commands: `train_step`, `input_pipeline` and `sweep`. Contenders take turns in one run, and what
+counts is the ratio within a round, not a time of its own. In `train_step` each is a process of its
+own, so that none inherits another's threads or memory.
 """

@@ -48,13 +48,19 @@ class Case:
         """What differs from the defaults of `config.model`."""
         if self.name:
             return asdict(grammar.Options(**architecture.variant(self.name).options))
-        stages = {'vgg_stages': 3 if self.image_size < 16 else 5} if self.family == 'vgg' else {}
+        stages = {'vgg_stages': 3 if self.image_size < 32 else 5} if self.family == 'vgg' else {}
         return {'family': self.family, 'depth': self.depth, **stages}
 
     @property
     def network_spec(self) -> spec.NetworkSpec:
         """What all contenders build."""
         return grammar.network_spec(**self.options)
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether the other contenders build all that its blocks have."""
+        blocks = (block for stage in self.network_spec.stages for block in stage.blocks)
+        return not any(block.preactivation for block in blocks)
 
     @property
     def gflops(self) -> float:
@@ -96,6 +102,8 @@ def ours(case: Case) -> tuple[dict, Steps]:
         stop = int(carry[0].step) + count
         carry[:] = compiled(*carry, order_key, *device_data.arrays, stop)
         jax.block_until_ready(carry)
+        if int(carry[0].step) != stop:  # it would look fast
+            raise SystemExit(f'ours diverged at step {int(carry[0].step)}: nothing to measure')
 
     return begun, steps
 

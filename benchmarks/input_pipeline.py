@@ -4,10 +4,12 @@
     python -m benchmarks.input_pipeline --images 50000 --json
 
 Each delivers normalised float32 batches of random 32×32 crops, padded by 4, half of them mirrored,
-each image of an epoch once. An epoch is a turn; the contenders take turns.
+each image of an epoch once. An epoch is a turn; the contenders take turns, here within one process.
 """
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,6 +21,7 @@ from rich.table import Table
 
 from benchmarks import timing
 from vggres import environment
+from vggres.executors import local
 
 FLAGS = flags.FLAGS
 _MEAN, _PADDING = 0.5, 4
@@ -112,8 +115,12 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
     return epoch
 
 
-def main(argv: list[str]) -> None:
-    """Lets each deliver an epoch in each round."""
+def main(argv: list[str]) -> int:
+    """Lets each deliver an epoch in each round; returns the exit code."""
+    os.environ |= local.placement(0, 1)
+    if FLAGS.images < FLAGS.batch:
+        print('input_pipeline: an epoch of --images holds at least one --batch', file=sys.stderr)
+        return 2
     count = FLAGS.images // FLAGS.batch * FLAGS.batch
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
     functions = [ours, numpy, *([torch] if find_spec('torch') else [])]
@@ -128,9 +135,9 @@ def main(argv: list[str]) -> None:
             rates[name].append(count / (time.perf_counter() - started))
     if FLAGS.json:
         print(json.dumps({name: {'images_per_second': found} for name, found in rates.items()}))
-        return
+        return 0
     title = f'{count:,} images of 32×32×3, {environment.hardware()}'
-    table = Table('', 'images/s', 'ours / it', title=title, title_justify='left')
+    table = Table('', 'images/s', 'our rate / its', title=title, title_justify='left')
     for name, found in rates.items():
         median, low, high = timing.spread(found)
         pairs = zip(rates['ours'], found, strict=True)
@@ -140,7 +147,8 @@ def main(argv: list[str]) -> None:
             f'{median:,.0f} ({low:,.0f}-{high:,.0f})',
             '' if name == 'ours' else '{:.1f} ({:.1f}-{:.1f})'.format(*ratio),
         )
-    Console(width=100).print(table)
+    Console(width=100, markup=False).print(table)
+    return 0
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ Ours begins with nothing compiled and ends with verdict and report; its time is 
 command. One run of each takes some ten minutes on two cores.
 """
 
-import ast
 import json
 import os
 import statistics
@@ -24,6 +23,7 @@ from rich.table import Table
 
 from configs import digits
 from vggres import environment
+from vggres.executors import local
 
 FLAGS = flags.FLAGS
 _ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ _ROOT = Path(__file__).parents[1]
 def define_flags() -> None:
     """Defines the command line."""
     sweep = digits.get_config().sweep
-    flags.DEFINE_string('depths', str(tuple(sweep.depths)), 'Weighted layers of the cells.')
+    flags.DEFINE_string('depths', str(tuple(sweep.depths)), 'Weighted layers, as a Python tuple.')
     flags.DEFINE_integer('seeds', sweep.seeds, 'Cells of each network.', lower_bound=1)
     flags.DEFINE_integer('rounds', 1, 'Runs of each, taking turns.', lower_bound=1)
     flags.DEFINE_bool('json', False, 'A JSON object instead of a table.')
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     if find_spec('torch') is None:
         print("sweep: it compares with PyTorch: pip install -e '.[torch]'", file=sys.stderr)
         return 2
-    ast.literal_eval(FLAGS.depths)
+    os.environ |= local.placement(0, 1)
     rounds = [{'ours': ours(), 'torch': torch()} for _ in range(FLAGS.rounds)]
     if FLAGS.json:
         print(json.dumps(rounds))
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     for name in rounds[-1]['ours']['errors']:
         errors = (rounds[-1][who]['errors'][name] for who in ('ours', 'torch'))
         table.add_row(f'{name}: train error [%]', *(f'{error:.2f}' for error in errors))
-    Console().print(table)
+    Console(markup=False).print(table)
     return 0
 
 

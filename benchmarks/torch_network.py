@@ -61,6 +61,9 @@ def network(described: spec.NetworkSpec, channels: int, num_classes: int) -> nn.
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode='fan_out', nonlinearity='relu')
+        elif isinstance(part, nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity='relu')
+            nn.init.zeros_(part.bias)
     return module
 
 

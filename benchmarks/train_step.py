@@ -9,6 +9,7 @@ turns, and a ratio is the median over the rounds (smallest to largest).
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from benchmarks import timing
 from benchmarks.contenders import CONTENDERS, MATMUL_GFLOPS, Case
 from vggres import environment, grammar, spec
 from vggres.errors import UserError, unknown
+from vggres.executors import local
 
 FLAGS = flags.FLAGS
 
@@ -43,7 +45,7 @@ def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
     """Measures the contenders on one case.
 
     Returns:
-        Of each: `step_ms` with `step_ms_range`, `compile_s`, `temporaries_mb` (what the compiler
+        Of each: `case`, `step_ms` with `step_ms_range`, `compile_s`, `temporaries_mb` (what the compiler
         plans; None for PyTorch), `peak_mb` (of the whole process), `images_per_second`,
         `percent_of_peak` (of the matrix products measured in the same run), and where we take part,
         `ratio_of_ours` (our time over its) with `ratio_of_ours_range`.
@@ -59,6 +61,7 @@ def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
     for contender in contenders:
         step, fastest, slowest = timing.spread(contender.step_seconds)
         found[contender.name] = {
+            'case': asdict(case),
             'step_ms': 1e3 * step,
             'step_ms_range': [1e3 * fastest, 1e3 * slowest],
             **contender.begun,
@@ -78,7 +81,7 @@ def table(case: Case, found: dict[str, dict]) -> Table:
     height, width, channels = case.image_shape
     title += f', {height}×{width}×{channels}, batch {case.batch}, {environment.hardware()}'
     columns = ('', 'step [ms]', 'images/s', '% of peak', 'compile [s]', 'temp. [MB]')
-    rows = Table(*columns, 'process [MB]', 'ours / it', title=title, title_justify='left')
+    rows = Table(*columns, 'process [MB]', 'our time / its', title=title, title_justify='left')
     for column in rows.columns:
         column.no_wrap = True
     for name, values in found.items():
@@ -101,12 +104,15 @@ def table(case: Case, found: dict[str, dict]) -> Table:
 
 def main(argv: list[str]) -> int:
     """Compares on each depth and image size that was asked for; returns the exit code."""
+    os.environ |= local.placement(0, 1)
     try:
+        if len(argv) > 1:
+            raise UserError(f'cannot make sense of {argv[1]!r}: options start with --.')
         names, cases = _names(), list(_cases())
     except UserError as error:
         print(f'train_step: {error}', file=sys.stderr)
         return 2
-    console = Console(width=130)
+    console = Console(width=130, markup=False)
     for case in cases:
         found = compare(case, names, FLAGS.rounds)
         if FLAGS.json:
@@ -121,18 +127,27 @@ def _names() -> list[str]:
         if name not in CONTENDERS:
             raise unknown('contender', name, CONTENDERS)
     has_torch = find_spec('torch') is not None
-    return [name for name in FLAGS.contenders if has_torch or not name.startswith('torch')]
+    names = [name for name in FLAGS.contenders if has_torch or not name.startswith('torch')]
+    if not names:
+        raise UserError("no contender is left: torch needs pip install -e '.[torch]'.")
+    return names
 
 
 def _cases() -> Iterator[Case]:
     for image_size in FLAGS.image_size:
-        for depth in FLAGS.depth:
+        for depth in FLAGS.depth[:1] if FLAGS.name else FLAGS.depth:
             for word in (image_size, depth):
                 if not word.isdecimal():
                     raise UserError(f'depth and image_size are whole numbers, not {word!r}.')
             size = int(image_size)
             case = Case(FLAGS.name, FLAGS.family, int(depth), size, FLAGS.batch, FLAGS.remat)
+            if size < 1:
+                raise UserError(f'images have at least 1 pixel, not {size}.')
             spec.check_image(case.network_spec, case.image_shape)
+            if not case.is_stock and FLAGS.contenders != ['ours']:
+                raise UserError(
+                    f'the others have no preactivation: --contenders ours for {FLAGS.name}.'
+                )
             yield case
 
 

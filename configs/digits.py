@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
     config.model.gate_bias = -6.0  # what the gates' biases start from
     config.model.shortcut_dropout = 0.0  # probability of dropping an element of the shortcut
     config.model.compute_dtype = 'float32'  # or 'bfloat16'; parameters are always float32
-    config.model.remat = False  # compute blocks again in the backward pass: less memory, more time
+    config.model.remat = False  # compute scanned blocks again backwards: less memory, more time
 
     config.init = ConfigDict()
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed

@@ -28,6 +28,7 @@ def test_every_contender_is_measured():
         low, high = values['step_ms_range']
         assert 0 < low <= values['step_ms'] <= high
         assert values['compile_s'] > 0
+        assert values['case']['depth'] == 8
         assert values['temporaries_mb'] > 0
         assert values['images_per_second'] == pytest.approx(4e3 / values['step_ms'])
     low, high = found['flax']['ratio_of_ours_range']
@@ -39,6 +40,9 @@ def test_every_contender_is_measured():
     [
         ('--depth=9', 'no resnet of depth 9'),
         ('--depth=deep', "depth and image_size are whole numbers, not 'deep'"),
+        ('--image_size=0', 'at least 1 pixel'),
+        ('--name=cifar_preresnet110', 'the others have no preactivation'),
+        ('train', "cannot make sense of 'train'"),
         ('--contenders=keras', "unknown contender 'keras': there is flax, ours, torch"),
     ],
 )
@@ -115,13 +119,22 @@ def test_a_step_costs_three_forward_passes():
     assert case.gflops == pytest.approx(3 * 2 * 40_551_040 * 128 / 1e9)
 
 
+@pytest.mark.slow
+def test_what_diverges_is_not_measured():
+    # The squared norm of this plain network's first gradient is beyond float32.
+    small = ('--depth=1202', '--image_size=8', '--batch=4', '--rounds=1', '--family=plain')
+    done = run(*small, '--contenders=ours')
+    assert done.returncode != 0
+    assert 'ours diverged at step 1' in done.stderr
+
+
 def test_ratios_are_those_within_a_round():
     one = timing.Contender('one', None, {}, step_seconds=[1.0, 2.0, 9.0])
     other = timing.Contender('other', None, {}, step_seconds=[2.0, 2.0, 3.0])
     assert timing.ratios(one, other) == (1.0, 0.5, 3.0)
 
 
-def test_the_pause_and_the_turn_are_taken_in_rotation(monkeypatch):
+def test_who_begins_goes_round(monkeypatch):
     order = []
     contenders = [timing.Contender(name, None, {}) for name in 'abc']
     monkeypatch.setattr(

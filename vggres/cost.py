@@ -101,7 +101,7 @@ def v5e(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
     cycles, those in a loop as often as the loop runs.
 
     Raises:
-        UserError: where that compiler is not installed.
+        UserError: where that compiler is not installed, or the network does not fit.
     """
     if find_spec('libtpu') is None:
         raise UserError("--estimate v5e asks the TPU's compiler: pip install 'vggres[tpu]'.")
@@ -129,8 +129,17 @@ def v5e(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
     evaluate = jax.jit(partial(eval_step, network=network))
     batch_size = config.evaluation.batch_size or _V5E_EVALUATED
     started = time.perf_counter()
-    update = update.lower(state, *batch(config.train.batch_size), key).compile()
-    evaluate = evaluate.lower(state, *batch(batch_size)).compile()
+    try:
+        update = update.lower(state, *batch(config.train.batch_size), key).compile()
+        evaluate = evaluate.lower(state, *batch(batch_size)).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+            raise
+        model = config.model
+        raise UserError(
+            f'{model.family} of depth {model.depth} does not fit a v5e, which has 16 GB: a smaller '
+            'train.batch_size or evaluation.batch_size, or model.remat=True, needs less.'
+        ) from None
     return Cost(
         _megabytes(update.memory_analysis()),
         time.perf_counter() - started,

@@ -1,5 +1,6 @@
 """What a sweep would run and what that would cost, as tables. No JAX: `cost` finds the costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ml_collections import ConfigDict
@@ -51,7 +52,7 @@ def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:
         )
     left = sum(flops[cell] for cell in missing)
     total = (
-        f'{_cells(sweep)}, {len(missing)} to run: {left / 1e12:,.1f} of '
+        f'{_count(sweep.cells)}, {len(missing)} to run: {left / 1e12:,.1f} of '
         f'{sum(flops.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)
@@ -67,19 +68,19 @@ def cost_line(cell: Cell, cost: Cost) -> str:
 
 
 def cost_table(
-    sweep: Sweep,
+    cells: Sequence[Cell],
     info: DatasetInfo,
     flops: dict[str, float],
     costs: dict[str, Cost],
     target: str,
     workers: int,
 ) -> Group:
-    """What the cells and the whole sweep will cost."""
+    """What the cells will cost, each and together, `workers` of them at a time."""
     table = Table('cell', 'TFLOPs', 'memory [MB]', 'update [ms]', 'time')
     for column in table.columns[1:]:
         column.justify = 'right'
     total = 0.0
-    for cell in sweep.cells:
+    for cell in cells:
         cost = costs[cell.id]
         seconds = cost.run_seconds(cell.config, info)
         total += seconds
@@ -90,10 +91,16 @@ def cost_table(
             f'{1e3 * cost.step_seconds:,.2f}',
             _duration(seconds),
         )
-    work = f'{_cells(sweep)}, {sum(flops.values()) / 1e12:,.1f} TFLOPs: '
+    work = f'{_count(cells)} to run, {sum(flops[c.id] for c in cells) / 1e12:,.1f} TFLOPs: '
     if target != 'here':
-        return Group(table, f'{work}{_duration(total)} on one {target}, by its compiler.')
-    compiling = sum({id(cost): cost.compile_seconds for cost in costs.values()}.values())
+        return Group(
+            table,
+            f'{work}at least {_duration(total)} on one {target}: its compiler knows what is '
+            'computed, not what else takes time.',
+        )
+    workers = min(workers, len(cells))
+    networks = {id(cost): cost for cost in (costs[cell.id] for cell in cells)}
+    compiling = sum(cost.compile_seconds for cost in networks.values())
     return Group(
         table,
         f'{work}{_duration((total + compiling) / workers)} on this machine, {workers} at a time, '
@@ -101,11 +108,13 @@ def cost_table(
     )
 
 
-def _cells(sweep: Sweep) -> str:
-    return '1 cell' if len(sweep.cells) == 1 else f'{len(sweep.cells)} cells'
+def _count(cells: Sequence[Cell]) -> str:
+    return '1 cell' if len(cells) == 1 else f'{len(cells)} cells'
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f'{1e3 * seconds:,.0f} ms'
     if seconds < 100:
         return f'{seconds:,.1f} s'
     return f'{seconds / 60:,.1f} min' if seconds < 6000 else f'{seconds / 3600:,.1f} h'
