@@ -45,10 +45,10 @@ def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
     """Measures the contenders on one case.
 
     Returns:
-        Of each: `case`, `step_ms` with `step_ms_range`, `compile_s`, `temporaries_mb` (what the compiler
-        plans; None for PyTorch), `peak_mb` (of the whole process), `images_per_second`,
-        `percent_of_peak` (of the matrix products measured in the same run), and where we take part,
-        `ratio_of_ours` (our time over its) with `ratio_of_ours_range`.
+        Of each: `case`; `step_ms` with `step_ms_range`; `compile_s`; `temporaries_mb`, what the
+        compiler plans (None for PyTorch); `peak_mb` of the whole process; `images_per_second`;
+        `percent_of_peak`, of the matrix products measured in the same run; and where we take part,
+        `ratio_of_ours`, our time over its, with `ratio_of_ours_range`.
     """
     argument = json.dumps(asdict(case))
     contenders = [timing.start(name, (argument,)) for name in (*names, 'matmul')]
