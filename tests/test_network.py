@@ -417,7 +417,14 @@ def test_a_scanned_stage_is_the_loop_over_its_blocks(family, options):
     np.testing.assert_array_equal(scanned, y)
 
 
-@pytest.mark.parametrize('structure', ['option A', 'bottleneck preactivation', 'shortcut dropout'])
+@pytest.mark.parametrize(
+    'structure',
+    [
+        pytest.param('option A', marks=pytest.mark.slow),
+        pytest.param('bottleneck preactivation', marks=pytest.mark.slow),
+        'shortcut dropout',
+    ],
+)
 def test_computing_blocks_again_changes_no_gradient(structure):
     family, depth, options = STRUCTURES[structure]
     described = grammar.network_spec(family, depth, width=4, **options)
