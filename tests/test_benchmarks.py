@@ -12,6 +12,10 @@ from vggres import torch_weights
 from vggres.network import Network
 
 
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
 def run(*arguments):
     command = [sys.executable, '-m', 'benchmarks.train_step', *arguments]
     return subprocess.run(command, capture_output=True, text=True)
@@ -65,7 +69,6 @@ def test_stock_flax_computes_the_same_network(name, size):
         jax.eval_shape(lambda network=network: network.init(jax.random.key(0), images, train=False))
         for network in (ours, theirs)
     )
-    count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
     assert count(variables['params']) == count(others['params'])
     assert count(variables['batch_stats']) == count(others['batch_stats'])
 

@@ -1,8 +1,8 @@
 """Batch norm whose backward pass keeps its input alone.
 
 Why not `flax.linen.BatchNorm`: what its derivative keeps, two arrays of the input's size for each
-layer instead of one, is written to and read from the stacks of a scan. Under a quarter of the
-memory of a training step and an eighth of its compilation time go with them.
+layer instead of one, is written to and read from the stacks of a scan. One array less saves a
+quarter of the temporaries of ResNet-20's step at 32×32, and an eighth of its compilation time.
 """
 
 import flax.linen as nn
