@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
@@ -79,7 +79,7 @@ def test_output_and_both_gradients(image, kernel, stride, padding):
     assert_same_as_reference(image, kernel, stride, padding)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     image=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 5)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from((1, 4, 16, 32))),
@@ -87,8 +87,8 @@ def test_output_and_both_gradients(image, kernel, stride, padding):
     padding=st.integers(0, 2),
 )
 def test_any_shape(image, kernel, stride, padding):
-    if all(image[1 + i] + 2 * padding >= kernel[i] for i in (0, 1)):
-        assert_same_as_reference(image, kernel, stride, padding)
+    assume(all(image[1 + i] + 2 * padding >= kernel[i] for i in (0, 1)))
+    assert_same_as_reference(image, kernel, stride, padding)
 
 
 def test_by_hand():
@@ -110,7 +110,9 @@ def test_padding_is_symmetric_at_stride_2():
     np.testing.assert_array_equal(y[0, :, :, 0], [[0, 0], [0, 6]])
 
 
-@pytest.mark.parametrize('shape', ['grouped columns', 'whole image', 'stage 3'])
+@pytest.mark.parametrize(
+    'shape', ['grouped columns', 'whole image', 'stage 3', 'three pieces of the batch']
+)
 def test_bfloat16(shape):
     image, kernel, stride, padding = CASES[shape]
     x, k = operands(image, kernel, jnp.bfloat16)
@@ -119,7 +121,7 @@ def test_bfloat16(shape):
     )
     actual = output_and_gradients(convolve, x, k, stride, padding)
     assert {a.dtype for a in actual} == {jnp.dtype(jnp.bfloat16)}
-    assert_close([a.astype(jnp.float32) for a in actual], list(exact), tolerance=0.02)
+    assert_close([a.astype(jnp.float32) for a in actual], list(exact), tolerance=0.01)
 
 
 @pytest.mark.parametrize(

@@ -172,12 +172,13 @@ def _cpu_kernel_gradient(
     def add_piece(total: jax.Array, piece: Arrays) -> tuple[jax.Array, None]:
         images = lax.optimization_barrier(piece[0].transpose(3, 1, 2, 0))
         windows = lax.optimization_barrier(piece[1].transpose(1, 2, 0, 3))
-        return total + _plain(images, windows, (1, 1), new_pads, dilation=stride), None
+        product = _plain(images, windows, (1, 1), new_pads, dilation=stride)
+        return total + product.astype(total.dtype), None
 
     pieces = _pieces(batch, x.size) if kernel_shape[3] >= _VECTOR_CHANNELS else 1
     split = tuple(array.reshape(pieces, -1, *array.shape[1:]) for array in (x, gradient))
-    total = jnp.zeros((kernel_shape[2], *kernel_shape[:2], kernel_shape[3]), x.dtype)
-    return lax.scan(add_piece, total, split)[0].transpose(1, 2, 0, 3)
+    total = jnp.zeros((kernel_shape[2], *kernel_shape[:2], kernel_shape[3]), jnp.float32)
+    return lax.scan(add_piece, total, split)[0].transpose(1, 2, 0, 3).astype(x.dtype)
 
 
 def _pieces(batch: int, elements: int) -> int:
