@@ -9,18 +9,18 @@ each image of an epoch once. An epoch is a turn; the contenders take turns, here
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import timing
+from benchmarks import command, timing
 from vggres import environment
+from vggres.errors import UserError
 from vggres.executors import local
 
 FLAGS = flags.FLAGS
@@ -115,12 +115,11 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
     return epoch
 
 
-def main(argv: list[str]) -> int:
-    """Lets each deliver an epoch in each round; returns the exit code."""
+def main() -> None:
+    """Lets each deliver an epoch in each round."""
     os.environ |= local.placement(0, 1)
     if FLAGS.images < FLAGS.batch:
-        print('input_pipeline: an epoch of --images holds at least one --batch', file=sys.stderr)
-        return 2
+        raise UserError('an epoch of --images holds at least one --batch.')
     count = FLAGS.images // FLAGS.batch * FLAGS.batch
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
     functions = [ours, numpy, *([torch] if find_spec('torch') else [])]
@@ -135,7 +134,7 @@ def main(argv: list[str]) -> int:
             rates[name].append(count / (time.perf_counter() - started))
     if FLAGS.json:
         print(json.dumps({name: {'images_per_second': found} for name, found in rates.items()}))
-        return 0
+        return
     title = f'{count:,} images of 32×32×3, {environment.hardware()}'
     table = Table('', 'images/s', 'our rate / its', title=title, title_justify='left')
     for name, found in rates.items():
@@ -148,9 +147,8 @@ def main(argv: list[str]) -> int:
             '' if name == 'ours' else '{:.1f} ({:.1f}-{:.1f})'.format(*ratio),
         )
     Console(width=100, markup=False).print(table)
-    return 0
 
 
 if __name__ == '__main__':
     define_flags()
-    app.run(main)
+    command.run('input_pipeline', main)

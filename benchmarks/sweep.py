@@ -7,6 +7,7 @@ Ours begins with nothing compiled and ends with verdict and report; its time is 
 command. One run of each takes some ten minutes on two cores.
 """
 
+import ast
 import json
 import os
 import statistics
@@ -17,12 +18,14 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import command
 from configs import digits
-from vggres import environment
+from vggres import environment, grammar
+from vggres.errors import UserError
 from vggres.executors import local
 
 FLAGS = flags.FLAGS
@@ -77,16 +80,28 @@ def _order(name: str) -> tuple[str, int]:
     return family, int(depth)
 
 
-def main(argv: list[str]) -> int:
-    """Runs both, taking turns; returns the exit code."""
+def _check_depths() -> None:
+    """Raises UserError, one line, for depths that are none."""
+    try:
+        depths = ast.literal_eval(FLAGS.depths)
+    except (SyntaxError, ValueError):
+        depths = None
+    if not isinstance(depths, tuple) or not all(type(depth) is int for depth in depths):
+        raise UserError(f"depths are whole numbers, as in '(8, 20)', not {FLAGS.depths!r}.")
+    for depth in depths:
+        grammar.network_spec('resnet', depth)
+
+
+def main() -> None:
+    """Runs both, taking turns."""
+    _check_depths()
     if find_spec('torch') is None:
-        print("sweep: it compares with PyTorch: pip install -e '.[torch]'", file=sys.stderr)
-        return 2
+        raise UserError("it compares with PyTorch: pip install -e '.[torch]'")
     os.environ |= local.placement(0, 1)
     rounds = [{'ours': ours(), 'torch': torch()} for _ in range(FLAGS.rounds)]
     if FLAGS.json:
         print(json.dumps(rounds))
-        return 0
+        return
     title = f'Depths {FLAGS.depths}, {FLAGS.seeds} seeds, {environment.hardware()}'
     table = Table('', 'ours', 'torch', title=title, title_justify='left')
     for i, both in enumerate(rounds, start=1):
@@ -97,9 +112,8 @@ def main(argv: list[str]) -> int:
         errors = (rounds[-1][who]['errors'][name] for who in ('ours', 'torch'))
         table.add_row(f'{name}: train error [%]', *(f'{error:.2f}' for error in errors))
     Console(markup=False).print(table)
-    return 0
 
 
 if __name__ == '__main__':
     define_flags()
-    app.run(main)
+    command.run('sweep', main)

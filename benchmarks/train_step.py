@@ -10,16 +10,15 @@ turns, and a ratio is the median over the rounds (smallest to largest).
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import timing
+from benchmarks import command, timing
 from benchmarks.contenders import CONTENDERS, MATMUL_GFLOPS, Case
 from vggres import environment, grammar, spec
 from vggres.errors import UserError, unknown
@@ -102,16 +101,10 @@ def table(case: Case, found: dict[str, dict]) -> Table:
     return rows
 
 
-def main(argv: list[str]) -> int:
-    """Compares on each depth and image size that was asked for; returns the exit code."""
+def main() -> None:
+    """Compares on each depth and image size that was asked for."""
     os.environ |= local.placement(0, 1)
-    try:
-        if len(argv) > 1:
-            raise UserError(f'cannot make sense of {argv[1]!r}: options start with --.')
-        names, cases = _names(), list(_cases())
-    except UserError as error:
-        print(f'train_step: {error}', file=sys.stderr)
-        return 2
+    names, cases = _names(), list(_cases())
     console = Console(width=130, markup=False)
     for case in cases:
         found = compare(case, names, FLAGS.rounds)
@@ -119,7 +112,6 @@ def main(argv: list[str]) -> int:
             print(json.dumps(found), flush=True)
         else:
             console.print(table(case, found))
-    return 0
 
 
 def _names() -> list[str]:
@@ -153,4 +145,4 @@ def _cases() -> Iterator[Case]:
 
 if __name__ == '__main__':
     define_flags()
-    app.run(main)
+    command.run('train_step', main)

@@ -2,22 +2,20 @@ import json
 import subprocess
 import sys
 
+import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks import stock_flax, timing
 from benchmarks.contenders import NUM_CLASSES, Case
-from vggres import torch_weights
+from vggres import spec, torch_weights
 from vggres.network import Network
 
 
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def run(*arguments):
-    command = [sys.executable, '-m', 'benchmarks.train_step', *arguments]
+def run(*arguments, name='train_step'):
+    command = [sys.executable, '-m', f'benchmarks.{name}', *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -43,6 +41,7 @@ def test_every_contender_is_measured():
     ('argument', 'message'),
     [
         ('--depth=9', 'no resnet of depth 9'),
+        ('--batch=many', 'batch'),
         ('--depth=deep', "depth and image_size are whole numbers, not 'deep'"),
         ('--image_size=0', 'at least 1 pixel'),
         ('--name=cifar_preresnet110', 'the others have no preactivation'),
@@ -51,26 +50,78 @@ def test_every_contender_is_measured():
     ],
 )
 def test_bad_input_is_one_line(argument, message):
-    done = run('--image_size=8', argument)
+    assert_one_line(run('--image_size=8', argument), message)
+
+
+@pytest.mark.parametrize(
+    ('name', 'argument', 'message'),
+    [
+        ('sweep', '--depths=nonsense', r"whole numbers, as in '(8, 20)', not 'nonsense'"),
+        ('sweep', '--depths=(9,)', 'no resnet of depth 9'),
+        ('sweep', '--seeds=0', 'seeds'),
+        ('input_pipeline', '--images=128.5', 'images'),
+        ('input_pipeline', '--batch=256', 'at least one --batch'),
+    ],
+)
+def test_bad_input_of_the_others_is_one_line(name, argument, message):
+    arguments = [argument, '--images=128'] if argument == '--batch=256' else [argument]
+    assert_one_line(run(*arguments, name=name), message)
+
+
+def assert_one_line(done, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count('\n') == 1
 
 
+def as_stock_flax(ours, theirs, image_shape):
+    """Our variables in the places of stock Flax, which numbers the modules of each kind."""
+    numbers = {'Block': 1, 'Conv': 0, 'BatchNorm': 0, 'Dense': 0}
+
+    def order(path):
+        kinds, counts = zip(*(part.split('_') for part in path[:-1]), strict=True)
+        return [numbers[kind] for kind in kinds], [int(count) for count in counts]
+
+    described = ours.spec
+    kinds = {'convolution': 'Conv', 'norm': 'BatchNorm', 'dense': 'Dense'}
+    filled = {}
+    for collection, tree in theirs.items():
+        flat = flax.traverse_util.flatten_dict(tree)
+        modules = sorted({path[:-1] for path in flat}, key=lambda path: order((*path, '')))
+        for layer in spec.layers(described, image_shape, NUM_CLASSES):
+            kind = kinds[layer.kind]
+            if collection == 'batch_stats' and kind != 'BatchNorm':
+                continue
+            module = next(path for path in modules if path[-1].startswith(kind + '_'))
+            modules.remove(module)
+            place, index = spec.place(described, layer.name)
+            given = ours.variables[collection]
+            for name in place:
+                given = given[name]
+            for name, leaf in given.items():
+                filled[(collection, *module, name)] = leaf if index is None else leaf[index]
+        assert not modules
+    return flax.traverse_util.unflatten_dict(filled)
+
+
 @pytest.mark.parametrize(
-    ('name', 'size'), [('cifar_resnet20', 8), ('cifar_vgg16_bn', 32), ('resnet18', 32)]
+    ('name', 'size'), [('cifar_resnet20', 8), ('cifar_vgg16_bn', 32), ('resnet18', 64)]
 )
 def test_stock_flax_computes_the_same_network(name, size):
     case = Case(name, '', 0, size, 2)
     images = jax.random.normal(jax.random.key(0), (2, *case.image_shape))
     ours = Network(case.network_spec, NUM_CLASSES)
     theirs = stock_flax.Network(case.network_spec, NUM_CLASSES)
-    variables, others = (
-        jax.eval_shape(lambda network=network: network.init(jax.random.key(0), images, train=False))
-        for network in (ours, theirs)
-    )
-    assert count(variables['params']) == count(others['params'])
-    assert count(variables['batch_stats']) == count(others['batch_stats'])
+    variables = jax.jit(lambda: ours.init(jax.random.key(1), images, train=False))()
+    shapes = jax.eval_shape(lambda: theirs.init(jax.random.key(0), images, train=False))
+    moved = as_stock_flax(ours.bind(variables), shapes, case.image_shape)
+    assert jax.tree.map(jnp.shape, moved) == jax.tree.map(jnp.shape, shapes)
+    for train in (False, True) if name == 'cifar_resnet20' else (False,):
+        expected, actual = (
+            network.apply(values, images, train=train, mutable=['batch_stats'])[0]
+            for network, values in ((theirs, moved), (ours, variables))
+        )
+        assert np.linalg.norm(actual - expected) < 1e-4 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize(

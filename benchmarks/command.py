@@ -1,0 +1,37 @@
+"""Command lines that end bad input with one line and exit code 2."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from vggres.errors import UserError
+
+
+def run(name: str, main: Callable[[], None]) -> None:
+    """Parses the flags defined so far and calls `main`.
+
+    Args:
+        name: of the command, in front of what is wrong.
+        main: may raise a UserError.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise UserError(f'cannot make sense of {rest[1]!r}: options start with --.')
+        return rest
+
+    def one_line(function: Callable, argv: list[str]) -> object:
+        try:
+            return function(argv)
+        except (flags.Error, UserError) as error:
+            print(f'{name}: {" ".join(str(error).split())}', file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as shells say Ctrl-C
+
+    app.run(
+        lambda argv: one_line(lambda argv: main(), argv),
+        flags_parser=lambda argv: one_line(parse, argv),
+    )
