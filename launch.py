@@ -85,6 +85,8 @@ def main(argv: list[str]) -> int:
     modes = ('report_only', 'evaluate', 'estimate', 'dry_run')
     if len(chosen := [mode for mode in modes if FLAGS[mode].value]) > 1:
         raise UserError(f'{" and ".join(f"--{mode}" for mode in chosen)}: only one at a time.')
+    if FLAGS['split'].present and not FLAGS.evaluate:
+        raise UserError('--split says what --evaluate looks at: give both.')
     if FLAGS.report_only:
         return _report_only(experiment, workdir, console)
 

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from vggres import config as configuration
-from vggres import cost, data
+from vggres import cost, data, spec
 from vggres.cell import Cell
 from vggres.errors import UserError
 
@@ -59,7 +59,7 @@ def test_a_few_steps_tell_what_the_run_takes(config, device_data, build):
     state, sums = compiled.train(state, sums, order_key, *device_data.arrays, 5)
     int(state.step)
     measured = (time.perf_counter() - started) / 4
-    assert measured / 20 < found.step_seconds < 20 * measured  # the order of magnitude
+    assert measured / 5 < found.step_seconds < 5 * measured  # beside other tests
     assert found.batch_seconds > 0
     assert found.batch_size == 7
     assert found.compile_seconds > 0.1
@@ -88,6 +88,25 @@ def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
     assert measured == [14, 8]
     assert shown == [cells[0].id, cells[1].id]
     assert [costs[cell.id].step_seconds for cell in cells] == [14, 8, 8]
+
+
+@pytest.mark.slow
+def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
+    pytest.importorskip('libtpu', reason="the TPU's compiler is an extra: vggres[tpu]")
+    info = data.describe(config.data)
+    config.model.width, config.train.batch_size = 64, 40
+    found = {}
+    for depth in (20, 56):
+        config.model.depth = depth
+        found[depth] = cost.v5e(configuration.program(config), info)
+        described = configuration.network_spec(config)
+        macs = spec.count_macs(described, info.image_shape, info.num_classes)
+        assert found[depth].step_seconds > 3 * 2 * macs * 40 / 197e12  # its peak, in bfloat16
+        parameters = spec.count_parameters(described, info.image_shape, info.num_classes)
+        assert 2 * 4 * parameters / 1e6 < found[depth].memory_mb < 16e3  # weights and momentum
+        assert found[depth].batch_size == 7
+    # Of 27 blocks 9 are in the shallow network: scanned, their text is the same.
+    assert 2 < found[56].step_seconds / found[20].step_seconds < 4
 
 
 def test_without_libtpu_the_extra_is_named(config, monkeypatch):

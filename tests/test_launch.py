@@ -65,6 +65,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--config.model.vgg_stages=4'], 'model.vgg_stages changes nothing in a resnet network'),
         (['--estimate', 'v4'], 'here.v5e'),
         (['--evaluate', '--split=valid'], 'train.validation.test'),
+        (['--split=train'], 'what --evaluate looks at: give both'),
         (['--config.train.batch_size=-1'], 'train.batch_size must be at least 1'),
         (['--config.train.batch_size=5000'], 'more than the 1437 training images'),
         (['--config.train.epochs=0'], 'epochs or steps'),

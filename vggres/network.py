@@ -28,7 +28,8 @@ def create(
     Raises:
         UserError: for a name, an option or a value that does not exist, with those that do.
     """
-    if not isinstance(num_classes, numbers.Integral) or num_classes < 1:
+    is_count = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
+    if not is_count or num_classes < 1:
         raise UserError(f'num_classes must be a whole number from 1 on, not {num_classes!r}.')
     return Network(architecture.variant_spec(name, **changes), num_classes, dtype)
 

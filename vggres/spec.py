@@ -182,10 +182,12 @@ def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
     height, width = image_shape[-3:-1]
     smallest = spec.smallest_image
     if min(height, width) < smallest:
+        pools = smallest.bit_length() - 1
+        fewer = '; vgg_stages=3 means three pools only' if pools > 3 else ''
         raise UserError(
-            f'images of {height}×{width} pixels are too small for the '
-            f'{smallest.bit_length() - 1} pools of this {spec.family} of depth {spec.depth}: '
-            f'{smallest}×{smallest} is the smallest size; vgg_stages=3 means three pools only.'
+            f'images of {height}×{width} pixels are too small for the {pools} pools of this '
+            f'{spec.family} of depth {spec.depth}: {smallest}×{smallest} is the smallest size'
+            f'{fewer}.'
         )
 
 
