@@ -72,6 +72,10 @@ def get_config() -> ConfigDict:
     config.evaluation.every_epochs = 1  # epochs between two evaluations; the last is always done
     config.evaluation.batch_size = 0  # images; 0: what suits the device; changes speed only
 
+    config.probes = ConfigDict()
+    config.probes.every_epochs = 0  # epochs between two looks into the layers; 0: none
+    config.probes.names = ()  # only into these, as in ('stage1/block2', 'head'); (): all
+
     config.checkpoint = ConfigDict()
     config.checkpoint.every_seconds = 300.0  # at least, between two saves at ends of epochs
     config.checkpoint.save_weights = True  # leave the final weights beside the result

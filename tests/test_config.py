@@ -65,6 +65,13 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('optimizer.decay_at', (0.5, 75.0), 'between 0 and 1'),
         ('optimizer.warmup', 'cosine', 'linear'),
         ('wandb.mode', 'onlin', 'online'),
+        ('probes.every_epochs', -1, 'at least 0'),
+        ('probes.names', ('stem', 'stage1/blok2'), "probe 'stage1/blok2': did you mean stage1/bl"),
+        (
+            'probes.names',
+            ('zzz',),
+            "probe 'zzz': there is head, stage1/block1, stage1/block1/conv1",
+        ),
         ('sweep.seeds', 0, 'sweep.seeds must be at least 1'),
         ('seed', -1, 'seed must be at least 0'),
         ('seed', 99_999_999_999, 'seed must be at most'),
@@ -139,6 +146,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('data.dir', 'elsewhere'),
         ('wandb.mode', 'disabled'),
         ('evaluation.every_epochs', 5),
+        ('probes.every_epochs', 1),
         ('sweep.seeds', 9),
         ('model.vgg_stages', 5),  # of no resnet
         ('model.remat', True),

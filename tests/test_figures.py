@@ -298,3 +298,36 @@ def test_needs_no_display_and_no_jax():
     code = 'import sys, vggres.report; print(*sys.modules)'
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert not {'jax', 'pandas', 'matplotlib.pyplot'} & set(run.stdout.split())
+
+
+def observation(epoch, scale):
+    layers = {'stem': scale, 'stage1/block1/conv1': 10 * scale, 'head': 0.0}
+    blocks = {'stage1/block1': 5.0, 'stage1/block1/projection': 7.0}
+    record = {'epoch': epoch, 'step': 10 * epoch, 'activation': layers | blocks}
+    return record | {'weight_gradient': layers | {'stage1/block1/projection': 1.0}}
+
+
+def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
+    figure = figures.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
+    ax = figure.axes[0]
+    (mesh,) = ax.collections
+    values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
+    np.testing.assert_allclose(values, [[-3, -1], [-2, 0], [np.inf, np.inf]])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ['stem', 'stage1/block1/conv1', 'head']
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ['0', '2']
+
+
+def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
+    rows = [observation(epoch, 10.0 ** (epoch - 20)) for epoch in range(20)]
+    figure = figures.quantity_by_layer(rows, 'weight_gradient')
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert len(lines) == 7
+    np.testing.assert_allclose(lines['0'], [-20, -19, np.nan])
+    np.testing.assert_allclose(lines['19'], [-1, 0, np.nan])
+
+
+def test_nothing_observed_is_nothing_to_draw():
+    for draw in (figures.layer_heat_map, figures.quantity_by_layer):
+        with pytest.raises(ValueError, match='observed'):
+            draw([], 'activation')

@@ -1,6 +1,9 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 import safetensors.numpy
 
 from vggres.cell import WEIGHTS_FILE, Cell
@@ -56,6 +59,49 @@ def test_a_second_attempt_starts_its_metrics_afresh(config, tmp_path):
     run(cell)
     lines = (cell.directory / 'metrics.jsonl').read_text().splitlines()
     assert [json.loads(line)['epoch'] for line in lines] == [1, 2]
+
+
+def observations(cell):
+    return [json.loads(line) for line in (cell.directory / 'probes.jsonl').read_text().splitlines()]
+
+
+def test_an_interrupted_cell_goes_on_with_its_observations(config, tmp_path):
+    config.probes.every_epochs, config.train.epochs = 1, 3
+    whole = Cell(config.copy_and_resolve_references(), tmp_path / 'a', '')
+    run(whole)
+    assert [each['epoch'] for each in observations(whole)] == [0, 1, 2, 3]
+    config.checkpoint.every_seconds = 0
+    cut = Cell(config, tmp_path / 'b', '')
+
+    class Stopped(Exception):
+        pass
+
+    def stop_in_the_third_epoch(step, total):
+        if step > 10:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(cut, on_progress=stop_in_the_third_epoch)
+    assert len(observations(cut)) == 3
+    run(cut)
+    assert observations(cut) == observations(whole)
+
+
+def test_observations_go_to_wandb_by_layer_and_as_pictures(config, tmp_path):
+    config.probes.every_epochs, config.wandb.mode = 2, 'offline'
+    cell = Cell(config, tmp_path, '')
+    run(cell)
+    (directory,) = tmp_path.glob('wandb/offline-run-*')
+    command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', '--summary', directory]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    last = observations(cell)[-1]
+    for quantity in ('activation', 'input_gradient', 'weight_gradient', 'update_ratio'):
+        key = f'{quantity}/stage2/block1/conv2'
+        assert json.loads(text)['summary'][key] == pytest.approx(
+            last[quantity]['stage2/block1/conv2']
+        )
+        for picture in ('heat_map', 'by_layer'):
+            assert [*directory.glob(f'files/media/images/{picture}/{quantity}_*.png')]
 
 
 def weights(cell):

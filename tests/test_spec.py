@@ -146,6 +146,19 @@ def test_projections_and_gates_are_not_counted():
     assert sum(layer.kind == 'convolution' for layer in layers) == 13 + 6 + 6
 
 
+def test_what_can_be_observed_is_named_in_the_order_of_the_forward_pass():
+    described = grammar.network_spec('resnet', 8, shortcut='B')
+    assert spec.observable_names(described) == [
+        'stem',
+        *('stage1/block1', 'stage1/block1/conv1', 'stage1/block1/conv2'),
+        *('stage2/block1', 'stage2/block1/conv1', 'stage2/block1/conv2'),
+        'stage2/block1/projection',
+        *('stage3/block1', 'stage3/block1/conv1', 'stage3/block1/conv2'),
+        'stage3/block1/projection',
+        'head',
+    ]
+
+
 @pytest.mark.parametrize(
     ('name', 'smallest', 'pools'),
     [('vgg11', 32, 5), ('cifar_vgg19_bn', 32, 5), ('resnet50', 1, 0), ('cifar_plain20', 1, 0)],

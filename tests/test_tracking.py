@@ -40,6 +40,15 @@ def test_metrics_are_on_disk_after_each_record(tmp_path):
     assert tracking.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
 
 
+def test_numbers_in_a_dict_that_are_not_finite_become_null(tmp_path):
+    observations = tracking.MetricsFile(tmp_path, 0, tracking.PROBES_FILE)
+    observations.log({'epoch': 0, 'activation': {'stem': 1.0, 'head': float('inf')}})
+    assert tracking.read_metrics(tmp_path, tracking.PROBES_FILE) == [
+        {'epoch': 0, 'activation': {'stem': 1.0, 'head': None}}
+    ]
+    assert not (tmp_path / 'metrics.jsonl').exists()
+
+
 def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
     whole = ''.join(f'{{"epoch": {epoch}, "step": {10 * epoch}}}\n' for epoch in (1, 2, 3))
     path = tmp_path / 'metrics.jsonl'

@@ -2,6 +2,7 @@
 
 <cell id>/config.json     what was asked for
           metrics.jsonl   a record an epoch
+          probes.jsonl    what probes found in each layer, where asked for
           checkpoints/    what an interrupted run goes on from
           weights.safetensors   the final weights, as PyTorch names them
           result.json     appears whole, last: the mark that the cell is done

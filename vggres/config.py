@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import architecture, grammar
+from vggres import architecture, grammar, spec
 from vggres.errors import UserError, unknown
-from vggres.spec import NetworkSpec
 
 _CHOICES = {
     'data.normalisation': ('mean_image', 'imagenet'),
@@ -32,6 +31,7 @@ _AT_LEAST = {
     'optimizer.warmup_fraction': 0,
     'evaluation.every_epochs': 1,
     'evaluation.batch_size': 0,
+    'probes.every_epochs': 0,
     'checkpoint.every_seconds': 0,
     'sweep.seeds': 1,
 }
@@ -76,7 +76,7 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             'model.name is a shorthand that `config.resolve_name` has to replace first.'
         )
-    network_spec(config)
+    observed_names(config)
 
 
 def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
@@ -130,9 +130,22 @@ def dotted_keys(parts: dict) -> Iterator[str]:
             yield key
 
 
-def network_spec(config: ConfigDict) -> NetworkSpec:
+def network_spec(config: ConfigDict) -> spec.NetworkSpec:
     """The network that a configuration describes."""
     return grammar.network_spec(**{name: config.model[name] for name in grammar.OPTIONS})
+
+
+def observed_names(config: ConfigDict) -> list[str]:
+    """What `config.probes` looks into, in the order of the forward pass.
+
+    Raises:
+        UserError: for a name that the network lacks, with those near it.
+    """
+    names = spec.observable_names(network_spec(config))
+    for name in config.probes.names:
+        if name not in names:
+            raise unknown('probe', name, names)
+    return [name for name in names if name in (config.probes.names or names)]
 
 
 def steps(config: ConfigDict, num_train: int) -> tuple[int, int]:
@@ -157,7 +170,7 @@ def identity(config: ConfigDict) -> dict:
 
 def program(config: ConfigDict) -> FrozenConfigDict:
     """What decides the compiled programs: cells that agree in it differ in their seed alone."""
-    names = ('data', 'model', 'train', 'optimizer', 'evaluation')
+    names = ('data', 'model', 'train', 'optimizer', 'evaluation', 'probes')
     return FrozenConfigDict({name: config[name] for name in names})
 
 

@@ -14,7 +14,9 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from vggres.style import (
     FAMILY_STYLES,
     FIGURE_WIDTH,
+    FONT,
     FONT_SIZE,
+    INK,
     LINE_WIDTH,
     MARKER_SIZE,
     QUIET_INK,
@@ -261,6 +263,82 @@ def _explain_curves(several_seeds: bool) -> list[Line2D]:
         label = 'thin: one run; thick: mean over seeds'
         handles.append(Line2D([], [], color=QUIET_INK, linewidth=THIN_LINE_WIDTH, label=label))
     return handles
+
+
+QUANTITY_WORDS = {
+    'activation': 'input',
+    'input_gradient': 'gradient in the input',
+    'weight_gradient': 'gradient in the weights',
+    'update_ratio': 'update / weights',
+}
+
+
+def layer_heat_map(observations: Rows, quantity: str) -> Figure:
+    """log10 of a quantity, a row a layer of the main path, the first on top, a column an epoch.
+
+    Blank is what is zero or not finite.
+
+    Args:
+        observations: records of `probes.jsonl`: dicts with epoch and of each quantity a dict by
+            layer.
+        quantity: one of `probes.QUANTITIES`.
+
+    Raises:
+        ValueError: no observations, or none of the main path.
+    """
+    names, values = _by_layer(observations, quantity)
+    figure, (ax,) = new_figure(1)
+    label_panel(ax, f'Root mean square of the {QUANTITY_WORDS[quantity]}', 'epoch', '')
+    image = ax.pcolormesh(values.T, cmap='viridis', rasterized=True)
+    ax.invert_yaxis()
+    ax.grid(visible=False)
+    columns = _spaced(len(observations), 12)
+    ax.set_xticks(columns + 0.5, [f'{observations[i]["epoch"]:g}' for i in columns])
+    rows = _spaced(len(names), 14)
+    ax.set_yticks(rows + 0.5, [names[i] for i in rows])
+    bar = figure.colorbar(image, ax=ax, pad=0.01)
+    bar.set_label('log10', color=INK, fontdict=FONT)
+    bar.ax.tick_params(color=QUIET_INK, labelcolor=INK, labelsize=FONT_SIZE)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
+    """A quantity against the layers of the main path, a line an epoch, at most seven of them.
+
+    Args and Raises: as of `layer_heat_map`.
+    """
+    names, values = _by_layer(observations, quantity)
+    figure, (ax,) = new_figure(1)
+    title = f'Root mean square of the {QUANTITY_WORDS[quantity]}'
+    label_panel(ax, title, 'layer (1 is next to the image)', 'log10')
+    shown = _spaced(len(observations), 7)
+    colors = depth_colors(shown.tolist())
+    handles = []
+    for i in shown:
+        line = {'color': colors[i], 'linewidth': LINE_WIDTH}
+        label = f'{observations[i]["epoch"]:g}'
+        ax.plot(range(1, len(names) + 1), values[i], label=label, **line)
+        handles.append(Line2D([], [], label=label, **line))
+    ax.margins(x=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
+    add_side_legend(figure, handles, title='epoch')
+    return figure
+
+
+def _by_layer(observations: Rows, quantity: str) -> tuple[list[str], np.ndarray]:
+    """Names, and log10 [observations, layers]; NaN for what is zero or not finite."""
+    found = observations[0]['weight_gradient'] if observations else {}
+    names = [name for name in found if not name.endswith(('/projection', '/gate'))]
+    if not names:
+        raise ValueError('no layer of the main path was observed')
+    rows = [[row[quantity][name] or np.nan for name in names] for row in observations]
+    return names, np.log10(np.array(rows, float))
+
+
+def _spaced(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` indices, the first and the last among them, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _set_error_axis(ax: Axes, top: float) -> None:

@@ -12,6 +12,8 @@ from vggres.batch_norm import BatchNorm
 from vggres.blocks import Block, Convolution, he_fan_in
 from vggres.errors import UserError
 
+_STACKED = ('params', 'batch_stats', 'activations', 'taps')  # the last two of `probes`
+
 
 def create(
     name: str, num_classes: int, dtype: jnp.dtype = jnp.float32, **changes: object
@@ -60,7 +62,7 @@ class Stage(nn.Module):
             draws = {'params': True} | ({'dropout': True} if shortcut and shortcut.dropout else {})
             scan = nn.scan(
                 lambda block, x, _: (block(x, train), None),
-                variable_axes={'params': 0, 'batch_stats': 0},
+                variable_axes=dict.fromkeys(_STACKED, 0),
                 split_rngs=draws,
                 length=len(others),
             )

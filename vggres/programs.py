@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres import batches, data, environment, spec
+from vggres import batches, data, environment, probes, spec
 from vggres import config as configuration
 from vggres.network import Network
 from vggres.optimizer import learning_rate_schedule, optimizer
@@ -75,6 +75,10 @@ class Programs:
         train: (state, sums, order key, images, labels, mean, deviation, stop) → (state, sums).
         evaluate: (state, images, labels, mean, deviation, start, stop) → (summed loss, number
             wrong).
+        observe: (state, order key, images, labels, mean, deviation) → of each of
+            `probes.QUANTITIES` the values by layer, in the update that comes next; None where
+            `config.probes` asks for none.
+        observe_every: epochs between two observations.
         learning_rate: updates done → learning rate.
         steps_per_epoch: updates in a pass over the training set.
         total_steps: updates in the whole run.
@@ -85,6 +89,8 @@ class Programs:
     init: Callable
     train: Callable
     evaluate: Callable
+    observe: Callable[..., dict[str, dict[str, float]]] | None
+    observe_every: int
     learning_rate: optax.Schedule
     steps_per_epoch: int
     total_steps: int
@@ -99,16 +105,28 @@ def build(config: FrozenConfigDict, device_data: DeviceData) -> Programs:
     arrays = device_data.arrays
     lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, *arrays, 0)
     per_epoch, total_steps = configuration.steps(config, device_data.ranges['train'][1])
+    every = config.probes.every_epochs
     return Programs(
         init=compile_quickly(jax.jit(init).lower(0)),
         train=compile_well(lowered),
         evaluate=compile_well(jax.jit(evaluate).lower(state, *arrays, 0, 1)),
+        observe=_observe(config, device_data, state, order_key) if every else None,
+        observe_every=every,
         learning_rate=learning_rate,
         steps_per_epoch=per_epoch,
         total_steps=total_steps,
         batch_size=config.train.batch_size,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
     )
+
+
+def _observe(
+    config: FrozenConfigDict, device_data: DeviceData, state: TrainState, order_key: jax.Array
+) -> Callable[..., dict[str, dict[str, float]]]:
+    described, names = configuration.network_spec(config), configuration.observed_names(config)
+    observe = jax.jit(observation(config, device_data))
+    compiled = compile_well(observe.lower(state, order_key, *device_data.arrays))
+    return lambda *arguments: probes.by_name(compiled(*arguments), described, names)
 
 
 def compile_well(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -152,9 +170,7 @@ def functions(
         update=partial(train_step, network=network, optimizer=sgd),
         num_train=num_train,
         batch_size=config.train.batch_size,
-        augment=partial(
-            batches.augment, crop_padding=config.data.crop_padding, flip=config.data.flip
-        ),
+        augment=augmentation(config),
     )
     evaluate = partial(
         evaluate_range,
@@ -162,6 +178,20 @@ def functions(
         batch_size=evaluation_batch_size(config, device_data.images.shape[1:]),
     )
     return init, train, evaluate, schedule
+
+
+def observation(config: FrozenConfigDict, device_data: DeviceData) -> Callable:
+    """(state, order key, images, labels, mean, deviation) → what `probes.observe` gives."""
+    num_train, batch_size = device_data.ranges['train'][1], config.train.batch_size
+    network, sgd, _ = parts(config, device_data.num_classes, num_train)
+    augment = augmentation(config)
+
+    def observe_next(state: TrainState, order_key: jax.Array, *arrays: jax.Array) -> probes.Stacked:
+        order = _order(order_key, state.step, num_train, batch_size)
+        batch = _batch(state.step, order, order_key, *arrays, batch_size, augment)
+        return probes.observe(state, *batch, network=network, optimizer=sgd)
+
+    return observe_next
 
 
 def evaluation_batch_size(config: FrozenConfigDict, image_shape: tuple[int, int, int]) -> int:
@@ -192,6 +222,11 @@ def parts(
     schedule = learning_rate_schedule(config.optimizer, total_steps, described.depth)
     network = Network(described, num_classes, dtype, config.model.remat)
     return network, optimizer(config.optimizer, schedule), schedule
+
+
+def augmentation(config: FrozenConfigDict) -> Callable:
+    """(images, key) → images, as `config.data` has it."""
+    return partial(batches.augment, crop_padding=config.data.crop_padding, flip=config.data.flip)
 
 
 def init_run(
@@ -238,9 +273,7 @@ def train_until(
         batch_size: images in an update.
         augment: (images, key) → images.
     """
-    per_epoch = num_train // batch_size
-    shuffle_key, augment_key, dropout_key = jax.random.split(order_key, 3)
-    order = batches.epoch_order(shuffle_key, state.step // per_epoch, num_train)
+    order = _order(order_key, state.step, num_train, batch_size)
 
     def unfinished(carry: tuple[TrainState, Metrics]) -> jax.Array:
         state, sums = carry
@@ -248,14 +281,37 @@ def train_until(
 
     def one_step(carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
         state, sums = carry
-        start = state.step % per_epoch * batch_size
-        indices = jax.lax.dynamic_slice(order, (start,), (batch_size,))
-        crop, drop = (jax.random.fold_in(key, state.step) for key in (augment_key, dropout_key))
-        batch = augment(batches.normalise(images[indices], mean, deviation), crop)
-        state, metrics = update(state, batch, labels[indices], drop)
+        arrays = (images, labels, mean, deviation)
+        batch = _batch(state.step, order, order_key, *arrays, batch_size, augment)
+        state, metrics = update(state, *batch)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
     return jax.lax.while_loop(unfinished, one_step, (state, sums))
+
+
+def _order(order_key: jax.Array, step: jax.Array, num_train: int, batch_size: int) -> jax.Array:
+    shuffle_key = jax.random.split(order_key, 3)[0]
+    return batches.epoch_order(shuffle_key, step // (num_train // batch_size), num_train)
+
+
+def _batch(
+    step: jax.Array,
+    order: jax.Array,
+    order_key: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    mean: jax.Array,
+    deviation: jax.Array,
+    batch_size: int,
+    augment: Callable,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Images, labels and dropout key of the update that comes after `step` of them."""
+    per_epoch = order.size // batch_size
+    indices = jax.lax.dynamic_slice(order, (step % per_epoch * batch_size,), (batch_size,))
+    _, augment_key, dropout_key = jax.random.split(order_key, 3)
+    crop, drop = (jax.random.fold_in(key, step) for key in (augment_key, dropout_key))
+    batch = augment(batches.normalise(images[indices], mean, deviation), crop)
+    return batch, labels[indices], drop
 
 
 def evaluate_range(

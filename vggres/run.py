@@ -4,10 +4,21 @@ import functools
 import time
 from collections.abc import Callable
 
+from flax import traverse_util
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import data, environment, programs, torch_weights, tracking, trainer
+from vggres import (
+    data,
+    environment,
+    figures,
+    probes,
+    programs,
+    torch_weights,
+    tracking,
+    trainer,
+)
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.checkpoint import Checkpoints
 from vggres.files import write_json
@@ -36,7 +47,10 @@ def run(
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / CONFIG_FILE, config.to_dict())
     checkpoints = Checkpoints(directory / 'checkpoints', config.checkpoint.every_seconds)
-    metrics_file = tracking.MetricsFile(directory, checkpoints.latest_step())
+    step = checkpoints.latest_step()
+    metrics_file = tracking.MetricsFile(directory, step)
+    if config.probes.every_epochs:
+        probes_file = tracking.MetricsFile(directory, step, tracking.PROBES_FILE)
     mirror = tracking.Mirror(
         config,
         cell.workdir,
@@ -51,9 +65,16 @@ def run(
         mirror.log(values)
         on_record(values)
 
+    def observe(values: dict) -> None:
+        probes_file.log(values)
+        mirror.log(traverse_util.flatten_dict(values, sep='/'))
+
     with mirror:
         for earlier in tracking.read_metrics(directory):
             mirror.log(earlier)
+        if config.probes.every_epochs:
+            for earlier in tracking.read_metrics(directory, tracking.PROBES_FILE):
+                mirror.log(traverse_util.flatten_dict(earlier, sep='/'))
         shared = configuration.program(config)
         device_data = _device_data(shared.data)
         compile_started = time.perf_counter()
@@ -67,6 +88,7 @@ def run(
             checkpoints,
             weights=_initial_weights(config, device_data),
             on_record=record,
+            on_observation=observe,
             on_progress=on_progress,
         )
         result = {
@@ -82,6 +104,8 @@ def run(
             'versions': environment.versions(),
         }
         mirror.summarise(result)
+        if config.probes.every_epochs and mirror.run:
+            mirror.log_pictures(_pictures(tracking.read_metrics(directory, tracking.PROBES_FILE)))
         if config.checkpoint.save_weights and outcome['status'] == 'finished':
             network = Network(configuration.network_spec(config), device_data.num_classes)
             variables = {'params': state.params, 'batch_stats': state.batch_stats}
@@ -89,6 +113,16 @@ def run(
         write_json(directory / RESULT_FILE, result)
         checkpoints.remove()
     return result
+
+
+def _pictures(observations: list[dict]) -> dict[str, Figure]:
+    """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
+    drawn = {}
+    if any(observations[0]['weight_gradient']):
+        for quantity in probes.QUANTITIES:
+            drawn[f'heat_map/{quantity}'] = figures.layer_heat_map(observations, quantity)
+            drawn[f'by_layer/{quantity}'] = figures.quantity_by_layer(observations, quantity)
+    return drawn
 
 
 @functools.lru_cache(maxsize=1)

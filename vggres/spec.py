@@ -279,8 +279,19 @@ def count_macs(spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes
     return sum(layer.macs for layer in layers(spec, image_shape, num_classes))
 
 
+def observable_names(spec: NetworkSpec) -> list[str]:
+    """What `probes` can look into: each block, then its convolutions; stem and dense layers."""
+    size = spec.smallest_image  # names depend on no image, no channel, no class
+    names: dict[str, None] = {}
+    for layer in layers(spec, (size, size, 1), 1):
+        if layer.kind != 'norm':
+            block = '/'.join(layer.name.split('/')[:2])
+            names |= {block: None, layer.name: None}
+    return list(names)
+
+
 def place(spec: NetworkSpec, name: str) -> tuple[tuple[str, ...], int | None]:
-    """Where a layer's parameters lie: the path into a collection, and the index in a stack.
+    """Where a layer's or block's parameters lie: path into a collection, and index in a stack.
 
     In a stage whose later blocks are alike, those are stacked: 'stage2/block3/conv1' lies at
     ('stage2', 'blocks', 'conv1'), index 1. Of everything else the index is None.

@@ -5,6 +5,7 @@ training. `wandb` is imported only where something is mirrored.
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -13,11 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.files import write_atomically
+from vggres.rendering import to_png
 
 METRICS_FILE = 'metrics.jsonl'
+PROBES_FILE = 'probes.jsonl'
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 
@@ -25,23 +29,29 @@ _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 class MetricsFile:
     """Records, one JSON object a line, on disk after each call."""
 
-    def __init__(self, directory: Path, step: int) -> None:
+    def __init__(self, directory: Path, step: int, name: str = METRICS_FILE) -> None:
         """Keeps what an interrupted attempt had recorded, up to the step that it goes on from."""
-        self._path = directory / METRICS_FILE
-        kept = read_metrics(directory) if step and self._path.exists() else []
+        self._path = directory / name
+        kept = read_metrics(directory, name) if step and self._path.exists() else []
         lines = [json.dumps(record) + '\n' for record in kept if record['step'] <= step]
         write_atomically(self._path, ''.join(lines))
 
-    def log(self, record: dict[str, float]) -> None:
-        """Appends a record; numbers that are not finite become null."""
-        line = {key: value if math.isfinite(value) else None for key, value in record.items()}
+    def log(self, record: dict[str, float | dict[str, float]]) -> None:
+        """Appends a record of numbers and dicts of them; those that are not finite become null."""
+        line = {key: _finite(value) for key, value in record.items()}
         with self._path.open('a') as file:
             file.write(json.dumps(line) + '\n')
 
 
-def read_metrics(directory: Path) -> list[dict]:
+def _finite(value: float | dict[str, float]) -> float | dict[str, float | None] | None:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return value if math.isfinite(value) else None
+
+
+def read_metrics(directory: Path, name: str = METRICS_FILE) -> list[dict]:
     """The records of a cell, oldest first; a last line cut off by a kill is left out."""
-    lines = (directory / METRICS_FILE).read_text().split('\n')
+    lines = (directory / name).read_text().split('\n')
     return [json.loads(line) for line in lines[:-1]]
 
 
@@ -146,6 +156,19 @@ class Mirror:
         with self.guard():
             if self.run:
                 self.run.log(dict(record))
+
+    def log_pictures(self, figures: Mapping[str, Figure]) -> None:
+        """Adds figures by name, as PNG."""
+        with self.guard():
+            if self.run:
+                import wandb
+                from PIL import Image
+
+                pictures = {
+                    name: wandb.Image(Image.open(io.BytesIO(to_png(figure))))
+                    for name, figure in figures.items()
+                }
+                self.run.log(pictures)
 
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""

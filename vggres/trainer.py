@@ -22,6 +22,7 @@ def train(
     checkpoints: Checkpoints,
     weights: dict | None = None,
     on_record: Callable[[dict], None] = lambda record: None,
+    on_observation: Callable[[dict], None] = lambda observation: None,
     on_progress: Callable[[int, int], None] = lambda step, total: None,
 ) -> tuple[dict, TrainState]:
     """Trains one network from its seed, or from its newest checkpoint, to the end.
@@ -38,6 +39,8 @@ def train(
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
             training; and where evaluated, in evaluation mode on whole clean splits, `train/loss`,
             `train/error`, `validation/loss` and `validation/error`. Errors are in percent.
+        on_observation: called before the first update, every so many epochs and after the last
+            update, where the programs observe: with `epoch`, `step` and what they found.
         on_progress: called with (updates done, updates in all) every few seconds.
 
     Returns:
@@ -52,6 +55,13 @@ def train(
     state = with_weights(state, weights) if weights else state
     state = checkpoints.restore(state)
     step, chunk = int(state.step), _FIRST_DISPATCH
+
+    def observe() -> None:
+        found = programs.observe(state, order_key, *device_data.arrays)
+        on_observation({'epoch': _epoch(step, per_epoch), 'step': step} | found)
+
+    if programs.observe and step == 0:
+        observe()
     while step < total:
         epoch_start, epoch_stop = step, min(step + per_epoch, total)
         sums, seconds = {name: jnp.copy(zero) for name, zero in zeros.items()}, 0.0
@@ -67,12 +77,12 @@ def train(
             if step < stop:
                 return _diverged(step, device_data.num_classes), state
 
-        epoch = step / per_epoch
+        epoch = _epoch(step, per_epoch)
         means = {name: float(value) / (step - epoch_start) for name, value in sums.items()}
         if not math.isfinite(means['loss'] + means['gradient_norm']):
             return _diverged(step, device_data.num_classes), state
         record = {
-            'epoch': int(epoch) if epoch.is_integer() else epoch,
+            'epoch': epoch,
             'step': step,
             'learning_rate': float(programs.learning_rate(step - 1)),
             'gradient_norm': means['gradient_norm'],
@@ -85,6 +95,8 @@ def train(
                 loss, error = _evaluate(programs, device_data, state, split)
                 record |= {f'{split}/loss': loss, f'{split}/error': error}
         on_record(record)
+        if programs.observe and (step == total or epoch % programs.observe_every == 0):
+            observe()
         if step < total:
             checkpoints.save_now_and_then(state)
 
@@ -102,6 +114,11 @@ def train(
         'test_loss': test_loss,
     }
     return outcome, state
+
+
+def _epoch(step: int, per_epoch: int) -> int | float:
+    epoch = step / per_epoch
+    return int(epoch) if epoch.is_integer() else epoch
 
 
 def _evaluate(

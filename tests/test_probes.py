@@ -1,0 +1,248 @@
+"""Probes against jax.grad taken directly, sums by hand, and what an update really does."""
+
+import functools
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vggres import grammar, probes, spec, trainer
+from vggres.blocks import Block
+from vggres.checkpoint import Checkpoints
+from vggres.network import Network
+from vggres.train_step import TrainState, init_state
+
+NETWORKS = {
+    'resnet': ('resnet', 14, {'shortcut': 'B'}),
+    'plain': ('plain', 14, {}),
+    'no norm': ('resnet', 14, {'norm': 'none'}),
+    'vgg': ('vgg', 11, {'vgg_stages': 3}),
+    'preactivation, gated': ('resnet', 14, {'preactivation': True, 'gate': 'exclusive'}),
+}
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
+SGD = optax.chain(optax.add_decayed_weights(0.01), optax.sgd(0.1, momentum=0.9))
+
+
+def rms(x):
+    return np.sqrt(np.mean(np.asarray(x, np.float64) ** 2))
+
+
+def batch(size=8):
+    images = jax.random.normal(jax.random.key(1), (4, size, size, 1))
+    return images, jnp.arange(4), jax.random.key(2)
+
+
+@functools.cache
+def observed(name, remat=False):
+    """A network, its state, and what is observed of it by name."""
+    family, depth, options = NETWORKS[name]
+    described = grammar.network_spec(family, depth, width=4, **options)
+    network = Network(described, 10, remat=remat)
+    state = init_state(jax.random.key(0), network, SGD, (8, 8, 1))
+    found = jax.jit(partial(probes.observe, network=network, optimizer=SGD))(state, *batch())
+    names = spec.observable_names(described)
+    return network, state, probes.by_name(found, described, names)
+
+
+def loss(network, params, state):
+    images, labels, _ = batch()
+    variables = {'params': params, 'batch_stats': state.batch_stats}
+    logits, _ = network.apply(variables, images, train=True, mutable=['batch_stats'])
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def at(tree, described, name):
+    path, index = spec.place(described, name)
+    for key in path:
+        tree = tree[key]
+    return tree if index is None else jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+CASES = [name if name in ('resnet', 'vgg') else SLOW(name) for name in NETWORKS]
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_weight_gradients_and_updates_are_those_of_jax_grad(name):
+    network, state, found = observed(name)
+    gradients = jax.jit(jax.grad(partial(loss, network)))(state.params, state)
+    names = [n for n in spec.observable_names(network.spec) if n in found['weight_gradient']]
+    assert len(names) >= network.spec.depth
+    for layer in names:
+        gradient, kernel = (at(t, network.spec, layer)['kernel'] for t in (gradients, state.params))
+        assert found['weight_gradient'][layer] == pytest.approx(rms(gradient), rel=1e-4)
+        # The first update: momentum is zero, weight decay 0.01, learning rate 0.1.
+        ratio = 0.1 * rms(gradient + 0.01 * kernel) / rms(kernel)
+        assert found['update_ratio'][layer] == pytest.approx(ratio, rel=1e-4)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_block_inputs_and_their_gradients_are_those_of_an_unrolled_loop(name):
+    network, state, found = observed(name)
+    images, labels, _ = batch()
+    blocks = [
+        (name, block, stage.pool and j == len(stage.blocks))
+        for i, stage in enumerate(network.spec.stages, start=1)
+        for j, block in enumerate(stage.blocks, start=1)
+        for name in [f'stage{i}/block{j}']
+    ]
+
+    def run(x, first):
+        """The loss from the input of block `first` on, and the inputs of all blocks from there."""
+        inputs = []
+        for block_name, block, pools in blocks[first:]:
+            inputs.append(x)
+            variables = {
+                collection: at(getattr(state, collection), network.spec, block_name)
+                for collection in ('params', 'batch_stats')
+                if getattr(state, collection)
+            }
+            x, _ = Block(block).apply(variables, x, train=True, mutable=['batch_stats'])
+            x = nn.max_pool(x, (2, 2), (2, 2)) if pools else x
+        if network.spec.head.norm:
+            mean, variance = (f(x, (0, 1, 2), keepdims=True) for f in (jnp.mean, jnp.var))
+            x = nn.relu((x - mean) / jnp.sqrt(variance + 1e-5))
+        head = state.params['head']
+        logits = x.mean((1, 2)) @ head['kernel'] + head['bias'][None]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), inputs
+
+    x = images
+    if network.spec.stem:
+        variables = {'params': state.params, 'batch_stats': state.batch_stats}
+        _, taken = network.apply(
+            variables,
+            images,
+            train=True,
+            mutable=['batch_stats', 'intermediates'],
+            capture_intermediates=lambda module, _: module.name in ('stem', 'stem_norm'),
+        )
+        kept = taken['intermediates']
+        x = nn.relu(kept['stem_norm' if network.spec.stem.norm else 'stem']['__call__'][0])
+        x = kept['stem']['__call__'][0] if not network.spec.stem.activation else x
+    inputs = jax.jit(partial(run, first=0))(x)[1]
+    for first, (block_name, _, _) in enumerate(blocks):
+        assert found['activation'][block_name] == pytest.approx(rms(inputs[first]), rel=1e-4)
+        if first in (0, 1, len(blocks) - 1):
+            gradient = jax.jit(jax.grad(lambda x, first=first: run(x, first)[0]))(inputs[first])
+            assert found['input_gradient'][block_name] == pytest.approx(rms(gradient), rel=1e-3)
+
+
+def test_two_layers_by_hand():
+    class TwoLayers(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            x = nn.relu(nn.Dense(2, use_bias=False, name='dense1')(x))
+            return nn.Dense(2, use_bias=False, name='head')(x)
+
+    # x = (1, 2); W = (1 0; 0 1) → h = (1, 2); V = (1 0; 0 0.5) → logits (1, 1): p = (½, ½).
+    # Of label 0: dL/dlogits = (−½, ½); dL/dV = h ⊗ that = (−½ ½; −1 1); dL/dh = (−½, ¼);
+    # dL/dW = x ⊗ (−½, ¼) = (−½ ¼; −1 ½); dL/dx = (−½, ¼).
+    params = {
+        'dense1': {'kernel': jnp.eye(2)},
+        'head': {'kernel': jnp.array([[1.0, 0.0], [0.0, 0.5]])},
+    }
+    sgd = optax.sgd(0.2)
+    state = TrainState(jnp.zeros((), jnp.int32), params, {}, sgd.init(params))
+    found = probes.observe(
+        state,
+        jnp.array([[1.0, 2.0]]),
+        jnp.array([0]),
+        jax.random.key(0),
+        network=TwoLayers(),
+        optimizer=sgd,
+    )
+    expected = {
+        'activation': (np.sqrt(2.5), np.sqrt(2.5)),
+        'input_gradient': (np.sqrt(0.3125 / 2), np.sqrt(0.3125 / 2)),
+        'weight_gradient': (np.sqrt(1.5625 / 4), np.sqrt(2.5 / 4)),
+        'update_ratio': (0.2 * np.sqrt(1.5625 / 2), 0.2 * np.sqrt(2.5 / 1.25)),
+    }
+    for quantity, values in expected.items():
+        actual = (found[quantity]['dense1',], found[quantity]['head',])
+        np.testing.assert_allclose(actual, values, rtol=1e-6)
+
+
+def test_without_a_shortcut_a_block_and_its_first_layer_see_the_same():
+    _, _, plain = observed('plain')
+    _, _, residual = observed('resnet')
+    for quantity in ('activation', 'input_gradient'):
+        for j in (1, 2):
+            name = f'stage2/block{j}'
+            assert plain[quantity][name] == plain[quantity][f'{name}/conv1']
+    name = 'stage2/block2'
+    assert residual['activation'][name] == residual['activation'][f'{name}/conv1']
+    assert residual['input_gradient'][name] != residual['input_gradient'][f'{name}/conv1']
+
+
+def test_blocks_computed_again_are_observed_alike():
+    _, _, kept = observed('resnet')
+    _, _, again = observed('resnet', remat=True)
+    for quantity in probes.QUANTITIES:
+        assert again[quantity] == pytest.approx(kept[quantity], rel=1e-4)
+
+
+@pytest.mark.parametrize('scale', [1e-36, 1.0, 1e37])
+def test_no_square_leaves_the_range_of_float32(scale):
+    x = scale * jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(probes.root_mean_square(x, (1,)), [scale * 12.5**0.5, 0], rtol=1e-6)
+    assert float(probes.root_mean_square(x, (0, 1))) == pytest.approx(scale * 2.5, rel=1e-6)
+
+
+def test_what_is_not_finite_stays_so():
+    for value in (np.inf, np.nan):
+        assert not np.isfinite(probes.root_mean_square(jnp.array([1.0, value]), (0,)))
+
+
+def train(build, device_data, config, directory):
+    observations = []
+    outcome, state = trainer.train(
+        build(config),
+        device_data,
+        0,
+        1,
+        Checkpoints(directory, 1e9),
+        on_observation=observations.append,
+    )
+    return outcome, state, observations
+
+
+@pytest.mark.parametrize('family', [SLOW('plain'), 'resnet'])
+def test_who_is_observed_trains_as_without(family, config, build, device_data, tmp_path):
+    config.model.family = family
+    outcome, state, observations = train(build, device_data, config, tmp_path)
+    assert observations == []
+    config.probes.every_epochs = 1
+    again, same, observations = train(build, device_data, config, tmp_path)
+    assert [each['epoch'] for each in observations] == [0, 1, 2]
+    assert [each['step'] for each in observations] == [0, 5, 10]
+    assert again == outcome
+    jax.tree.map(np.testing.assert_array_equal, same, state)
+
+
+def test_it_looks_now_and_then_and_after_the_last_update(config, build, device_data, tmp_path):
+    config.train.epochs, config.probes.every_epochs = 3, 2
+    config.probes.names = ('stage1/block1', 'head')
+    _, _, observations = train(build, device_data, config, tmp_path)
+    assert [each['epoch'] for each in observations] == [0, 2, 3]
+    assert list(observations[0]['activation']) == ['stage1/block1', 'head']
+    assert list(observations[0]['weight_gradient']) == ['head']
+
+
+def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
+    config.data.crop_padding, config.data.flip = 2, True
+    config.probes.every_epochs = 1
+    compiled = build(config)
+    state, sums, order_key = compiled.init(0)
+    for stop in range(1, 5):  # the first update's learning rate is zero, by the warm-up
+        found = compiled.observe(state, order_key, *device_data.arrays)
+        old = jax.device_get(state.params)
+        state, sums = compiled.train(state, sums, order_key, *device_data.arrays, stop)
+        for name in ('stem', 'head'):
+            kernel = old[name]['kernel']
+            moved = rms(state.params[name]['kernel'] - kernel)
+            assert found['update_ratio'][name] == pytest.approx(moved / rms(kernel), rel=2e-3)
+    assert found['update_ratio']['head'] > 0

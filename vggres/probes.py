@@ -1,0 +1,156 @@
+"""What happens in each layer: the scale of its input, its gradients and its update, by name.
+
+An observation looks at the update that comes next without doing it: forward and backward pass on
+its batch, by a program of its own. Training is therefore the same to the last bit with and without,
+and costs nothing where nobody looks.
+
+What is measured leaves the scanned stages as stacked arrays. The input of each layer and block
+passes an identity that stores its scale on the way forward, in the collection `activations`, and on
+the way back the scale of its gradient, as the gradient of a number in the collection `taps`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import traverse_util
+
+from vggres import spec
+from vggres.blocks import Block, Convolution
+from vggres.network import Network
+from vggres.train_step import TrainState
+
+# What is measured, all as root mean squares over all elements:
+# of an input; of the gradient of the loss in that input, of a block's through branch and shortcut,
+# of a layer's through this layer alone; of the gradient in the weights; of their update, divided
+# by that of the weights themselves. Blocks have the first two. The loss is the batch's mean.
+QUANTITIES = ('activation', 'input_gradient', 'weight_gradient', 'update_ratio')
+
+Path = tuple[str, ...]
+Stacked = dict[str, dict[Path, jax.Array]]
+
+
+def observe(
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+    *,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+) -> Stacked:
+    """Measures the update that `train_step` would do; takes what it takes.
+
+    Returns:
+        Of each of `QUANTITIES`, by the path of the parameters of a layer or block: a float32
+        scalar, or [blocks] where they are stacked.
+    """
+    kernels = _kernels(state.params)
+
+    def loss_fn(params: dict, taps: dict) -> tuple[jax.Array, dict]:
+        variables = {'params': params, 'batch_stats': state.batch_stats, 'taps': taps}
+        with nn.intercept_methods(_tap_input):
+            logits, updated = network.apply(
+                variables,
+                images,
+                train=True,
+                rngs={'dropout': key},
+                mutable=['batch_stats', 'activations'],
+            )
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, updated['activations']
+
+    gradient_fn = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)
+    (gradients, reaching), inputs = gradient_fn(state.params, _taps(kernels))
+    updates, _ = optimizer.update(gradients, state.opt_state, state.params)
+    return {
+        'activation': _by_path(inputs),
+        'input_gradient': _by_path(reaching),
+        'weight_gradient': {p: _of_kernel(p, kernel) for p, kernel in _kernels(gradients).items()},
+        'update_ratio': {
+            path: _of_kernel(path, update) / _of_kernel(path, kernels[path])
+            for path, update in _kernels(updates).items()
+        },
+    }
+
+
+def by_name(
+    observed: Stacked, network_spec: spec.NetworkSpec, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Of each quantity the values of the named layers and blocks, fetched from the device."""
+    observed = jax.device_get(observed)
+    places = {name: spec.place(network_spec, name) for name in names}
+    return {
+        quantity: {
+            name: float(values[path] if index is None else values[path][index])
+            for name, (path, index) in places.items()
+            if path in values
+        }
+        for quantity, values in observed.items()
+    }
+
+
+def root_mean_square(x: jax.Array, axes: Sequence[int]) -> jax.Array:
+    """√mean(x²) over some axes, float32; no square leaves the range of float32."""
+    x = x.astype(jnp.float32)
+    largest = jnp.max(jnp.abs(x), axes, keepdims=True)
+    scaled = x / jnp.where(largest > 0, largest, 1)
+    return jnp.squeeze(largest, axes) * jnp.sqrt(jnp.mean(jnp.square(scaled), axes))
+
+
+@jax.custom_vjp
+def _identity(x: jax.Array, tap: jax.Array) -> jax.Array:
+    return x
+
+
+def _forward(x: jax.Array, tap: jax.Array) -> tuple[jax.Array, None]:
+    return x, None
+
+
+def _backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return gradient, root_mean_square(gradient, range(gradient.ndim))
+
+
+_identity.defvjp(_forward, _backward)
+
+
+def _tap_input(
+    call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
+) -> object:
+    """Around every call of a module: the input of a layer with a kernel or a block is measured."""
+    module = context.module
+    if context.method_name != '__call__' or not isinstance(module, Block | Convolution | nn.Dense):
+        return call(*args, **kwargs)
+    x, *others = args
+    scale = root_mean_square(jax.lax.stop_gradient(x), range(x.ndim))
+    module.put_variable('activations', 'input', scale)
+    return call(_identity(x, module.get_variable('taps', 'input')), *others, **kwargs)
+
+
+def _taps(kernels: dict[Path, jax.Array]) -> dict:
+    """A zero for each layer and block, in their places."""
+    zeros = {}
+    for path, kernel in kernels.items():
+        for place in (path, path[:2]):  # of a layer in a block, the block
+            stack = kernel.shape[:1] if _is_stacked(path) else ()
+            zeros[(*place, 'input')] = jnp.zeros(stack)
+    return traverse_util.unflatten_dict(zeros)
+
+
+def _by_path(inputs: dict) -> dict[Path, jax.Array]:
+    return {path[:-1]: leaf for path, leaf in traverse_util.flatten_dict(inputs).items()}
+
+
+def _kernels(params: dict) -> dict[Path, jax.Array]:
+    flat = traverse_util.flatten_dict(params)
+    return {path[:-1]: leaf for path, leaf in flat.items() if path[-1] == 'kernel'}
+
+
+def _of_kernel(path: Path, kernel: jax.Array) -> jax.Array:
+    return root_mean_square(kernel, range(_is_stacked(path), kernel.ndim))
+
+
+def _is_stacked(path: Path) -> bool:
+    return 'blocks' in path
