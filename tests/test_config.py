@@ -63,6 +63,7 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('optimizer.learning_rate', float('inf'), 'finite'),
         ('optimizer.momentum', 1.5, 'at most 1'),
         ('optimizer.decay_at', (0.5, 75.0), 'between 0 and 1'),
+        ('init.scheme', 'xavier', 'there is glorot, he, vgg'),
         ('optimizer.warmup', 'cosine', 'linear'),
         ('wandb.mode', 'onlin', 'online'),
         ('probes.every_epochs', -1, 'at least 0'),
@@ -140,6 +141,7 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('model.gate', 'exclusive'),
         ('model.compute_dtype', 'bfloat16'),
         ('init.weights', 'w.pth'),
+        ('init.scheme', 'vgg'),
     ]:
         assert configuration.cell_id(changed(key, value)) != name
     for key, value in [

@@ -61,6 +61,10 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--estimate=here', '--dry_run'], '--estimate and --dry_run: only one at a time'),
         (['--evaluate', '--sweep=depth'], 'leave --sweep out'),
         (['--evaluate', '--config.init.weights=w.pth', '--config.init.new_head'], 'needs the head'),
+        (
+            ['--config.init.weights=w.pth', '--config.init.scheme=vgg'],
+            'init.scheme changes nothing',
+        ),
         (['--config.init.new_head'], 'init.new_head needs init.weights'),
         (['--config.model.vgg_stages=4'], 'model.vgg_stages changes nothing in a resnet network'),
         (['--estimate', 'v4'], 'here.v5e'),

@@ -25,6 +25,7 @@ FLOW = (
     'vggres.blocks',
     'vggres.network',
     'vggres.torch_weights',
+    'vggres.initialisation',
     'vggres.optimizer',
     'vggres.train_step',
     'vggres.probes',

@@ -11,8 +11,10 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from vggres import architecture, grammar, spec
 from vggres.errors import UserError, unknown
 
+INIT_SCHEMES = ('he', 'glorot', 'vgg')  # see `initialisation.rescaled`
 _CHOICES = {
     'data.normalisation': ('mean_image', 'imagenet'),
+    'init.scheme': INIT_SCHEMES,
     'model.compute_dtype': ('float32', 'bfloat16'),
     'optimizer.warmup': ('linear', 'constant', 'none'),
     'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
@@ -72,6 +74,8 @@ def check(config: ConfigDict) -> None:
         )
     if config.init.new_head and not config.init.weights:
         raise UserError('init.new_head needs init.weights: a random network has a new head anyway.')
+    if config.init.weights and not config.init.new_head and config.init.scheme != 'he':
+        raise UserError('init.scheme changes nothing where init.weights gives all weights.')
     if config.model.name:
         raise UserError(
             'model.name is a shorthand that `config.resolve_name` has to replace first.'

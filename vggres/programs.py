@@ -71,7 +71,7 @@ class Programs:
     """Compiled functions of one network under one protocol, and what the host must know of it.
 
     Attributes:
-        init: seed → (state, zero sums, order key).
+        init: (seed, scheme='he') → (state, zero sums, order key).
         train: (state, sums, order key, images, labels, mean, deviation, stop) → (state, sums).
         evaluate: (state, images, labels, mean, deviation, start, stop) → (summed loss, number
             wrong).
@@ -105,9 +105,14 @@ def build(config: FrozenConfigDict, device_data: DeviceData) -> Programs:
     arrays = device_data.arrays
     lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, *arrays, 0)
     per_epoch, total_steps = configuration.steps(config, device_data.ranges['train'][1])
+    compiled_init = compile_quickly(jax.jit(init).lower(0, 0))
     every = config.probes.every_epochs
+
+    def init_scheme(seed: int, scheme: str = 'he') -> tuple[TrainState, Metrics, jax.Array]:
+        return compiled_init(seed, configuration.INIT_SCHEMES.index(scheme))
+
     return Programs(
-        init=compile_quickly(jax.jit(init).lower(0)),
+        init=init_scheme,
         train=compile_well(lowered),
         evaluate=compile_well(jax.jit(evaluate).lower(state, *arrays, 0, 1)),
         observe=_observe(config, device_data, state, order_key) if every else None,
@@ -231,6 +236,7 @@ def augmentation(config: FrozenConfigDict) -> Callable:
 
 def init_run(
     seed: jax.Array,
+    scheme: int | jax.Array = 0,
     *,
     network: Network,
     optimizer: optax.GradientTransformation,
@@ -239,7 +245,8 @@ def init_run(
     """A fresh state, metric sums of zero, and the key of order, augmentation and dropout."""
     init_key, order_key = jax.random.split(jax.random.key(seed))
     sums = {name: jnp.zeros(()) for name in ('loss', 'error', 'gradient_norm')}
-    return init_state(init_key, network, optimizer, image_shape), sums, order_key
+    state = init_state(init_key, network, optimizer, image_shape, scheme)
+    return state, sums, order_key
 
 
 def train_until(

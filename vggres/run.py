@@ -87,6 +87,7 @@ def run(
             config.evaluation.every_epochs,
             checkpoints,
             weights=_initial_weights(config, device_data),
+            scheme=config.init.scheme,
             on_record=record,
             on_observation=observe,
             on_progress=on_progress,

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vggres import initialisation
 from vggres.network import Network
 
 
@@ -22,10 +23,15 @@ def init_state(
     network: Network,
     optimizer: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
+    scheme: int | jax.Array = 0,
 ) -> TrainState:
-    """A fresh state; the key alone decides the weights, the same ones for plain and residual."""
+    """A fresh state; the key decides the weights, the same ones for plain and residual.
+
+    `scheme` is their variance, an index in `config.INIT_SCHEMES`.
+    """
     variables = network.init(key, jnp.zeros((1, *image_shape)), train=False)
-    params, batch_stats = variables['params'], variables.get('batch_stats', {})
+    params = initialisation.rescaled(variables['params'], scheme)
+    batch_stats = variables.get('batch_stats', {})
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
 
 

@@ -21,6 +21,7 @@ def train(
     every_epochs: int,
     checkpoints: Checkpoints,
     weights: dict | None = None,
+    scheme: str = 'he',
     on_record: Callable[[dict], None] = lambda record: None,
     on_observation: Callable[[dict], None] = lambda observation: None,
     on_progress: Callable[[int, int], None] = lambda step, total: None,
@@ -34,6 +35,7 @@ def train(
         every_epochs: epochs between two evaluations; after the last step there always is one.
         checkpoints: where to go on from, and where to save at the ends of epochs.
         weights: variables to start from (see `train_step.with_weights`).
+        scheme: of random weights (see `initialisation.rescaled`).
         on_record: called after each epoch with a record: `epoch` (fractional where training ends
             within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
@@ -51,7 +53,7 @@ def train(
         guessing, 100·(1 − 1/classes), and the losses None.
     """
     per_epoch, total = programs.steps_per_epoch, programs.total_steps
-    state, zeros, order_key = programs.init(seed)
+    state, zeros, order_key = programs.init(seed, scheme)
     state = with_weights(state, weights) if weights else state
     state = checkpoints.restore(state)
     step, chunk = int(state.step), _FIRST_DISPATCH

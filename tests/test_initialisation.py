@@ -1,0 +1,67 @@
+"""Variances against the papers' formulas, written out for layers of known size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vggres import grammar, initialisation
+from vggres.cell import Cell
+from vggres.config import INIT_SCHEMES
+from vggres.network import Network
+from vggres.run import run
+
+# Stage 2 of a resnet of width 32 starts with 3×3×32×64: fan in 288, fan out 576; its other
+# convolutions are 3×3×64×64, stacked: 576 and 576. The head is 128×50.
+VARIANCES = {
+    'he': (2 / 576, 2 / 576, 2 / 128),
+    'glorot': (2 / (288 + 576), 2 / (576 + 576), 2 / (128 + 50)),
+    'vgg': (0.01, 0.01, 0.01),
+}
+
+
+@pytest.fixture(scope='module')
+def drawn():
+    network = Network(grammar.network_spec('resnet', 20, width=32), 50)
+    image = jnp.zeros((1, 8, 8, 1))
+    return jax.jit(lambda: network.init(jax.random.key(0), image, train=False))()
+
+
+@pytest.mark.parametrize('scheme', VARIANCES)
+def test_variances_are_those_of_the_papers(scheme, drawn):
+    params = initialisation.rescaled(drawn['params'], INIT_SCHEMES.index(scheme))
+    kernels = (
+        params['stage2']['block1']['conv1']['kernel'],
+        params['stage2']['blocks']['conv2']['kernel'],
+        params['head']['kernel'],
+    )
+    assert kernels[1].shape == (2, 3, 3, 64, 64)
+    for kernel, variance in zip(kernels, VARIANCES[scheme], strict=True):
+        # Of n normal numbers the sample variance has a relative deviation of √(2/n).
+        expected = pytest.approx(variance, rel=5 * np.sqrt(2 / kernel.size))
+        assert float(np.mean(np.square(kernel, dtype=np.float64))) == expected
+
+
+def test_he_is_what_is_drawn_and_no_scheme_touches_the_rest(drawn):
+    same = initialisation.rescaled(drawn['params'], 0)
+    jax.tree.map(np.testing.assert_array_equal, same, drawn['params'])
+    other = initialisation.rescaled(drawn['params'], 2)
+    kept = jax.tree_util.tree_map_with_path(
+        lambda path, a, b: path[-1].key == 'kernel' or np.array_equal(a, b), other, drawn['params']
+    )
+    assert all(jax.tree.leaves(kept))
+
+
+def test_schemes_of_one_seed_differ_by_a_factor(drawn):
+    glorot, vgg = (initialisation.rescaled(drawn['params'], i)['head']['kernel'] for i in (1, 2))
+    np.testing.assert_allclose(vgg / glorot, np.sqrt(0.01 / (2 / 178)), rtol=1e-5)
+
+
+def test_a_cell_starts_from_its_scheme(config, tmp_path):
+    found = {}
+    for scheme in INIT_SCHEMES:
+        config.init.scheme = scheme
+        cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
+        run(cell)
+        found[scheme] = cell.result()['train_loss']
+    assert len(set(found.values())) == 3
