@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from vggres import spec
 from vggres.blocks import he_fan_out, pad_shortcut
+from vggres.network import average_pool
 
 
 class Network(nn.Module):
@@ -26,10 +27,7 @@ class Network(nn.Module):
                 x = Block(block)(x, train)
             x = nn.max_pool(x, (2, 2), (2, 2)) if stage.pool else x
         size = self.spec.head.pool_size
-        if size == 1:
-            x = x.mean((1, 2))
-        else:
-            x = jax.image.resize(x, (x.shape[0], size, size, x.shape[3]), 'nearest')
+        x = x.mean((1, 2)) if size == 1 else average_pool(x, size)
         x = x.reshape(x.shape[0], -1)
         for outputs in self.spec.head.hidden:
             x = nn.relu(nn.Dense(outputs)(x))

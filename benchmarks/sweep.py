@@ -86,7 +86,11 @@ def _check_depths() -> None:
         depths = ast.literal_eval(FLAGS.depths)
     except (SyntaxError, ValueError):
         depths = None
-    if not isinstance(depths, tuple) or not all(type(depth) is int for depth in depths):
+    if (
+        not isinstance(depths, tuple)
+        or not depths
+        or not all(type(depth) is int for depth in depths)
+    ):
         raise UserError(f"depths are whole numbers, as in '(8, 20)', not {FLAGS.depths!r}.")
     for depth in depths:
         grammar.network_spec('resnet', depth)

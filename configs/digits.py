@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
     config.model.remat = False  # compute scanned blocks again backwards: less memory, more time
 
     config.init = ConfigDict()
-    config.init.scheme = 'he'  # or 'glorot', 'vgg': variance of the random weights
+    config.init.scheme = 'he'  # or 'glorot', or 'vgg': normal of variance 0.01 in every layer
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
     config.init.new_head = False  # leave the file's head out, for other classes
 

@@ -57,6 +57,7 @@ def test_bad_input_is_one_line(argument, message):
     ('name', 'argument', 'message'),
     [
         ('sweep', '--depths=nonsense', r"whole numbers, as in '(8, 20)', not 'nonsense'"),
+        ('sweep', '--depths=()', 'whole numbers'),
         ('sweep', '--depths=(9,)', 'no resnet of depth 9'),
         ('sweep', '--seeds=0', 'seeds'),
         ('input_pipeline', '--images=128.5', 'images'),
@@ -105,7 +106,13 @@ def as_stock_flax(ours, theirs, image_shape):
 
 
 @pytest.mark.parametrize(
-    ('name', 'size'), [('cifar_resnet20', 8), ('cifar_vgg16_bn', 32), ('resnet18', 64)]
+    ('name', 'size'),
+    [
+        ('cifar_resnet20', 8),
+        ('cifar_vgg16_bn', 32),
+        ('resnet18', 64),
+        pytest.param('vgg16', 64, marks=pytest.mark.slow),
+    ],
 )
 def test_stock_flax_computes_the_same_network(name, size):
     case = Case(name, '', 0, size, 2)

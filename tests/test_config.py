@@ -67,11 +67,16 @@ def test_cifar10_is_the_protocol_of_the_paper():
         ('optimizer.warmup', 'cosine', 'linear'),
         ('wandb.mode', 'onlin', 'online'),
         ('probes.every_epochs', -1, 'at least 0'),
-        ('probes.names', ('stem', 'stage1/blok2'), "probe 'stage1/blok2': did you mean stage1/bl"),
+        ('probes.names', ('stem',), 'needs probes.every_epochs'),
+        (
+            'probes.names',
+            ('stem', 'stage1/blok2'),
+            "of a resnet of depth 20 'stage1/blok2': did you mean stage1/bl",
+        ),
         (
             'probes.names',
             ('zzz',),
-            "probe 'zzz': there is head, stage1/block1, stage1/block1/conv1",
+            "'zzz': there is head, stage1/block1, stage1/block1/conv1",
         ),
         ('sweep.seeds', 0, 'sweep.seeds must be at least 1'),
         ('seed', -1, 'seed must be at least 0'),

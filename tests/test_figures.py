@@ -301,10 +301,15 @@ def test_needs_no_display_and_no_jax():
 
 
 def observation(epoch, scale):
-    layers = {'stem': scale, 'stage1/block1/conv1': 10 * scale, 'head': 0.0}
-    blocks = {'stage1/block1': 5.0, 'stage1/block1/projection': 7.0}
-    record = {'epoch': epoch, 'step': 10 * epoch, 'activation': layers | blocks}
-    return record | {'weight_gradient': layers | {'stage1/block1/projection': 1.0}}
+    inputs = {
+        **{'stem': scale, 'stage1/block1': 10 * scale, 'stage1/block1/conv1': 5.0},
+        **{'stage1/block1/projection': 7.0, 'head': 0.0},
+    }
+    weights = {
+        **{'stem': scale, 'stage1/block1/conv1': 10 * scale},
+        **{'stage1/block1/projection': 7.0, 'head': 0.0},
+    }
+    return {'epoch': epoch, 'activation': inputs, 'weight_gradient': weights}
 
 
 def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
@@ -313,7 +318,7 @@ def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
     (mesh,) = ax.collections
     values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
     np.testing.assert_allclose(values, [[-3, -1], [-2, 0], [np.inf, np.inf]])
-    assert [t.get_text() for t in ax.get_yticklabels()] == ['stem', 'stage1/block1/conv1', 'head']
+    assert [t.get_text() for t in ax.get_yticklabels()] == ['stem', 'stage1/block1', 'head']
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert [t.get_text() for t in ax.get_xticklabels()] == ['0', '2']
 

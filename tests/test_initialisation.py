@@ -57,6 +57,14 @@ def test_schemes_of_one_seed_differ_by_a_factor(drawn):
     np.testing.assert_allclose(vgg / glorot, np.sqrt(0.01 / (2 / 178)), rtol=1e-5)
 
 
+def test_programs_know_the_schemes_by_name(config, build):
+    # A head of 8 inputs and 4 classes: 2/8 by He, 2/12 by Glorot, 0.01.
+    compiled = build(config)
+    kernels = {scheme: compiled.init(0, scheme)[0].params['head']['kernel'] for scheme in VARIANCES}
+    np.testing.assert_allclose(kernels['vgg'] / kernels['he'], 0.2, rtol=1e-6)
+    np.testing.assert_allclose(kernels['glorot'] / kernels['he'], np.sqrt(2 / 3), rtol=1e-6)
+
+
 def test_a_cell_starts_from_its_scheme(config, tmp_path):
     found = {}
     for scheme in INIT_SCHEMES:

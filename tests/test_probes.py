@@ -131,6 +131,51 @@ def test_block_inputs_and_their_gradients_are_those_of_an_unrolled_loop(name):
             assert found['input_gradient'][block_name] == pytest.approx(rms(gradient), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ('family', 'depth', 'options'),
+    [
+        ('resnet', 8, {'shortcut': 'B', 'gate': 'exclusive', 'shortcut_dropout': 0.5}),
+        ('resnet', 11, {'block': 'bottleneck', 'preactivation': True, 'shortcut': 'C'}),
+    ],
+)
+def test_every_layer_sees_the_gradient_of_a_shift_of_its_input(family, depth, options):
+    # One block a stage, so that nothing is scanned and a shift may be any array.
+    described = grammar.network_spec(family, depth, width=4, **options)
+    network = Network(described, 10)
+    state = init_state(jax.random.key(0), network, SGD, (8, 8, 1))
+    images, labels, key = batch()
+    names = spec.observable_names(described)
+    observe = partial(probes.observe, network=network, optimizer=SGD)
+    found = probes.by_name(jax.jit(observe)(state, images, labels, key), described, names)
+
+    def loss_of(shifts):
+        given = {}
+
+        def shifted(call, args, kwargs, context):
+            name = '/'.join(context.module.path)
+            if context.method_name != '__call__' or name not in names:
+                return call(*args, **kwargs)
+            given[name] = args[0]
+            return call(args[0] + shifts.get(name, 0), *args[1:], **kwargs)
+
+        variables = {'params': state.params, 'batch_stats': state.batch_stats}
+        with nn.intercept_methods(shifted):
+            logits, _ = network.apply(
+                variables, images, train=True, rngs={'dropout': key}, mutable=['batch_stats']
+            )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), given
+
+    _, inputs = jax.jit(loss_of)({})
+    assert set(inputs) == set(names)
+    zeros = jax.tree.map(jnp.zeros_like, inputs)
+    gradients, _ = jax.jit(jax.grad(loss_of, has_aux=True))(zeros)
+    for name in names:
+        assert found['activation'][name] == pytest.approx(rms(inputs[name]), rel=1e-4)
+        expected = pytest.approx(rms(gradients[name]), rel=1e-3)
+        assert found['input_gradient'][name] == expected
+
+
 def test_two_layers_by_hand():
     class TwoLayers(nn.Module):
         @nn.compact
@@ -189,7 +234,8 @@ def test_blocks_computed_again_are_observed_alike():
 def test_no_square_leaves_the_range_of_float32(scale):
     x = scale * jnp.array([[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_allclose(probes.root_mean_square(x, (1,)), [scale * 12.5**0.5, 0], rtol=1e-6)
-    assert float(probes.root_mean_square(x, (0, 1))) == pytest.approx(scale * 2.5, rel=1e-6)
+    both = float(probes.root_mean_square(x, (0, 1)))
+    assert both == pytest.approx(scale * 2.5, rel=1e-6, abs=0)
 
 
 def test_what_is_not_finite_stays_so():
@@ -234,7 +280,7 @@ def test_it_looks_now_and_then_and_after_the_last_update(config, build, device_d
 
 def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
     config.data.crop_padding, config.data.flip = 2, True
-    config.probes.every_epochs = 1
+    config.probes.every_epochs, config.model.shortcut_dropout = 1, 0.5
     compiled = build(config)
     state, sums, order_key = compiled.init(0)
     for stop in range(1, 5):  # the first update's learning rate is zero, by the warm-up

@@ -87,6 +87,27 @@ def test_an_interrupted_cell_goes_on_with_its_observations(config, tmp_path):
     assert observations(cut) == observations(whole)
 
 
+def test_names_may_change_between_attempts_and_nothing_is_lost(config, tmp_path):
+    config.probes.every_epochs, config.probes.names = 1, ('stem', 'head')
+    config.checkpoint.every_seconds, config.wandb.mode = 0, 'offline'
+
+    class Stopped(Exception):
+        pass
+
+    def stop_in_the_second_epoch(step, total):
+        if step > 5:
+            raise Stopped
+
+    cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
+    with pytest.raises(Stopped):
+        run(cell, on_progress=stop_in_the_second_epoch)
+    config.probes.names = ('stage1/block1',)
+    run(Cell(config, tmp_path, ''))
+    assert cell.result()['status'] == 'finished'
+    assert list(observations(cell)[0]['activation']) == ['stem', 'head']
+    assert list(observations(cell)[-1]['activation']) == ['stage1/block1']
+
+
 def test_observations_go_to_wandb_by_layer_and_as_pictures(config, tmp_path):
     config.probes.every_epochs, config.wandb.mode = 2, 'offline'
     cell = Cell(config, tmp_path, '')

@@ -146,9 +146,12 @@ def observed_names(config: ConfigDict) -> list[str]:
         UserError: for a name that the network lacks, with those near it.
     """
     names = spec.observable_names(network_spec(config))
+    network = f'{config.model.family} of depth {config.model.depth}'
     for name in config.probes.names:
         if name not in names:
-            raise unknown('probe', name, names)
+            raise unknown(f'probe of a {network}', name, names)
+    if config.probes.names and not config.probes.every_epochs:
+        raise UserError('probes.names needs probes.every_epochs: how often to look.')
     return [name for name in names if name in (config.probes.names or names)]
 
 

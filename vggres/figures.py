@@ -265,18 +265,19 @@ def _explain_curves(several_seeds: bool) -> list[Line2D]:
     return handles
 
 
-QUANTITY_WORDS = {
-    'activation': 'input',
-    'input_gradient': 'gradient in the input',
-    'weight_gradient': 'gradient in the weights',
-    'update_ratio': 'update / weights',
+_OF_INPUTS = ('activation', 'input_gradient')
+QUANTITY_TITLES = {
+    'activation': 'Root mean square of the inputs of blocks',
+    'input_gradient': 'Root mean square of the gradient in the inputs of blocks',
+    'weight_gradient': 'Root mean square of the gradient in the weights',
+    'update_ratio': 'Root mean square of the update, over that of the weights',
 }
 
 
 def layer_heat_map(observations: Rows, quantity: str) -> Figure:
-    """log10 of a quantity, a row a layer of the main path, the first on top, a column an epoch.
+    """log10 of a quantity along the main path, a row a layer or block, the first on top.
 
-    Blank is what is zero or not finite.
+    A column is an epoch; blank is what is zero or not finite.
 
     Args:
         observations: records of `probes.jsonl`: dicts with epoch and of each quantity a dict by
@@ -288,7 +289,7 @@ def layer_heat_map(observations: Rows, quantity: str) -> Figure:
     """
     names, values = _by_layer(observations, quantity)
     figure, (ax,) = new_figure(1)
-    label_panel(ax, f'Root mean square of the {QUANTITY_WORDS[quantity]}', 'epoch', '')
+    label_panel(ax, QUANTITY_TITLES[quantity], 'epoch', '')
     image = ax.pcolormesh(values.T, cmap='viridis', rasterized=True)
     ax.invert_yaxis()
     ax.grid(visible=False)
@@ -304,14 +305,14 @@ def layer_heat_map(observations: Rows, quantity: str) -> Figure:
 
 
 def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
-    """A quantity against the layers of the main path, a line an epoch, at most seven of them.
+    """log10 of a quantity along the main path, a line an epoch, at most seven of them.
 
     Args and Raises: as of `layer_heat_map`.
     """
     names, values = _by_layer(observations, quantity)
     figure, (ax,) = new_figure(1)
-    title = f'Root mean square of the {QUANTITY_WORDS[quantity]}'
-    label_panel(ax, title, 'layer (1 is next to the image)', 'log10')
+    kind = 'block' if quantity in _OF_INPUTS else 'layer'
+    label_panel(ax, QUANTITY_TITLES[quantity], f'{kind}, from the image on', 'log10')
     shown = _spaced(len(observations), 7)
     colors = depth_colors(shown.tolist())
     handles = []
@@ -327,13 +328,21 @@ def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
 
 
 def _by_layer(observations: Rows, quantity: str) -> tuple[list[str], np.ndarray]:
-    """Names, and log10 [observations, layers]; NaN for what is zero or not finite."""
-    found = observations[0]['weight_gradient'] if observations else {}
-    names = [name for name in found if not name.endswith(('/projection', '/gate'))]
+    """Names along the main path, and log10 [observations, names]; NaN for zero and not finite.
+
+    Of inputs those of whole blocks, whose gradient comes through branch and shortcut; of weights
+    those of the layers.
+    """
+    rows = [row[quantity] for row in observations]
+    names = [name for name in (rows[0] if rows else ()) if all(name in row for row in rows)]
+    if quantity in _OF_INPUTS:
+        names = [name for name in names if name.count('/') < 2]  # blocks, not what is in them
+    else:
+        names = [name for name in names if not name.endswith(('/projection', '/gate'))]
     if not names:
-        raise ValueError('no layer of the main path was observed')
-    rows = [[row[quantity][name] or np.nan for name in names] for row in observations]
-    return names, np.log10(np.array(rows, float))
+        raise ValueError(f'{quantity} was not observed along the main path')
+    values = [[row[name] or np.nan for name in names] for row in rows]
+    return names, np.log10(np.array(values, float))
 
 
 def _spaced(count: int, most: int) -> np.ndarray:

@@ -15,7 +15,7 @@ def rescaled(params: dict, scheme: int | jax.Array) -> dict:
 
     * 'he': 2 / fan out for convolutions (He et al. 2015, arXiv 1502.01852, §2.2, the backward case)
       and 2 / fan in for dense layers: what `network` draws, unchanged;
-    * 'glorot': 2 / (fan in + fan out) (Glorot & Bengio 2010, eq. 12, where it is uniform);
+    * 'glorot': 2 / (fan in + fan out) (Glorot & Bengio 2010, eq. 12; theirs is uniform, eq. 16);
     * 'vgg': 0.01, whatever the layer (Simonyan & Zisserman 2015, arXiv 1409.1556, §3.1).
 
     Args:

@@ -1,5 +1,6 @@
 """Runs a cell: one training run, from its configuration to its directory."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -106,7 +107,9 @@ def run(
         }
         mirror.summarise(result)
         if config.probes.every_epochs and mirror.run:
-            mirror.log_pictures(_pictures(tracking.read_metrics(directory, tracking.PROBES_FILE)))
+            with mirror.guard():
+                rows = tracking.read_metrics(directory, tracking.PROBES_FILE)
+                mirror.log_pictures(_pictures(rows))
         if config.checkpoint.save_weights and outcome['status'] == 'finished':
             network = Network(configuration.network_spec(config), device_data.num_classes)
             variables = {'params': state.params, 'batch_stats': state.batch_stats}
@@ -119,8 +122,8 @@ def run(
 def _pictures(observations: list[dict]) -> dict[str, Figure]:
     """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
     drawn = {}
-    if any(observations[0]['weight_gradient']):
-        for quantity in probes.QUANTITIES:
+    for quantity in probes.QUANTITIES:
+        with contextlib.suppress(ValueError):  # nothing to draw of it
             drawn[f'heat_map/{quantity}'] = figures.layer_heat_map(observations, quantity)
             drawn[f'by_layer/{quantity}'] = figures.quantity_by_layer(observations, quantity)
     return drawn

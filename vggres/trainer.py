@@ -41,8 +41,9 @@ def train(
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
             training; and where evaluated, in evaluation mode on whole clean splits, `train/loss`,
             `train/error`, `validation/loss` and `validation/error`. Errors are in percent.
-        on_observation: called before the first update, every so many epochs and after the last
-            update, where the programs observe: with `epoch`, `step` and what they found.
+        on_observation: called before the first update, every so many epochs and, unless it
+            diverges, after the last update, where the programs observe: with `epoch`, `step` and
+            what they found.
         on_progress: called with (updates done, updates in all) every few seconds.
 
     Returns:
