@@ -105,13 +105,14 @@ def as_stock_flax(ours, theirs, image_shape):
     return flax.traverse_util.unflatten_dict(filled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'size'),
     [
         ('cifar_resnet20', 8),
         ('cifar_vgg16_bn', 32),
         ('resnet18', 64),
-        pytest.param('vgg16', 64, marks=pytest.mark.slow),
+        ('vgg16', 64),
     ],
 )
 def test_stock_flax_computes_the_same_network(name, size):

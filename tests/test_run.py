@@ -87,6 +87,7 @@ def test_an_interrupted_cell_goes_on_with_its_observations(config, tmp_path):
     assert observations(cut) == observations(whole)
 
 
+@pytest.mark.slow
 def test_names_may_change_between_attempts_and_nothing_is_lost(config, tmp_path):
     config.probes.every_epochs, config.probes.names = 1, ('stem', 'head')
     config.checkpoint.every_seconds, config.wandb.mode = 0, 'offline'
