@@ -20,7 +20,7 @@ from flax import traverse_util
 from vggres import spec
 from vggres.blocks import Block, Convolution
 from vggres.network import Network
-from vggres.train_step import TrainState
+from vggres.train_step import TrainState, training_loss
 
 # What is measured, all as root mean squares over all elements:
 # of an input; of the gradient of the loss in that input, of a block's through branch and shortcut,
@@ -47,19 +47,12 @@ def observe(
         Of each of `QUANTITIES`, by the path of the parameters of a layer or block: a float32
         scalar, or [blocks] where they are stacked.
     """
-    kernels = _kernels(state.params)
+    kernels, mutable = _kernels(state.params), ('batch_stats', 'activations')
 
     def loss_fn(params: dict, taps: dict) -> tuple[jax.Array, dict]:
         variables = {'params': params, 'batch_stats': state.batch_stats, 'taps': taps}
         with nn.intercept_methods(_tap_input):
-            logits, updated = network.apply(
-                variables,
-                images,
-                train=True,
-                rngs={'dropout': key},
-                mutable=['batch_stats', 'activations'],
-            )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            loss, _, updated = training_loss(network, variables, images, labels, key, mutable)
         return loss, updated['activations']
 
     gradient_fn = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)

@@ -69,14 +69,8 @@ def train_step(
     """
 
     def loss_fn(params: dict) -> tuple[jax.Array, tuple]:
-        logits, updated = network.apply(
-            {'params': params, 'batch_stats': state.batch_stats},
-            images,
-            train=True,
-            rngs={'dropout': key},
-            mutable=['batch_stats'],
-        )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        variables = {'params': params, 'batch_stats': state.batch_stats}
+        loss, logits, updated = training_loss(network, variables, images, labels, key)
         return loss, (logits, updated.get('batch_stats', {}))
 
     gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
@@ -89,6 +83,22 @@ def train_step(
         'gradient_norm': optax.tree.norm(gradients),
     }
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+
+def training_loss(
+    network: Network,
+    variables: dict,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+    mutable: tuple[str, ...] = ('batch_stats',),
+) -> tuple[jax.Array, jax.Array, dict]:
+    """Mean cross-entropy of a batch in training mode, its logits, and the updated collections."""
+    logits, updated = network.apply(
+        variables, images, train=True, rngs={'dropout': key}, mutable=mutable
+    )
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    return loss, logits, updated
 
 
 def eval_step(
