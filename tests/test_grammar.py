@@ -202,3 +202,18 @@ def test_what_does_not_exist_names_what_does(family, depth, options, message):
     with pytest.raises(UserError, match=message) as caught:
         grammar.network_spec(family, depth, **options)
     assert '\n' not in str(caught.value)
+
+
+def test_shortcuts_around_pairs_of_a_vgg():
+    # Depth 12 with three stages: 2, 2 and 7 convolutions and a dense layer.
+    network = grammar.network_spec('vgg', 12, vgg_stages=3, vgg_shortcuts=True)
+    kinds = [
+        [block.shortcut and block.shortcut.kind for block in stage.blocks]
+        for stage in network.stages
+    ]
+    assert kinds == [[None, None], ['pad'], [None, 'identity', 'identity', 'identity']]
+    convolutions = [[len(block.convolutions) for block in stage.blocks] for stage in network.stages]
+    assert convolutions == [[1, 1], [2], [1, 2, 2, 2]]
+    assert network.depth == 12
+    even = grammar.network_spec('vgg', 11, vgg_stages=3, vgg_shortcuts=True)
+    assert [block.shortcut.kind for block in even.stages[2].blocks] == ['pad'] + 2 * ['identity']

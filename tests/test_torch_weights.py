@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -29,6 +30,7 @@ NETWORKS = {
     'vgg': ('vgg13_bn', {'width': 2}),
     'configuration C': ('vgg16c', {'width': 2}),
     'small vgg': ('cifar_vgg16_bn', {'width': 2}),
+    'vgg with shortcuts': ('cifar_vgg16_bn', {'width': 2, 'vgg_shortcuts': True}),
 }
 
 
@@ -430,3 +432,33 @@ def test_a_small_resnet_computes_what_pytorch_does(option, preactivation):
     # And PyTorch takes what we give back.
     arrays = torch_weights.to_torch(ours, variables)
     theirs.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+@pytest.mark.parametrize('norm', ['batch', 'none'])
+def test_a_vgg_with_its_shortcuts_times_zero_is_that_vgg(norm):
+    # The names of its weights are the vgg's, so that the same file fits both.
+    options = {'depth': 21, 'width': 2, 'norm': norm, 'vgg_stages': 3}
+    plain = vggres.create('cifar_vgg16_bn', 7, **options)
+    added = vggres.create('cifar_vgg16_bn', 7, **options, vgg_shortcuts=True)
+    state_dict = torch_weights.to_torch(plain, random_variables(plain))
+    stages = tuple(
+        dataclasses.replace(stage, blocks=tuple(silenced(block) for block in stage.blocks))
+        for stage in added.spec.stages
+    )
+    silent = added.clone(spec=dataclasses.replace(added.spec, stages=stages))
+    images = jnp.asarray(RANDOM.normal(size=(2, 16, 16, 3)), jnp.float32)
+    logits = [
+        network.apply(
+            torch_weights.from_torch(network, state_dict), images, train=True, mutable=True
+        )[0]
+        for network in (plain, silent, added)
+    ]
+    # Scanned in pairs, the same sums are rounded otherwise.
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
+    assert np.abs(logits[0] - logits[2]).max() > 0.1
+
+
+def silenced(block):
+    if block.shortcut is None:
+        return block
+    return dataclasses.replace(block, shortcut=dataclasses.replace(block.shortcut, scale=0.0))

@@ -50,6 +50,9 @@ class Options:
         conv_bias: 'yes', 'no', or 'auto': in every vgg, and elsewhere where there is no norm.
         vgg_stages: 3 to 5; a max-pool ends each.
         vgg_pointwise: configuration C: from the third stage on, the last convolution is 1×1.
+        vgg_shortcuts: from the second stage on, shortcuts around pairs of convolutions, counted
+            from the end of each stage; one left over in front has none. They are option A's, have
+            no weights, and nothing else changes.
         dropout: of the two hidden dense layers of a vgg for ImageNet.
         block: 'basic', two 3×3 convolutions, or 'bottleneck', 1×1, 3×3 and 1×1 to four times the
             channels. This and what follows is for plain and resnet.
@@ -73,6 +76,7 @@ class Options:
     conv_bias: str = 'auto'
     vgg_stages: int = 5
     vgg_pointwise: bool = False
+    vgg_shortcuts: bool = False
     dropout: float = 0.5
     block: str = 'basic'
     preactivation: bool = False
@@ -113,7 +117,7 @@ class Options:
 
 
 OPTIONS = tuple(option.name for option in dataclasses.fields(Options))
-_OF_VGG = ('vgg_stages', 'vgg_pointwise', 'dropout')
+_OF_VGG = ('vgg_stages', 'vgg_pointwise', 'vgg_shortcuts', 'dropout')
 _OF_SHORTCUTS = OPTIONS[OPTIONS.index('shortcut') :]
 _OF_BLOCKS = ('block', 'preactivation', 'stride_placement')
 _OF_OTHERS = {
@@ -166,9 +170,25 @@ def _vgg(options: Options) -> NetworkSpec:
             )
             for size in sizes
         )
+        if options.vgg_shortcuts and i > 0:
+            blocks = _paired(blocks, given=stages[-1].blocks[-1].channels)
         stages.append(Stage(blocks, pool=True))
     head = Head() if small else Head(pool_size=7, hidden=hidden, dropout=options.dropout)
     return NetworkSpec('vgg', None, tuple(stages), head)
+
+
+def _paired(blocks: tuple[Block, ...], given: int) -> tuple[Block, ...]:
+    """Two convolutions to a block, with a shortcut; `given` channels come in."""
+    odd = len(blocks) % 2
+    paired = list(blocks[:odd])
+    for first, second in zip(blocks[odd::2], blocks[odd + 1 :: 2], strict=True):
+        channels = paired[-1].channels if paired else given
+        kind = 'identity' if channels == second.channels else 'pad'
+        convolutions = first.convolutions + second.convolutions
+        paired.append(
+            dataclasses.replace(first, convolutions=convolutions, shortcut=Shortcut(kind))
+        )
+    return tuple(paired)
 
 
 def _vgg_convolutions(options: Options, num_dense: int) -> tuple[int, ...]:

@@ -268,17 +268,22 @@ def _torch_name(network_spec: spec.NetworkSpec, name: str) -> str:
     stage, block, part = name.split('/')
     i, j = int(stage[len('stage') :]) - 1, int(block[len('block') :]) - 1
     if stem is None:
-        return f'features.{_feature(network_spec, i, j) + (part == "norm1")}'
+        kind, k = part[:-1], int(part[-1]) - 1  # conv1, norm1, conv2, …
+        return f'features.{_feature(network_spec, i, j, k) + (kind == "norm")}'
     projection = 'downsample' if stem.pool else 'shortcut'
     names = {'projection': f'{projection}.0', 'projection_norm': f'{projection}.1'}
     return f'layer{i + 1}.{j}.{names.get(part, part.replace("norm", "bn"))}'
 
 
-def _feature(network_spec: spec.NetworkSpec, i: int, j: int) -> int:
-    """A vgg's convolution in its sequence of convolutions, norms, ReLUs and pools."""
+def _feature(network_spec: spec.NetworkSpec, i: int, j: int, k: int) -> int:
+    """A vgg's convolution in its sequence of convolutions, norms, ReLUs and pools.
+
+    Shortcuts have no weights: with and without them the names are the same.
+    """
     stages = network_spec.stages
     before = [block for stage in stages[:i] for block in stage.blocks] + [*stages[i].blocks[:j]]
-    return sum(3 if block.norm else 2 for block in before) + i
+    convolutions = sum(len(block.convolutions) for block in before) + k
+    return convolutions * (3 if stages[i].blocks[j].norm else 2) + i
 
 
 def _clean(state_dict: Mapping[str, object]) -> dict[str, object]:
