@@ -159,6 +159,15 @@ def test_what_can_be_observed_is_named_in_the_order_of_the_forward_pass():
     ]
 
 
+def test_positions_count_the_weighted_layers_of_the_main_path():
+    described = grammar.network_spec('resnet', 8, shortcut='B')
+    assert spec.positions(described) == {
+        **{'stem': 1, 'stage1/block1': 2, 'stage1/block1/conv1': 2, 'stage1/block1/conv2': 3},
+        **{'stage2/block1': 4, 'stage2/block1/conv1': 4, 'stage2/block1/conv2': 5},
+        **{'stage3/block1': 6, 'stage3/block1/conv1': 6, 'stage3/block1/conv2': 7, 'head': 8},
+    }
+
+
 @pytest.mark.parametrize(
     ('name', 'smallest', 'pools'),
     [('vgg11', 32, 5), ('cifar_vgg19_bn', 32, 5), ('resnet50', 1, 0), ('cifar_plain20', 1, 0)],

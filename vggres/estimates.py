@@ -1,4 +1,4 @@
-"""What the errors of a family say about depth: excess, interval and trend. No judgement.
+"""What numbers say: excess, interval, trend, geometric fit, rank correlation. No judgement.
 
 Errors are `[num_seeds, num_depths]` in percent, depths ascending, a seed a row: the runs of a row
 saw the same data order.
@@ -7,6 +7,7 @@ saw the same data order.
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
@@ -79,6 +80,66 @@ def t_interval(sample: np.ndarray, confidence: float) -> list[float] | None:
     quantile = special.stdtrit(len(sample) - 1, 0.5 + confidence / 2)
     half = quantile * sample.std(ddof=1) / math.sqrt(len(sample))
     return [float(sample.mean() - half), float(sample.mean() + half)]
+
+
+def geometric_fit(
+    positions: Sequence[float], values: Sequence[float], confidence: float
+) -> dict[str, float | list[float] | None]:
+    """Least squares of log10(value) on position: values in geometric progression fit exactly.
+
+    Args:
+        positions: `[n]`.
+        values: `[n]`; those that are not positive and finite are left out.
+        confidence: level of the interval.
+
+    Returns:
+        `slope`, decades a position; its `interval` (Student's, for independent deviations);
+        `r_squared`, 0 where the values are all equal. Each is None with fewer than three values.
+    """
+    x, y = (np.asarray(each, float) for each in (positions, values))
+    usable = np.isfinite(y) & (y > 0)
+    x, y = x[usable], np.log10(y[usable])
+    if len(x) < 3:
+        return {'slope': None, 'interval': None, 'r_squared': None}
+    x, y = x - x.mean(), y - y.mean()
+    slope = (x @ y) / (x @ x)
+    left, total = np.sum(np.square(y - slope * x)), y @ y
+    half = math.sqrt(left / (len(x) - 2) / (x @ x))
+    half *= special.stdtrit(len(x) - 2, 0.5 + confidence / 2)
+    return {
+        'slope': float(slope),
+        'interval': [float(slope - half), float(slope + half)],
+        'r_squared': float(1 - left / total) if total > 0 else 0.0,
+    }
+
+
+def rank_correlation(
+    first: Sequence[float], second: Sequence[float], confidence: float
+) -> dict[str, float | int | list[float] | None]:
+    """Spearman's rank correlation with the interval of Bonett & Wright (Psychometrika 65, 2000).
+
+    Args:
+        first: `[n]`; `second` as well.
+        second: equal values share their mean rank.
+        confidence: level of the interval.
+
+    Returns:
+        `correlation`, `interval` and `n`; the first two None with fewer than four pairs or where
+        one side is all equal.
+    """
+    pairs = np.array([first, second], float)
+    found = {'correlation': None, 'interval': None, 'n': pairs.shape[1]}
+    if found['n'] < 4 or (pairs == pairs[:, :1]).all(axis=1).any():
+        return found
+    mine, others = pairs[:, :, None], pairs[:, None, :]
+    ranks = (mine > others).sum(axis=2) + (mine >= others).sum(axis=2)  # twice the mean rank - 1
+    r = float(np.corrcoef(ranks)[0, 1])
+    z = math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12))
+    half = math.sqrt((1 + r**2 / 2) / (found['n'] - 3)) * special.ndtri(0.5 + confidence / 2)
+    return found | {
+        'correlation': r,
+        'interval': [math.tanh(z - half), math.tanh(z + half)],
+    }
 
 
 def trend_p(errors: np.ndarray) -> float | None:

@@ -290,6 +290,19 @@ def observable_names(spec: NetworkSpec) -> list[str]:
     return list(names)
 
 
+def positions(spec: NetworkSpec) -> dict[str, int]:
+    """Which weighted layer of the main path, 1 next to the image, each observable name stands for.
+
+    A block stands for its first one; projections and gates are not on the main path.
+    """
+    size, found = spec.smallest_image, {}
+    main_path = (layer for layer in layers(spec, (size, size, 1), 1) if layer.is_weighted)
+    for position, layer in enumerate(main_path, start=1):
+        found.setdefault('/'.join(layer.name.split('/')[:2]), position)
+        found[layer.name] = position
+    return found
+
+
 def place(spec: NetworkSpec, name: str) -> tuple[tuple[str, ...], int | None]:
     """Where a layer's or block's parameters lie: path into a collection, and index in a stack.
 
