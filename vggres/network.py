@@ -12,7 +12,7 @@ from vggres.batch_norm import BatchNorm
 from vggres.blocks import Block, Convolution, he_fan_in
 from vggres.errors import UserError
 
-_STACKED = ('params', 'batch_stats', 'activations', 'taps')  # the last two of `probes`
+_STACKED = ('params', 'batch_stats', 'activations', 'taps', 'jacobians')  # three of observations
 
 
 def create(

@@ -47,20 +47,21 @@ def observe(
         Of each of `QUANTITIES`, by the path of the parameters of a layer or block: a float32
         scalar, or [blocks] where they are stacked.
     """
-    kernels, mutable = _kernels(state.params), ('batch_stats', 'activations')
+    mutable = ('batch_stats', 'activations')
 
     def loss_fn(params: dict, taps: dict) -> tuple[jax.Array, dict]:
         variables = {'params': params, 'batch_stats': state.batch_stats, 'taps': taps}
-        with nn.intercept_methods(_tap_input):
+        with nn.intercept_methods(tap_input):
             loss, _, updated = training_loss(network, variables, images, labels, key, mutable)
         return loss, updated['activations']
 
     gradient_fn = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)
-    (gradients, reaching), inputs = gradient_fn(state.params, _taps(kernels))
+    (gradients, reaching), inputs = gradient_fn(state.params, taps(state.params))
+    kernels = _kernels(state.params)
     updates, _ = optimizer.update(gradients, state.opt_state, state.params)
     return {
-        'activation': _by_path(inputs),
-        'input_gradient': _by_path(reaching),
+        'activation': by_path(inputs),
+        'input_gradient': by_path(reaching),
         'weight_gradient': {p: _of_kernel(p, kernel) for p, kernel in _kernels(gradients).items()},
         'update_ratio': {
             path: _of_kernel(path, update) / _of_kernel(path, kernels[path])
@@ -109,7 +110,7 @@ def _backward(_: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
 _identity.defvjp(_forward, _backward)
 
 
-def _tap_input(
+def tap_input(
     call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> object:
     """Around every call of a module: the input of a layer with a kernel or a block is measured."""
@@ -122,18 +123,20 @@ def _tap_input(
     return call(_identity(x, module.get_variable('taps', 'input')), *others, **kwargs)
 
 
-def _taps(kernels: dict[Path, jax.Array]) -> dict:
+def taps(params: dict) -> dict:
     """A zero for each layer and block, in their places."""
     zeros = {}
-    for path, kernel in kernels.items():
+    for path, kernel in _kernels(params).items():
         for place in (path, path[:2]):  # of a layer in a block, the block
             stack = kernel.shape[:1] if _is_stacked(path) else ()
             zeros[(*place, 'input')] = jnp.zeros(stack)
     return traverse_util.unflatten_dict(zeros)
 
 
-def _by_path(inputs: dict) -> dict[Path, jax.Array]:
-    return {path[:-1]: leaf for path, leaf in traverse_util.flatten_dict(inputs).items()}
+def by_path(collection: dict, leaf: str = 'input') -> dict[Path, jax.Array]:
+    """What layers or blocks keep in a collection under one name, by their paths."""
+    flat = traverse_util.flatten_dict(collection, is_leaf=lambda path, _: path[-1:] == (leaf,))
+    return {path[:-1]: value for path, value in flat.items()}
 
 
 def _kernels(params: dict) -> dict[Path, jax.Array]:

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres import batches, data, environment, probes, spec
+from vggres import batches, data, environment, jacobian, probes, spec
 from vggres import config as configuration
 from vggres.network import Network
 from vggres.optimizer import learning_rate_schedule, optimizer
@@ -76,8 +76,8 @@ class Programs:
         evaluate: (state, images, labels, mean, deviation, start, stop) → (summed loss, number
             wrong).
         observe: (state, order key, images, labels, mean, deviation) → of each of
-            `probes.QUANTITIES` the values by layer, in the update that comes next; None where
-            `config.probes` asks for none.
+            `probes.QUANTITIES`, and of `jacobian.QUANTITIES` where `config.probes` asks for them,
+            the values by layer, in the update that comes next; None where it asks for none.
         observe_every: epochs between two observations.
         learning_rate: updates done → learning rate.
         steps_per_epoch: updates in a pass over the training set.
@@ -186,7 +186,7 @@ def functions(
 
 
 def observation(config: FrozenConfigDict, device_data: DeviceData) -> Callable:
-    """(state, order key, images, labels, mean, deviation) → what `probes.observe` gives."""
+    """(state, order key, images, labels, mean, deviation) → what `probes` and `jacobian` find."""
     num_train, batch_size = device_data.ranges['train'][1], config.train.batch_size
     network, sgd, _ = parts(config, device_data.num_classes, num_train)
     augment = augmentation(config)
@@ -194,7 +194,10 @@ def observation(config: FrozenConfigDict, device_data: DeviceData) -> Callable:
     def observe_next(state: TrainState, order_key: jax.Array, *arrays: jax.Array) -> probes.Stacked:
         order = _order(order_key, state.step, num_train, batch_size)
         batch = _batch(state.step, order, order_key, *arrays, batch_size, augment)
-        return probes.observe(state, *batch, network=network, optimizer=sgd)
+        found = probes.observe(state, *batch, network=network, optimizer=sgd)
+        if config.probes.jacobians:
+            found |= jacobian.observe(state, *batch, network=network)
+        return found
 
     return observe_next
 

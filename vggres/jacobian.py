@@ -1,0 +1,210 @@
+"""The local Jacobian of each block, by products with vectors: its singular values, and their chain.
+
+A block maps a batch to a batch; under batch norm every image depends on the others, so the Jacobian
+is that of the whole batch, in training mode, at the inputs that the network gives it. It is never
+written down: 16 images of 8×8 pixels and 64 channels would already make 65,536² numbers.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vggres import probes
+from vggres.blocks import Block
+from vggres.network import Network, Stage
+from vggres.train_step import TrainState
+
+# Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean
+# of the squared ones; ‖J − I‖ / ‖I‖ in Frobenius norm, not a number where the shape changes. And of
+# the chain of all blocks from this one to the last: the root mean square of what it pulls a random
+# vector back to, over that of the vector.
+QUANTITIES = (
+    'largest_singular_value',
+    'smallest_singular_value',
+    'mean_squared_singular_value',
+    'distance_from_identity',
+    'chain',
+)
+IMAGES = 16  # of the batch, at most
+_STEPS = 24  # of the bidiagonalisation
+_SAMPLES = 8  # random vectors for each mean
+
+Linear = Callable[[jax.Array], jax.Array]
+
+
+def observe(
+    state: TrainState,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+    *,
+    network: Network,
+) -> probes.Stacked:
+    """Measures the blocks in the update that comes next; takes what `probes.observe` takes.
+
+    Returns:
+        Of each of `QUANTITIES`, by the path of a block: a float32 scalar, or [blocks] where they
+        are stacked.
+    """
+    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+    images, random = images[:IMAGES], {'dropout': key}
+
+    def forward(interceptor: Callable, mutable: tuple[str, ...], **more: dict) -> dict:
+        with nn.intercept_methods(interceptor):
+            _, updated = network.apply(
+                variables | more, images, train=True, rngs=random, mutable=('batch_stats', *mutable)
+            )
+        return updated
+
+    measured = probes.by_path(forward(_measure_block, ('jacobians',))['jacobians'], 'values')
+
+    def pulled_back(sample_key: jax.Array) -> dict:
+        def along_random(taps: dict) -> tuple[jax.Array, jax.Array]:
+            updated = forward(_tap, ('activations', 'outputs'), taps=taps)
+            (output,) = updated['outputs'].values()
+            direction = jax.random.normal(sample_key, output['value'].shape)
+            scale = probes.root_mean_square(direction, range(direction.ndim))
+            return jnp.vdot(direction, output['value']), scale
+
+        reaching, scale = jax.grad(along_random, has_aux=True)(probes.taps(state.params))
+        return jax.tree.map(lambda each: jnp.square(each / scale), reaching)
+
+    squares = jax.lax.map(pulled_back, jax.random.split(key, _SAMPLES))
+    chain = probes.by_path(jax.tree.map(lambda each: jnp.sqrt(each.mean(axis=0)), squares))
+    found = {
+        name: {path: values[name] for path, values in measured.items()} for name in QUANTITIES[:-1]
+    }
+    return found | {'chain': {path: chain[path] for path in measured}}
+
+
+def singular_values(
+    push: Linear, pull: Linear, start: jax.Array, steps: int
+) -> tuple[jax.Array, jax.Array]:
+    """The largest singular value of a linear map, and an upper bound of the smallest.
+
+    Golub & Kahan 1965, §2: bidiagonalisation from a random vector, every vector orthogonalised
+    against all before (Paige's lost orthogonality would bring ghosts). Both ends are approached
+    from within; the largest one fast, the smallest one slowly where the lower ones stand close, and
+    both are exact after as many steps as there are different singular values.
+
+    Args:
+        push: x [n] → J x [m].
+        pull: y [m] → Jᵀ y [n].
+        start: [n], random.
+        steps: at most; fewer where the space is exhausted.
+    """
+    steps = min(steps, start.size)
+    first = start / jnp.linalg.norm(start)
+    outputs = jax.eval_shape(push, first).size
+    zeros = jnp.zeros(steps)
+    carry = (
+        jnp.zeros((steps, start.size)),
+        jnp.zeros((steps, outputs)),
+        first,
+        zeros,
+        zeros,
+        jnp.array(True),
+    )
+
+    def step(i: int, carry: tuple) -> tuple:
+        right, left, v, diagonal, above, alive = carry
+        right = right.at[i].set(v)
+        u, alpha = _unit(_orthogonal(push(v), left))
+        # Where the last step left nothing, the space is exhausted: what comes after is filled with
+        # a value that lies between the two ends.
+        alpha = jnp.where(alive, alpha, diagonal[0])
+        left = left.at[i].set(u)
+        w, beta = _unit(_orthogonal(pull(u), right))
+        largest = jnp.maximum(diagonal.max(), alpha)
+        alive &= beta > 1e-5 * largest
+        beta, w = jnp.where(alive, beta, 0), jnp.where(alive, w, 0)
+        return right, left, w, diagonal.at[i].set(alpha), above.at[i].set(beta), alive
+
+    _, _, _, diagonal, above, _ = jax.lax.fori_loop(0, steps, step, carry)
+    bidiagonal = jnp.diag(diagonal) + jnp.diag(above[:-1], 1)
+    found = jnp.linalg.svd(bidiagonal, compute_uv=False)
+    return found[0], found[-1]
+
+
+def _orthogonal(vector: jax.Array, basis: jax.Array) -> jax.Array:
+    for _ in range(2):  # "twice is enough" (Parlett)
+        vector = vector - (basis @ vector) @ basis
+    return vector
+
+
+def _unit(vector: jax.Array) -> tuple[jax.Array, jax.Array]:
+    norm = jnp.linalg.norm(vector)
+    return vector / jnp.where(norm > 0, norm, 1), norm
+
+
+def products(f: Callable, x: jax.Array) -> tuple[Linear, Linear]:
+    """J v and Jᵀ u of a function at x, both on flat vectors, for reverse-mode functions too."""
+    y, vjp = jax.vjp(f, x)
+    _, transposed = jax.vjp(lambda cotangent: vjp(cotangent)[0], jnp.zeros_like(y))
+    return (
+        lambda v: transposed(v.reshape(x.shape).astype(x.dtype))[0].ravel().astype(jnp.float32),
+        lambda u: vjp(u.reshape(y.shape).astype(y.dtype))[0].ravel().astype(jnp.float32),
+    )
+
+
+def measure(f: Callable, x: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
+    """All of `QUANTITIES` that concern one block, of a function at x."""
+    push, pull = products(f, x)
+    largest, smallest = singular_values(push, pull, jax.random.normal(key, (x.size,)), _STEPS)
+    same_shape = jax.eval_shape(f, x).shape == x.shape
+
+    def sample(sample_key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        v = jax.random.normal(sample_key, (x.size,))
+        pushed = push(v)
+        away = jnp.vdot(pushed - v, pushed - v) if same_shape else jnp.nan
+        return jnp.vdot(pushed, pushed) / x.size, away / x.size
+
+    squares, away = jax.lax.map(sample, jax.random.split(key, _SAMPLES))
+    return {
+        'largest_singular_value': largest,
+        'smallest_singular_value': smallest,
+        'mean_squared_singular_value': squares.mean(),
+        'distance_from_identity': jnp.sqrt(away.mean()),
+    }
+
+
+def _measure_block(
+    call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
+) -> object:
+    module = context.module
+    if (
+        isinstance(module, Block)
+        and context.method_name == '__call__'
+        and module.is_mutable_collection('jacobians')
+    ):
+        x, train = args
+        variables = {
+            name: module.variables[name]
+            for name in ('params', 'batch_stats')
+            if name in module.variables
+        }
+
+        def block(x: jax.Array) -> jax.Array:
+            # Nothing is mutable but the statistics, so that this call is not measured in turn.
+            return Block(module.spec, module.dtype).apply(
+                variables, x, train, mutable=('batch_stats',), rngs={'dropout': jax.random.key(0)}
+            )[0]
+
+        x = jax.lax.stop_gradient(x)
+        module.put_variable('jacobians', 'values', measure(block, x, jax.random.key(1)))
+    return call(*args, **kwargs)
+
+
+def _tap(
+    call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
+) -> object:
+    """As in `probes`; and keeps what the last stage puts out."""
+    result = probes.tap_input(call, args, kwargs, context)
+    module = context.module
+    if isinstance(module, Stage) and context.method_name == '__call__':
+        stages = module.parent.spec.stages
+        if module.name == f'stage{len(stages)}':
+            module.put_variable('outputs', 'value', result)
+    return result
