@@ -42,6 +42,7 @@ def get_config() -> ConfigDict:
     config.model.conv_bias = 'auto'  # 'yes', 'no'; auto: in every vgg and where there is no norm
     config.model.vgg_stages = 5  # vgg: 3 to 5, each ends in a pool that halves the image
     config.model.vgg_pointwise = False  # vgg: 1×1 convolutions end late stages (configuration C)
+    config.model.vgg_shortcuts = False  # vgg: shortcuts around pairs of convolutions
     config.model.dropout = 0.5  # vgg for ImageNet: of the two hidden dense layers
     config.model.block = 'basic'  # or 'bottleneck'; this and the next two: plain and resnet
     config.model.preactivation = False  # norm and ReLU before each convolution, not after it
@@ -83,6 +84,8 @@ def get_config() -> ConfigDict:
     config.probes = ConfigDict()
     config.probes.every_epochs = 0  # epochs between two looks into the layers; 0: none
     config.probes.names = ()  # only into these, as in ('stage1/block2', 'head'); (): all
+    config.probes.jacobians = False  # the singular values of each block's local Jacobian as well
+    config.probes.draws = 1  # random weights looked at before the first update, the run's own first
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_seconds = 300.0  # at least, between two saves at ends of epochs

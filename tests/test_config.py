@@ -173,3 +173,27 @@ def test_differences_are_named():
     old = {'train': {'epochs': 20, 'steps': 0}, 'seed': 0}
     new = {'train': {'epochs': 40, 'steps': 0}, 'seed': 0}
     assert configuration.differences(old, new) == ['train.epochs 20, not 40']
+
+
+def test_a_sweeps_own_defaults_give_way_to_what_was_given():
+    config = digits.get_config()
+    defaults = {'train.epochs': 10, 'sweep.depths': (8,)}
+    configuration.set_defaults(config, defaults, ['sweep.depths'])
+    assert config.train.epochs == 10
+    assert config.sweep.depths == digits.get_config().sweep.depths
+
+
+@pytest.mark.parametrize('knob', ['draws', 'jacobians'])
+def test_more_looks_need_a_look(knob):
+    config = changed(f'probes.{knob}', 2 if knob == 'draws' else True)
+    with pytest.raises(UserError, match=f'probes.{knob} needs probes.every_epochs'):
+        configuration.check(config)
+    config.probes.every_epochs = 1
+    configuration.check(config)
+
+
+def test_draws_are_of_random_weights():
+    config = changed('probes.draws', 2)
+    config.probes.every_epochs, config.init.weights = 1, 'file.safetensors'
+    with pytest.raises(UserError, match='random weights'):
+        configuration.check(config)

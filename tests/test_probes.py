@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import grammar, probes, spec, trainer
+from vggres import grammar, jacobian, probes, spec, trainer
 from vggres.blocks import Block
 from vggres.checkpoint import Checkpoints
 from vggres.network import Network
@@ -293,3 +293,34 @@ def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
             moved = rms(state.params[name]['kernel'] - kernel)
             assert found['update_ratio'][name] == pytest.approx(moved / rms(kernel), rel=2e-3)
     assert found['update_ratio']['head'] > 0
+
+
+def test_other_draws_are_looked_at_before_the_first_update(config, build, device_data, tmp_path):
+    config.probes.every_epochs, config.probes.names = 2, ('stage1/block1/conv1', 'head')
+    observations = []
+    compiled = build(config)
+    arguments = compiled, device_data, 7, 1, Checkpoints(tmp_path, 1e9)
+    outcome, state = trainer.train(*arguments, draws=3, on_observation=observations.append)
+    assert [(each['step'], each['draw']) for each in observations] == [
+        *((0, 0), (0, 1), (0, 2)),
+        (10, 0),
+    ]
+    first = [each['weight_gradient']['head'] for each in observations[:3]]
+    assert len(set(first)) == 3
+    # The second is what a run from that seed would see first.
+    other, _, other_key = compiled.init(7 + 100_000)
+    found = compiled.observe(other, other_key, *device_data.arrays)
+    assert found['weight_gradient']['head'] == first[1]
+    alone, same = trainer.train(*arguments)
+    assert alone == outcome
+    jax.tree.map(np.testing.assert_array_equal, same, state)
+
+
+def test_jacobians_come_with_the_rest(config, build, device_data):
+    config.probes.every_epochs, config.probes.jacobians = 1, True
+    compiled = build(config)
+    state, _, order_key = compiled.init(0)
+    found = compiled.observe(state, order_key, *device_data.arrays)
+    assert found.keys() == {*probes.QUANTITIES, *jacobian.QUANTITIES}
+    for quantity in jacobian.QUANTITIES:
+        assert list(found[quantity]) == ['stage1/block1', 'stage2/block1', 'stage3/block1']

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -34,6 +34,7 @@ _AT_LEAST = {
     'evaluation.every_epochs': 1,
     'evaluation.batch_size': 0,
     'probes.every_epochs': 0,
+    'probes.draws': 1,
     'checkpoint.every_seconds': 0,
     'sweep.seeds': 1,
 }
@@ -41,6 +42,7 @@ _AT_MOST = {
     'seed': 2**31 - 1 - 1_000_000,  # int32 on the device, with room for a sweep's seeds
     'optimizer.momentum': 1,
     'optimizer.warmup_fraction': 1,
+    'probes.draws': 10,
 }
 
 
@@ -81,6 +83,11 @@ def check(config: ConfigDict) -> None:
             'model.name is a shorthand that `config.resolve_name` has to replace first.'
         )
     observed_names(config)
+    if (config.probes.draws > 1 or config.probes.jacobians) and not config.probes.every_epochs:
+        knob = 'jacobians' if config.probes.jacobians else 'draws'
+        raise UserError(f'probes.{knob} needs probes.every_epochs: how often to look.')
+    if config.probes.draws > 1 and config.init.weights:
+        raise UserError('probes.draws looks at random weights: leave it out with init.weights.')
 
 
 def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
@@ -100,6 +107,11 @@ def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
         if f'model.{key}' not in given:
             config.model[key] = value
     config.model.name = ''
+
+
+def set_defaults(config: ConfigDict, defaults: Mapping[str, object], given: Iterable[str]) -> None:
+    """Sets the dotted knobs that a sweep wants otherwise, but for those that the user gave."""
+    config.update_from_flattened_dict({k: v for k, v in defaults.items() if k not in given})
 
 
 def check_given(given: Iterable[str], families: Iterable[str]) -> None:
@@ -176,7 +188,7 @@ def identity(config: ConfigDict) -> dict:
 
 
 def program(config: ConfigDict) -> FrozenConfigDict:
-    """What decides the compiled programs: cells that agree in it differ in their seed alone."""
+    """What decides the compiled programs, which serve every seed and every scheme of weights."""
     names = ('data', 'model', 'train', 'optimizer', 'evaluation', 'probes')
     return FrozenConfigDict({name: config[name] for name in names})
 

@@ -13,8 +13,7 @@ from vggres import config as configuration
 from vggres import (
     data,
     environment,
-    figures,
-    probes,
+    layer_figures,
     programs,
     torch_weights,
     tracking,
@@ -68,14 +67,18 @@ def run(
 
     def observe(values: dict) -> None:
         probes_file.log(values)
-        mirror.log(traverse_util.flatten_dict(values, sep='/'))
+        mirror_observation(values)
+
+    def mirror_observation(values: dict) -> None:
+        if values['draw'] == 0:
+            mirror.log(traverse_util.flatten_dict(values, sep='/'))
 
     with mirror:
         for earlier in tracking.read_metrics(directory):
             mirror.log(earlier)
         if config.probes.every_epochs:
             for earlier in tracking.read_metrics(directory, tracking.PROBES_FILE):
-                mirror.log(traverse_util.flatten_dict(earlier, sep='/'))
+                mirror_observation(earlier)
         shared = configuration.program(config)
         device_data = _device_data(shared.data)
         compile_started = time.perf_counter()
@@ -89,6 +92,7 @@ def run(
             checkpoints,
             weights=_initial_weights(config, device_data),
             scheme=config.init.scheme,
+            draws=config.probes.draws,
             on_record=record,
             on_observation=observe,
             on_progress=on_progress,
@@ -109,7 +113,7 @@ def run(
         if config.probes.every_epochs and mirror.run:
             with mirror.guard():
                 rows = tracking.read_metrics(directory, tracking.PROBES_FILE)
-                mirror.log_pictures(_pictures(rows))
+                mirror.log_pictures(_pictures([row for row in rows if row['draw'] == 0]))
         if config.checkpoint.save_weights and outcome['status'] == 'finished':
             network = Network(configuration.network_spec(config), device_data.num_classes)
             variables = {'params': state.params, 'batch_stats': state.batch_stats}
@@ -122,10 +126,10 @@ def run(
 def _pictures(observations: list[dict]) -> dict[str, Figure]:
     """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
     drawn = {}
-    for quantity in probes.QUANTITIES:
+    for quantity in layer_figures.QUANTITY_TITLES.keys() & observations[0].keys():
         with contextlib.suppress(ValueError):  # nothing to draw of it
-            drawn[f'heat_map/{quantity}'] = figures.layer_heat_map(observations, quantity)
-            drawn[f'by_layer/{quantity}'] = figures.quantity_by_layer(observations, quantity)
+            drawn[f'heat_map/{quantity}'] = layer_figures.layer_heat_map(observations, quantity)
+            drawn[f'by_layer/{quantity}'] = layer_figures.quantity_by_layer(observations, quantity)
     return drawn
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from vggres.checkpoint import Checkpoints
@@ -12,6 +13,7 @@ from vggres.train_step import TrainState, with_weights
 
 SECONDS_PER_DISPATCH = 2.0  # about as often progress can be shown
 _FIRST_DISPATCH = 4  # steps, to learn how long one takes
+_SEEDS_PER_DRAW = 100_000  # far from the seeds of a sweep
 
 
 def train(
@@ -22,6 +24,7 @@ def train(
     checkpoints: Checkpoints,
     weights: dict | None = None,
     scheme: str = 'he',
+    draws: int = 1,
     on_record: Callable[[dict], None] = lambda record: None,
     on_observation: Callable[[dict], None] = lambda observation: None,
     on_progress: Callable[[int, int], None] = lambda step, total: None,
@@ -36,14 +39,16 @@ def train(
         checkpoints: where to go on from, and where to save at the ends of epochs.
         weights: variables to start from (see `train_step.with_weights`).
         scheme: of random weights (see `initialisation.rescaled`).
+        draws: random weights, with an order of the data each, to observe before the first update;
+            the run's own are the first.
         on_record: called after each epoch with a record: `epoch` (fractional where training ends
             within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
             and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
             training; and where evaluated, in evaluation mode on whole clean splits, `train/loss`,
             `train/error`, `validation/loss` and `validation/error`. Errors are in percent.
         on_observation: called before the first update, every so many epochs and, unless it
-            diverges, after the last update, where the programs observe: with `epoch`, `step` and
-            what they found.
+            diverges, after the last update, where the programs observe: with `epoch`, `step`,
+            `draw` (0 for the run's own weights) and what they found.
         on_progress: called with (updates done, updates in all) every few seconds.
 
     Returns:
@@ -59,12 +64,15 @@ def train(
     state = checkpoints.restore(state)
     step, chunk = int(state.step), _FIRST_DISPATCH
 
-    def observe() -> None:
+    def observe(state: TrainState, order_key: jax.Array, draw: int = 0) -> None:
         found = programs.observe(state, order_key, *device_data.arrays)
-        on_observation({'epoch': _epoch(step, per_epoch), 'step': step} | found)
+        on_observation({'epoch': _epoch(step, per_epoch), 'step': step, 'draw': draw} | found)
 
     if programs.observe and step == 0:
-        observe()
+        observe(state, order_key)
+        for draw in range(1, draws):
+            other, _, other_key = programs.init(seed + draw * _SEEDS_PER_DRAW, scheme)
+            observe(other, other_key, draw)
     while step < total:
         epoch_start, epoch_stop = step, min(step + per_epoch, total)
         sums, seconds = {name: jnp.copy(zero) for name, zero in zeros.items()}, 0.0
@@ -99,7 +107,7 @@ def train(
                 record |= {f'{split}/loss': loss, f'{split}/error': error}
         on_record(record)
         if programs.observe and (step == total or epoch % programs.observe_every == 0):
-            observe()
+            observe(state, order_key)
         if step < total:
             checkpoints.save_now_and_then(state)
 
