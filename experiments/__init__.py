@@ -1,7 +1,12 @@
 """One file a question, and a `--sweep` of the same name.
 
-An experiment is a module with TITLE, CLAIM and SOURCE in words, `cells(config)` (the grid's
-configurations), `analyse(results, planned)` (the verdict) and `figures(results, metrics)`.
+An experiment is a module with TITLE, CLAIM and SOURCE in words, and six functions:
+
+* `defaults(config)`: dotted knobs with the values that the question wants where the user gave none;
+* `cells(config)`: the grid, of each cell its variant's name and its configuration;
+* `analyse(sweep)`: what the finished cells say, as `verdict.json` holds it; `words(verdict)` and
+  `tables(verdict)` say it to a reader;
+* `figures(sweep, verdict)`: by file name, with captions.
 """
 
 import importlib

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from vggres import sweep, verdict
+from vggres import report, sweep, verdict
 from vggres.figures import error_against_depth, learning_curves
+from vggres.sweep import Sweep
 
 TITLE = 'Error against depth'
 CLAIM = (
@@ -22,28 +23,44 @@ CLAIM = (
 SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.2 (arXiv 1512.03385)'
 
 
-def cells(config: ConfigDict) -> Iterator[ConfigDict]:
+def defaults(config: ConfigDict) -> dict[str, object]:
+    """None of its own: the configuration's grid is the one of this question."""
+    return {}
+
+
+def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     """Each family at each depth, once a seed; the seed pairs weights and data across families."""
-    return sweep.grid(config)
+    return sweep.grid(config, sweep.families(config))
 
 
-def analyse(results: list[dict], planned: dict[str, set[int]]) -> dict:
+def analyse(sweep: Sweep) -> dict:
     """The verdict on training error with the final weights, over the depths planned a family."""
-    return verdict.decide(results, metric='train_error', planned=planned)
+    return verdict.decide(sweep.results(), metric='train_error', planned=sweep.depths())
 
 
-def figures(results: list[dict], metrics: list[dict]) -> dict[str, tuple[Figure, str]]:
+def words(decision: dict) -> str:
+    """The verdict, a line a finding."""
+    return verdict.in_words(decision)
+
+
+def tables(decision: dict) -> list[report.Table]:
+    """The verdict in numbers."""
+    return [report.verdict_table(decision)]
+
+
+def figures(sweep: Sweep, decision: dict) -> dict[str, tuple[Figure, str]]:
     """Figures by file name, with their captions; no curves where no run ended an epoch."""
     drawn = {
         'error_against_depth': (
-            error_against_depth(results),
+            error_against_depth(sweep.results()),
             'Error of the final weights against depth. Every run is a marker, the line is the mean '
             'over seeds.',
         ),
     }
-    if any(cell['metrics'] for cell in metrics):
+    curves = sweep.records()
+    if any(cell['records'] for cell in curves):
         drawn['learning_curves'] = (
-            learning_curves(metrics),
+            learning_curves(curves),
             'Error during training, drawn as in Fig. 6 of He et al. 2015; the axis ends above what '
             'each curve does after the first quarter of its epochs.',
         )

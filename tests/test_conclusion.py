@@ -38,11 +38,11 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     console = Console(file=io.StringIO(), width=100)
     conclusion.conclude(planned, depth, [], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
-    assert verdict['families']['plain']['verdict'] == 'degrades'
-    assert verdict['families']['plain']['excess_error'] == 41
-    assert verdict['families']['plain']['n'] == 3
-    assert verdict['families']['resnet']['verdict'] == 'does not degrade'
-    assert verdict['difference']['excess_error'] == 41
+    assert verdict['variants']['plain']['verdict'] == 'degrades'
+    assert verdict['variants']['plain']['excess_error'] == 41
+    assert verdict['variants']['plain']['n'] == 3
+    assert verdict['variants']['resnet']['verdict'] == 'does not degrade'
+    assert verdict['differences'][0]['excess_error'] == 41
     path = planned.directory / 'report.html'
     assert path.exists()
     for name in ('error_against_depth', 'learning_curves'):
@@ -63,7 +63,7 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     ((_, directory, name, results, verdict, figures),) = calls
     assert (directory, name) == (planned.directory, 'depth')
     assert len(results) == 12
-    assert verdict['families']['plain']['verdict'] == 'degrades'
+    assert verdict['variants']['plain']['verdict'] == 'degrades'
     assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']
 
     write_json(planned.directory / 'verdict.json', {'of': 'fewer cells'})
@@ -78,8 +78,8 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
     failure = {'cell': planned.cells[3].id, 'message': 'its worker died', 'log': 'worker0.log'}
     conclusion.conclude(planned, depth, [failure], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
-    assert verdict['families']['plain']['verdict'] == 'inconclusive'
-    assert verdict['families']['resnet']['verdict'] == 'does not degrade'
+    assert verdict['variants']['plain']['verdict'] == 'inconclusive'
+    assert verdict['variants']['resnet']['verdict'] == 'does not degrade'
     assert '9 of 12 cells are finished' in console.file.getvalue()
     page = (planned.directory / 'report.html').read_text()
     assert 'its worker died' in page
@@ -95,5 +95,5 @@ def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
     conclusion.conclude(planned, depth, [], console)
     assert not (planned.directory / 'figures' / 'learning_curves.png').exists()
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
-    assert {family['verdict'] for family in verdict['families'].values()} == {'inconclusive'}
+    assert {family['verdict'] for family in verdict['variants'].values()} == {'inconclusive'}
     assert 'No shallower net trained' in console.file.getvalue()

@@ -13,9 +13,9 @@ from matplotlib.text import Text
 from vggres import figures
 
 
-def result(family, depth, seed, error, validation=0.0, status='finished'):
+def result(variant, depth, seed, error, validation=0.0, status='finished'):
     return {
-        'family': family,
+        'variant': variant,
         'depth': depth,
         'seed': seed,
         'status': status,
@@ -24,19 +24,19 @@ def result(family, depth, seed, error, validation=0.0, status='finished'):
     }
 
 
-def grid(families=('plain', 'resnet'), depths=(20, 56), seeds=1, error=12.0):
+def grid(variants=('plain', 'resnet'), depths=(20, 56), seeds=1, error=12.0):
     return [
-        result(family, depth, seed, error * depth / max(depths), 2 * error)
-        for family in families
+        result(variant, depth, seed, error * depth / max(depths), 2 * error)
+        for variant in variants
         for depth in depths
         for seed in range(seeds)
     ]
 
 
-def cells(families=('plain', 'resnet'), depths=(20, 56), seeds=1, epochs=3, error=50.0):
+def cells(variants=('plain', 'resnet'), depths=(20, 56), seeds=1, epochs=3, error=50.0):
     return [
-        {'family': family, 'depth': depth, 'seed': seed, 'metrics': curve(epochs, error + seed)}
-        for family in families
+        {'variant': variant, 'depth': depth, 'seed': seed, 'records': curve(epochs, error + seed)}
+        for variant in variants
         for depth in depths
         for seed in range(seeds)
     ]
@@ -140,8 +140,8 @@ def test_learning_curves_draw_means_and_seeds():
     for seed, values in enumerate(metrics):
         values.append({'epoch': 2, 'train/error': 10.0 * seed, 'validation/error': 30.0 * seed})
     both = [
-        {'family': family, 'depth': 20, 'seed': seed, 'metrics': metrics[seed]}
-        for family in ('resnet', 'plain')
+        {'variant': variant, 'depth': 20, 'seed': seed, 'records': metrics[seed]}
+        for variant in ('resnet', 'plain')
         for seed in (0, 1)
     ]
     plain, resnet = figures.learning_curves(both).axes
@@ -156,7 +156,7 @@ def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
     healthy = [{'epoch': e, 'train/error': 10.0, 'validation/error': 20.0} for e in (1, 2, 3)]
     diverged = [{'epoch': 1, 'train/error': 30.0, 'validation/error': 40.0}]
     both = [
-        {'family': 'plain', 'depth': 20, 'seed': seed, 'metrics': metrics}
+        {'variant': 'plain', 'depth': 20, 'seed': seed, 'records': metrics}
         for seed, metrics in enumerate((healthy, diverged))
     ]
     (ax,) = figures.learning_curves(both).axes
@@ -167,7 +167,7 @@ def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
 
 def test_epochs_without_evaluation_are_passed_over():
     metrics = [{'epoch': 1, 'batch/error': 9.0}, *curve(2, 8.0)[1:]]
-    same = [{'family': 'plain', 'depth': 20, 'seed': 0, 'metrics': metrics}]
+    same = [{'variant': 'plain', 'depth': 20, 'seed': 0, 'records': metrics}]
     (ax,) = figures.learning_curves(same).axes
     assert line(ax, 'plain 20 train/error mean') == [(2, 4.0)]
 
@@ -189,7 +189,7 @@ def test_curves_fall_into_view_and_share_the_axis():
 
 def test_a_run_that_diverged_early_is_in_view():
     both = cells(('plain',), (20,), epochs=100, error=10.0)
-    both.append({'family': 'plain', 'depth': 56, 'seed': 0, 'metrics': curve(1, 90.0)})
+    both.append({'variant': 'plain', 'depth': 56, 'seed': 0, 'records': curve(1, 90.0)})
     (ax,) = figures.learning_curves(both).axes
     assert ax.get_ylim()[1] > 91
 
@@ -204,17 +204,17 @@ DEPTH_CASES = {
     'two depths, one seed': grid(),
     'nine depths, ten seeds': grid(depths=range(8, 57, 6), seeds=10),
     'uneven depths': grid(depths=(18, 20, 32, 34, 110, 164, 1001)),
-    'one depth, one family': grid(('resnet',), (8,)),
+    'one depth, one variant': grid(('resnet',), (8,)),
     'no error at all': grid(error=0.0),
     'tiny errors': grid(error=0.0015, seeds=3),
-    'three families, ten seeds': grid(('plain', 'resnet', 'vgg'), seeds=10),
+    'three variants, ten seeds': grid(('plain', 'resnet', 'vgg'), seeds=10),
     'diverged': [*grid(seeds=3), result('plain', 56, 3, 90.0, 90.0, status='diverged')],
 }
 CURVE_CASES = {
     'curves of one seed': cells(),
     'curves of one epoch': cells(('plain',), (20,), seeds=2, epochs=1),
     'curves of nine depths': cells(('plain', 'resnet', 'vgg'), range(8, 57, 6), 2, epochs=180),
-    'curves of one family': cells(('plain',), seeds=3),
+    'curves of one variant': cells(('plain',), seeds=3),
     'no curve at all': cells(epochs=0),
 }
 
@@ -298,41 +298,3 @@ def test_needs_no_display_and_no_jax():
     code = 'import sys, vggres.report; print(*sys.modules)'
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert not {'jax', 'pandas', 'matplotlib.pyplot'} & set(run.stdout.split())
-
-
-def observation(epoch, scale):
-    inputs = {
-        **{'stem': scale, 'stage1/block1': 10 * scale, 'stage1/block1/conv1': 5.0},
-        **{'stage1/block1/projection': 7.0, 'head': 0.0},
-    }
-    weights = {
-        **{'stem': scale, 'stage1/block1/conv1': 10 * scale},
-        **{'stage1/block1/projection': 7.0, 'head': 0.0},
-    }
-    return {'epoch': epoch, 'activation': inputs, 'weight_gradient': weights}
-
-
-def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
-    figure = figures.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
-    ax = figure.axes[0]
-    (mesh,) = ax.collections
-    values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
-    np.testing.assert_allclose(values, [[-3, -1], [-2, 0], [np.inf, np.inf]])
-    assert [t.get_text() for t in ax.get_yticklabels()] == ['stem', 'stage1/block1', 'head']
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ['0', '2']
-
-
-def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
-    rows = [observation(epoch, 10.0 ** (epoch - 20)) for epoch in range(20)]
-    figure = figures.quantity_by_layer(rows, 'weight_gradient')
-    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
-    assert len(lines) == 7
-    np.testing.assert_allclose(lines['0'], [-20, -19, np.nan])
-    np.testing.assert_allclose(lines['19'], [-1, 0, np.nan])
-
-
-def test_nothing_observed_is_nothing_to_draw():
-    for draw in (figures.layer_heat_map, figures.quantity_by_layer):
-        with pytest.raises(ValueError, match='observed'):
-            draw([], 'activation')

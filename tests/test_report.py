@@ -66,10 +66,10 @@ class Page(HTMLParser):
         return found
 
 
-def result(family, depth, seed, train_error, **more):
+def result(variant, depth, seed, train_error, **more):
     return {
-        'cell': f'{family}-d{depth}-s{seed}-3f9c1a',
-        'family': family,
+        'cell': f'{variant}-d{depth}-s{seed}-3f9c1a',
+        'variant': variant,
         'depth': depth,
         'seed': seed,
         'status': 'finished',
@@ -97,7 +97,7 @@ VERDICT = {
     'confidence': 0.95,
     'margin': 1.0,
     'significance': 0.05,
-    'families': {
+    'variants': {
         'resnet': {
             'verdict': 'inconclusive',
             'excess_error': None,
@@ -123,12 +123,14 @@ VERDICT = {
             'reason': 'because',
         },
     },
-    'difference': {
-        'families': ['plain', 'resnet'],
-        'excess_error': -0.001,
-        'confidence_interval': [-2.0, 2.0],
-        'n': 2,
-    },
+    'differences': [
+        {
+            'variants': ['plain', 'resnet'],
+            'excess_error': -0.001,
+            'confidence_interval': [-2.0, 2.0],
+            'n': 2,
+        }
+    ],
 }
 PROTOCOL = {
     'epochs': 20,
@@ -144,7 +146,7 @@ def arguments(**changes):
         'claim': 'Deeper is worse.',
         'source': 'He et al. 2015, https://arxiv.org/abs/1512.03385',
         'verdict_words': 'The plain net degrades.',
-        'verdict': VERDICT,
+        'tables': [report.verdict_table(VERDICT)],
         'results': RESULTS,
         'figures': {},
         'protocol': PROTOCOL,
@@ -245,18 +247,18 @@ def test_verdict_table(page):
     assert page.row('resnet', 'inconclusive')[2:] == ['–', '–', '–', '–', '1']
     # −0.001 is neither −0.00 nor more than nothing.
     assert page.row('plain − resnet')[3:] == ['+0.00', '−2.00 to +2.00', '', '2']
-    assert '95 % CI (pp)' in page.row('family', 'verdict')
+    assert '95 % CI (pp)' in page.row('network', 'verdict')
     assert 'training error of the deepest net' in page.text
 
 
 def test_verdict_without_difference(tmp_path):
-    shown = write_and_parse(tmp_path, verdict=VERDICT | {'difference': None})
+    shown = write_and_parse(tmp_path, tables=[report.verdict_table(VERDICT | {'differences': []})])
     assert not [row for row in shown.rows if '−' in row[0]]
 
 
 def test_results_table(page):
-    assert page.row('family', 'depth') == [
-        *('family', 'depth', 'runs', 'diverged'),
+    assert page.row('network', 'depth') == [
+        *('network', 'depth', 'runs', 'diverged'),
         *('training error (%)', 'validation error (%)', 'test error (%)'),
         *('parameters', 'time a run (s)'),
     ]
@@ -265,8 +267,8 @@ def test_results_table(page):
     assert page.row('plain', '56') == ['plain', '56', '2', '0', *errors, '75,290', '3.5']
     assert page.row('resnet', '20')[2:] == ['1', '0', '0.00', '2.00', '3.00', '75,290', '3.0']
     assert page.row('plain', '20')[2:4] == ['2', '1']
-    families = [row[0] for row in page.rows if len(row) == 9 and row[1].isdigit()]
-    assert families == ['plain', 'plain', 'resnet']
+    variants = [row[0] for row in page.rows if len(row) == 9 and row[1].isdigit()]
+    assert variants == ['plain', 'plain', 'resnet']
 
 
 def test_table_of_runs_has_every_run_and_no_empty_column(page):
@@ -304,8 +306,8 @@ def test_protocol_and_environment_have_dotted_names(page):
 
 
 def test_a_sweep_that_only_failed_has_a_report(tmp_path):
-    verdict = VERDICT | {'families': {}, 'difference': None}
-    shown = write_and_parse(tmp_path, results=[], verdict=verdict)
+    verdict = VERDICT | {'variants': {}, 'differences': []}
+    shown = write_and_parse(tmp_path, results=[], tables=[report.verdict_table(verdict)])
     assert 'No run has finished.' in shown.text
     assert 'out of memory' in shown.text
 
@@ -314,7 +316,7 @@ HOSTILE = '<script>alert("1")</script>&amp;"\'-->'
 
 
 def test_hostile_text_is_shown_and_not_run(tmp_path):
-    families = {'plain': VERDICT['families']['plain'] | {'verdict': HOSTILE}}
+    variants = {'plain': VERDICT['variants']['plain'] | {'verdict': HOSTILE}}
     path = report.write(
         tmp_path,
         **arguments(
@@ -322,7 +324,7 @@ def test_hostile_text_is_shown_and_not_run(tmp_path):
             claim=HOSTILE,
             source=HOSTILE,
             verdict_words=HOSTILE,
-            verdict=VERDICT | {'families': families},
+            tables=[report.verdict_table(VERDICT | {'variants': variants})],
             results=[result('plain', 20, 0, 1.0, cell=HOSTILE, note=HOSTILE)],
             figures={'empty': (Figure(), HOSTILE)},
             protocol={HOSTILE: {HOSTILE: HOSTILE}},
@@ -339,7 +341,7 @@ def test_hostile_text_is_shown_and_not_run(tmp_path):
 def test_csv_holds_what_came_in(directory):
     with (directory / 'results.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
-    place = ('family', 'depth', 'seed')
+    place = ('variant', 'depth', 'seed')
     given = sorted(RESULTS, key=lambda r: [r[name] for name in place])
     assert len(rows) == len(given)
     for row, expected in zip(rows, given, strict=True):
@@ -356,7 +358,7 @@ def test_csv_columns_do_not_depend_on_the_order_of_keys(directory, tmp_path):
     text = (tmp_path / 'results.csv').read_text()
     assert text == (directory / 'results.csv').read_text()
     header = text.partition('\n')[0]
-    assert header.startswith('cell,family,depth,seed,status,diverged_at_step,train_error,')
+    assert header.startswith('cell,variant,family,depth,seed,status,diverged_at_step,train_error,')
     assert header.endswith(',hardware')
 
 

@@ -17,8 +17,8 @@ def test_every_family_has_its_own_look_without_colour():
 
 
 def test_families_have_one_order():
-    assert style.order_families(['vgg', 'resnet', 'plain', 'vgg']) == ['plain', 'resnet', 'vgg']
-    assert style.order_families(['resnet', 'resnet']) == ['resnet']
+    assert style.order_variants(['vgg', 'resnet', 'plain', 'vgg']) == ['plain', 'resnet', 'vgg']
+    assert style.order_variants(['resnet', 'resnet']) == ['resnet']
 
 
 @pytest.mark.parametrize('count', [1, 2, 9])

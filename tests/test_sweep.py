@@ -9,12 +9,16 @@ from vggres.files import write_json
 
 
 def plan(config, workdir, name='depth'):
-    return sweep.plan(name, config, workdir, sweep.grid(config))
+    return sweep.plan(name, config, workdir, grid(config))
+
+
+def grid(config):
+    return sweep.grid(config, sweep.families(config))
 
 
 def test_the_grid_is_families_by_depths_by_seeds(config):
     config.seed = 5
-    points = [(c.model.family, c.model.depth, c.seed) for c in sweep.grid(config)]
+    points = [(c.model.family, c.model.depth, c.seed) for _, c in grid(config)]
     assert points == [
         (family, depth, seed)
         for family in ('plain', 'resnet')
@@ -25,7 +29,7 @@ def test_the_grid_is_families_by_depths_by_seeds(config):
 
 def test_the_grid_does_not_touch_the_configuration(config):
     before = config.to_dict()
-    list(sweep.grid(config))
+    list(grid(config))
     assert config.to_dict() == before
 
 
@@ -41,7 +45,7 @@ def test_the_grid_does_not_touch_the_configuration(config):
 def test_a_grid_that_makes_no_sense(config, axis, values, message):
     config.sweep[axis] = values
     with pytest.raises(UserError, match=message):
-        list(sweep.grid(config))
+        list(grid(config))
 
 
 def test_what_is_done_and_what_is_left(config, tmp_path):
@@ -52,8 +56,21 @@ def test_what_is_done_and_what_is_left(config, tmp_path):
     write_json(done.directory / 'result.json', {'train_error': 1.0})
     (done.directory / 'metrics.jsonl').write_text('{"epoch": 1}\n')
     assert planned.missing() == [cell for cell in planned.cells if cell != done]
-    assert planned.results() == [{'train_error': 1.0}]
-    assert planned.metrics() == [done.describe() | {'metrics': [{'epoch': 1}]}]
+    assert planned.results() == [done.describe() | {'train_error': 1.0}]
+    assert planned.records() == [done.describe() | {'records': [{'epoch': 1}]}]
+
+
+def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
+    config.probes.every_epochs = 1
+    planned = plan(config, tmp_path)
+    assert planned.unobserved() == []
+    for cell in planned.cells[:2]:
+        cell.directory.mkdir(parents=True)
+        write_json(cell.directory / 'result.json', {})
+    (planned.cells[0].directory / 'probes.jsonl').write_text('')
+    assert planned.unobserved() == [planned.cells[1]]
+    config.probes.every_epochs = 0
+    assert plan(config, tmp_path).unobserved() == []
 
 
 def test_the_directory_says_what_the_sweep_is_and_gives_it_back(config, tmp_path):

@@ -9,9 +9,9 @@ import wandb
 from vggres import tracking
 
 RESULTS = [
-    {'family': family, 'depth': depth, 'seed': seed, 'status': 'finished'}
+    {'variant': variant, 'depth': depth, 'seed': seed, 'status': 'finished'}
     | {f'{split}_error': 10.0 * seed + depth for split in ('train', 'validation', 'test')}
-    for family in ('plain', 'resnet')
+    for variant in ('plain', 'resnet')
     for depth in (8, 20)
     for seed in (0, 1)
 ]
@@ -104,7 +104,7 @@ def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_p
     for metric in ('train_error', 'validation_error'):
         panel = charts[f'_wandb.visualize.{metric}_against_depth']['panel_config']
         assert panel['panelDefId'] == 'wandb/line/v0'
-        assert panel['fieldSettings'] == {'x': 'depth', 'y': 'error', 'stroke': 'family'}
+        assert panel['fieldSettings'] == {'x': 'depth', 'y': 'error', 'stroke': 'variant'}
 
 
 def test_disabled_writes_nothing(config, tmp_path):

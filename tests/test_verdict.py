@@ -24,9 +24,9 @@ DIGITS_PLAIN = {
 DIGITS_RESNET = {depth: [0.0, 0.0, 0.0] for depth in DEPTHS}
 
 
-def as_results(family, errors_of_depth):
+def as_results(variant, errors_of_depth):
     return [
-        {'family': family, 'depth': depth, 'seed': seed, 'train_error': error}
+        {'variant': variant, 'depth': depth, 'seed': seed, 'train_error': error}
         for depth, errors in errors_of_depth.items()
         for seed, error in enumerate(errors)
     ]
@@ -44,7 +44,7 @@ def test_digits_table_is_judged_as_by_hand():
     found = verdict.decide(
         as_results('plain', DIGITS_PLAIN) + as_results('resnet', DIGITS_RESNET), 'train_error'
     )
-    plain, resnet = found['families']['plain'], found['families']['resnet']
+    plain, resnet = found['variants']['plain'], found['variants']['resnet']
 
     mean = (84.6 + 74.9 + 46.8) / 3
     variance = ((84.6 - mean) ** 2 + (74.9 - mean) ** 2 + (46.8 - mean) ** 2) / 2
@@ -64,10 +64,10 @@ def test_digits_table_is_judged_as_by_hand():
     assert resnet['trend_p'] == 1
     assert resnet['mean_error'] == [0] * 5
 
-    assert found['difference']['families'] == ['plain', 'resnet']
-    assert found['difference']['excess_error'] == pytest.approx(mean)
-    assert found['difference']['confidence_interval'] == plain['confidence_interval']
-    assert found['difference']['n'] == 3
+    assert found['differences'][0]['variants'] == ['plain', 'resnet']
+    assert found['differences'][0]['excess_error'] == pytest.approx(mean)
+    assert found['differences'][0]['confidence_interval'] == plain['confidence_interval']
+    assert found['differences'][0]['n'] == 3
 
 
 def test_verdict_is_plain_json_with_exactly_the_agreed_keys():
@@ -83,15 +83,20 @@ def test_verdict_is_plain_json_with_exactly_the_agreed_keys():
         'significance': 0.05,
     }
     assert found.keys() == {
-        'metric', 'confidence', 'margin', 'significance', 'families', 'difference',
+        'metric', 'confidence', 'margin', 'significance', 'variants', 'differences',
     }  # fmt: skip
-    assert list(found['families']) == ['plain', 'resnet', 'vgg']
-    for judged in found['families'].values():
+    assert list(found['variants']) == ['plain', 'resnet', 'vgg']
+    for judged in found['variants'].values():
         assert judged.keys() == {
             'verdict', 'excess_error', 'confidence_interval', 'trend_p', 'n', 'depths',
             'mean_error', 'deepest', 'best_shallower', 'reason',
         }  # fmt: skip
-    assert found['difference'].keys() == {'families', 'excess_error', 'confidence_interval', 'n'}
+    assert found['differences'][0].keys() == {
+        'variants',
+        'excess_error',
+        'confidence_interval',
+        'n',
+    }
 
 
 # Two depths
@@ -182,7 +187,7 @@ def test_too_few_seeds_are_inconclusive(num_seeds):
 
 
 def test_one_depth_is_inconclusive():
-    judged = verdict.decide(as_results('vgg', {16: [1.0, 2.0, 6.0]}))['families']['vgg']
+    judged = verdict.decide(as_results('vgg', {16: [1.0, 2.0, 6.0]}))['variants']['vgg']
     assert judged['verdict'] == 'inconclusive'
     assert judged['mean_error'] == [3]
     assert (judged['deepest'], judged['best_shallower'], judged['trend_p']) == (16, None, None)
@@ -193,7 +198,7 @@ def test_one_depth_is_inconclusive():
 def test_no_complete_seed_is_inconclusive():
     results = as_results('plain', {8: [1.0], 20: [2.0]})
     results[1]['seed'] = 1
-    judged = verdict.decide(results)['families']['plain']
+    judged = verdict.decide(results)['variants']['plain']
     assert judged['verdict'] == 'inconclusive'
     assert judged['n'] == 0
     assert judged['mean_error'] == [None, None]
@@ -203,9 +208,9 @@ def test_no_complete_seed_is_inconclusive():
 
 def test_incomplete_seeds_are_left_out_and_named():
     results = as_results('plain', DIGITS_PLAIN)
-    stray = {'family': 'plain', 'depth': 8, 'seed': 7, 'train_error': 99.0}
-    judged = verdict.decide([*results, stray])['families']['plain']
-    complete = verdict.decide(results)['families']['plain']
+    stray = {'variant': 'plain', 'depth': 8, 'seed': 7, 'train_error': 99.0}
+    judged = verdict.decide([*results, stray])['variants']['plain']
+    complete = verdict.decide(results)['variants']['plain']
     assert judged | {'reason': ''} == complete | {'reason': ''}
     assert judged['reason'].startswith(complete['reason'])
     assert 'seed 7 (depth 20, 32, 44, 56)' in judged['reason']
@@ -216,18 +221,18 @@ def test_difference_by_hand():
     results = [
         *as_results('plain', {8: [1.0, 2.0, 3.0], 20: [11.0, 14.0, 13.0]}),
         *as_results('resnet', {8: [4.0, 4.0, 4.0], 20: [3.0, 2.0, 4.0], 32: [1.0, 1.0, 1.0]}),
-        {'family': 'resnet', 'depth': 8, 'seed': 3, 'train_error': 50.0},
+        {'variant': 'resnet', 'depth': 8, 'seed': 3, 'train_error': 50.0},
     ]
     # Over depths 8 and 20: plain 10 12 10, resnet -1 -2 0, so 11 14 10; variance 13/3.
     mean, half = 35 / 3, 4.302653 * math.sqrt(13 / 3 / 3)
-    difference = verdict.decide(results)['difference']
+    difference = verdict.decide(results)['differences'][0]
     assert difference['n'] == 3
     assert difference['excess_error'] == pytest.approx(mean)
     assert difference['confidence_interval'] == pytest.approx([mean - half, mean + half], abs=1e-5)
 
     # Seed 1 lost its plain depth 20: seeds 0 and 2 remain, 11 and 10; 1 d.f.: 12.706205.
-    fewer = [r for r in results if (r['family'], r['depth'], r['seed']) != ('plain', 20, 1)]
-    difference = verdict.decide(fewer)['difference']
+    fewer = [r for r in results if (r['variant'], r['depth'], r['seed']) != ('plain', 20, 1)]
+    difference = verdict.decide(fewer)['differences'][0]
     half = 12.706205 * math.sqrt(0.5 / 2)
     assert difference['n'] == 2
     assert difference['confidence_interval'] == pytest.approx([10.5 - half, 10.5 + half], abs=1e-4)
@@ -239,8 +244,8 @@ def test_difference_pairs_seeds():
         *as_results('plain', {8: [0.0, 0.0, 0.0], 20: [15.0, 25.0, 35.0]}),
         *as_results('resnet', {8: [0.0, 0.0, 0.0], 20: [10.0, 20.0, 30.0]}),
     ]
-    assert verdict.decide(results)['difference']['confidence_interval'] == [5, 5]
-    assert verdict.decide(results[::-1])['difference']['confidence_interval'] == [5, 5]
+    assert verdict.decide(results)['differences'][0]['confidence_interval'] == [5, 5]
+    assert verdict.decide(results[::-1])['differences'][0]['confidence_interval'] == [5, 5]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +260,7 @@ def test_difference_pairs_seeds():
     ],
 )
 def test_difference_needs_both_families_two_depths_and_a_seed(results):
-    assert verdict.decide(results)['difference'] is None
+    assert verdict.decide(results)['differences'] == []
 
 
 # Input
@@ -265,7 +270,7 @@ def test_another_metric():
     results = [r | {'validation_error': 4.0} for r in as_results('plain', DIGITS_PLAIN)]
     found = verdict.decide(results, metric='validation_error')
     assert found['metric'] == 'validation_error'
-    assert found['families']['plain']['verdict'] == 'does not degrade'
+    assert found['variants']['plain']['verdict'] == 'does not degrade'
 
 
 @pytest.mark.parametrize('error', [None, math.nan, math.inf])
@@ -297,8 +302,8 @@ tables = st.lists(counts, min_size=3, max_size=5)
 @given(plain=tables, resnet=tables, random=st.randoms(use_true_random=False))
 def test_order_of_results_changes_nothing(plain, resnet, random):
     results = [
-        {'family': family, 'depth': depth, 'seed': seed, 'train_error': 100 * count / IMAGES}
-        for family, table in (('plain', plain), ('resnet', resnet))
+        {'variant': variant, 'depth': depth, 'seed': seed, 'train_error': 100 * count / IMAGES}
+        for variant, table in (('plain', plain), ('resnet', resnet))
         for seed, row in enumerate(table)
         for depth, count in zip(DEPTHS, row, strict=False)
     ]
@@ -430,21 +435,21 @@ def test_what_was_lost_does_not_make_a_smaller_grid():
     resnet = as_results('resnet', DIGITS_RESNET)
     depths = {8, 20, 32, 44, 56}
     found = verdict.decide(plain + resnet, planned={'plain': depths, 'resnet': depths})
-    assert found['families']['plain']['verdict'] == 'inconclusive'
-    assert found['families']['plain']['n'] == 0
-    assert found['families']['plain']['deepest'] == 56
-    assert 'seed 0 (depth 56)' in found['families']['plain']['reason']
-    assert found['families']['resnet']['verdict'] == 'does not degrade'
-    assert found['difference'] is None
+    assert found['variants']['plain']['verdict'] == 'inconclusive'
+    assert found['variants']['plain']['n'] == 0
+    assert found['variants']['plain']['deepest'] == 56
+    assert 'seed 0 (depth 56)' in found['variants']['plain']['reason']
+    assert found['variants']['resnet']['verdict'] == 'does not degrade'
+    assert found['differences'] == []
     nothing = verdict.decide(resnet, planned={'plain': depths, 'resnet': depths})
-    assert nothing['families']['plain']['verdict'] == 'inconclusive'
+    assert nothing['variants']['plain']['verdict'] == 'inconclusive'
 
 
 def test_divergence_at_every_depth_is_no_evidence_about_depth():
     everywhere = [
         r | {'status': 'diverged'} for r in as_results('plain', {8: [90.0] * 3, 20: [90.0] * 3})
     ]
-    judged = verdict.decide(everywhere)['families']['plain']
+    judged = verdict.decide(everywhere)['variants']['plain']
     assert judged['verdict'] == 'inconclusive'
     assert judged['reason'] == 'No shallower net trained: 6 runs diverged.'
 
@@ -452,7 +457,7 @@ def test_divergence_at_every_depth_is_no_evidence_about_depth():
 def test_divergence_of_the_deepest_is_degradation():
     results = as_results('plain', {8: [0.0] * 3, 20: [1.0, 2.0, 3.0], 32: [90.0] * 3})
     results = [r | {'status': 'diverged' if r['depth'] == 32 else 'finished'} for r in results]
-    judged = verdict.decide(results)['families']['plain']
+    judged = verdict.decide(results)['variants']['plain']
     assert judged['verdict'] == 'degrades'
     assert '3 runs diverged' in judged['reason']
 
@@ -484,8 +489,8 @@ def test_words_without_results_or_partner():
 def test_families_are_compared_in_words_only_with_enough_seeds(num_seeds, said):
     results = [
         result
-        for family, errors in (('plain', DIGITS_PLAIN), ('resnet', DIGITS_RESNET))
-        for result in as_results(family, errors)
+        for variant, errors in (('plain', DIGITS_PLAIN), ('resnet', DIGITS_RESNET))
+        for result in as_results(variant, errors)
         if result['seed'] < num_seeds
     ]
     assert ('more excess than resnet' in verdict.in_words(verdict.decide(results))) == said

@@ -29,11 +29,13 @@ class Cell:
         config: resolved: what this one run does.
         workdir: of its sweep; the cell's own files are in `directory`.
         sweep: the name of the sweep it belongs to; '' for none.
+        variant: what its sweep compares at each depth: a family, or one with other options.
     """
 
     config: ConfigDict
     workdir: Path
     sweep: str
+    variant: str = ''
 
     @property
     def id(self) -> str:
@@ -50,6 +52,7 @@ class Cell:
         model = self.config.model
         return {
             'cell': self.id,
+            'variant': self.variant or model.family,
             'family': model.family,
             'depth': model.depth,
             'seed': self.config.seed,

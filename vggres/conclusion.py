@@ -5,9 +5,9 @@ from itertools import groupby
 from types import ModuleType
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from vggres import report, tracking, verdict
+from vggres import report, tracking
 from vggres.data import SPLITS
 from vggres.files import read_json, write_json
 from vggres.sweep import Sweep
@@ -27,17 +27,17 @@ def conclude(sweep: Sweep, experiment: ModuleType, failures: list[dict], console
         console: gets the table and the verdict.
     """
     results = sweep.results()
-    decision = experiment.analyse(results, sweep.depths())
-    words = verdict.in_words(decision)
+    decision = experiment.analyse(sweep)
+    words = experiment.words(decision)
     path = report.write(
         sweep.directory,
         title=experiment.TITLE,
         claim=experiment.CLAIM,
         source=experiment.SOURCE,
         verdict_words=words,
-        verdict=decision,
+        tables=experiment.tables(decision),
         results=results,
-        figures=experiment.figures(results, sweep.metrics()),
+        figures=experiment.figures(sweep, decision),
         protocol=_protocol(sweep),
         environment=_environment(results),
         failed=_without_result(sweep, failures),
@@ -45,8 +45,9 @@ def conclude(sweep: Sweep, experiment: ModuleType, failures: list[dict], console
     verdict_path = sweep.directory / VERDICT_FILE
     if not verdict_path.exists() or read_json(verdict_path) != decision:
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
+        summary = {key: value for key, value in decision.items() if key != 'networks'}
         tracking.mirror_sweep(
-            sweep.config, sweep.directory, sweep.name, results, decision, pictures
+            sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
         )
         write_json(verdict_path, decision)
     console.print(_table(results))
@@ -66,10 +67,16 @@ def print_cells(sweep: Sweep, console: Console) -> None:
 
 
 def _protocol(sweep: Sweep) -> dict:
-    """The configuration without what the grid replaces in each cell."""
-    protocol = sweep.config.to_dict()
-    del protocol['seed'], protocol['model']['family'], protocol['model']['depth']
-    return protocol
+    """The configuration without what the grid varies."""
+    return _shared([cell.config.to_dict() for cell in sweep.cells])
+
+
+def _shared(parts: list[dict]) -> dict:
+    return {
+        key: _shared([part[key] for part in parts]) if isinstance(value, dict) else value
+        for key, value in parts[0].items()
+        if isinstance(value, dict) or all(part[key] == value for part in parts)
+    }
 
 
 def _without_result(sweep: Sweep, failures: list[dict]) -> list[dict]:
@@ -95,12 +102,14 @@ def _environment(results: list[dict]) -> dict:
 
 
 def _table(results: list[dict]) -> Table:
-    table = Table('family', 'depth', 'train error [%]', 'validation error [%]', 'n')
-    for (family, depth), group in groupby(results, key=lambda r: (r['family'], r['depth'])):
+    table = Table(
+        Column('network', no_wrap=True), 'depth', 'train error [%]', 'validation error [%]', 'n'
+    )
+    for (variant, depth), group in groupby(results, key=lambda r: (r['variant'], r['depth'])):
         runs = list(group)
         errors = [
             report.mean_and_spread([run[f'{split}_error'] for run in runs])
             for split in ('train', 'validation')
         ]
-        table.add_row(family, str(depth), *errors, str(len(runs)))
+        table.add_row(variant, str(depth), *errors, str(len(runs)))
     return table

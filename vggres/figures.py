@@ -12,14 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from vggres.style import (
-    FAMILY_STYLES,
     FIGURE_WIDTH,
-    FONT,
     FONT_SIZE,
-    INK,
     LINE_WIDTH,
     MARKER_SIZE,
     QUIET_INK,
+    Style,
     add_side_legend,
     add_top_legend,
     cross,
@@ -27,7 +25,7 @@ from vggres.style import (
     label_panel,
     marker,
     new_figure,
-    order_families,
+    styles,
 )
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,40 +45,42 @@ THIN_LINE_WIDTH = 0.7
 
 
 def error_against_depth(results: Rows) -> Figure:
-    """Training and validation error in % against depth: one line a family, one marker a run.
+    """Training and validation error in % against depth: one line a variant, one marker a run.
 
     The line is the mean over seeds. The runs of one depth stand side by side; those that diverged
     are crossed out.
 
     Args:
-        results: dicts with family, depth, seed, status, train_error and validation_error.
+        results: dicts with variant, depth, seed, status, train_error and validation_error.
 
     Raises:
         ValueError: no results.
     """
     if not results:
         raise ValueError('no results to draw')
-    families = order_families(result['family'] for result in results)
+    looks = styles(result['variant'] for result in results)
+    variants = list(looks)
     seeds = sorted({result['seed'] for result in results})
     depths = sorted({result['depth'] for result in results})
-    size = MARKER_SIZE if len(families) * len(seeds) <= 12 else SMALL_MARKER_SIZE
+    size = MARKER_SIZE if len(variants) * len(seeds) <= 12 else SMALL_MARKER_SIZE
     figure, axes = new_figure(len(ERROR_PANELS))
     for ax, (metric, title) in zip(axes, ERROR_PANELS.items(), strict=True):
         label_panel(ax, title, 'depth (weighted layers)', 'error (%)')
-        shifts = _shifts(_set_depth_axis(ax, depths), families, seeds)
-        for family in families:
-            runs = [result for result in results if result['family'] == family]
-            middle = fmean(shifts[family, seed] for seed in seeds)
-            _draw_mean(ax, runs, metric, middle)
+        shifts = _shifts(_set_depth_axis(ax, depths), variants, seeds)
+        for variant in variants:
+            runs = [result for result in results if result['variant'] == variant]
+            middle = fmean(shifts[variant, seed] for seed in seeds)
+            _draw_mean(ax, runs, metric, middle, looks[variant])
         for run in results:
-            _draw_run(ax, run, metric, shifts[run['family'], run['seed']], size)
+            look = looks[run['variant']]
+            _draw_run(ax, run, metric, shifts[run['variant'], run['seed']], size, look)
 
     tops = [max(result[metric] for result in results) for metric in ERROR_PANELS]
     alike = max(tops) < 2 * min(tops)
     for ax, top in zip(axes, tops, strict=True):
         _set_error_axis(ax, max(tops) if alike else top)
     diverged = any(result['status'] == 'diverged' for result in results)
-    add_top_legend(figure, _explain_runs(families, len(seeds) > 1, diverged))
+    add_top_legend(figure, _explain_runs(looks, len(seeds) > 1, diverged))
     return figure
 
 
@@ -117,17 +117,17 @@ def _depth_labels(depths: Sequence[int], points: np.ndarray) -> list[str]:
 
 
 def _shifts(
-    points: np.ndarray, families: Sequence[str], seeds: Sequence[int]
+    points: np.ndarray, variants: Sequence[str], seeds: Sequence[int]
 ) -> dict[tuple[str, int], float]:
-    """How far right of its depth each (family, seed) stands, in points, so that all are seen."""
-    slots_per_family = len(seeds) + 1  # An empty one parts a family from the next.
-    slots = len(families) * slots_per_family - 1
+    """How far right of its depth each (variant, seed) stands, in points, so that all are seen."""
+    slots_per_variant = len(seeds) + 1  # An empty one parts a variant from the next.
+    slots = len(variants) * slots_per_variant - 1
     gap = np.diff(points).min(initial=DEPTH_AXIS_LENGTH)
     room = min(0.6 * gap, 2 * DEPTH_AXIS_MARGIN * DEPTH_AXIS_LENGTH - 8)
     slot = float(np.clip(room / slots, MINIMUM_SLOT, MAXIMUM_SLOT))
     return {
-        (family, seed): slot * (i * slots_per_family + j - (slots - 1) / 2)
-        for i, family in enumerate(families)
+        (variant, seed): slot * (i * slots_per_variant + j - (slots - 1) / 2)
+        for i, variant in enumerate(variants)
         for j, seed in enumerate(seeds)
     }
 
@@ -136,16 +136,14 @@ def _shifted(ax: Axes, points: float) -> Transform:
     return ax.transData + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
-def _draw_mean(ax: Axes, runs: Rows, metric: str, shift: float) -> None:
-    """The line of one family, moved right by `shift` points."""
+def _draw_mean(ax: Axes, runs: Rows, metric: str, shift: float, style: Style) -> None:
+    """The line of one variant, moved right by `shift` points."""
     depths = sorted({run['depth'] for run in runs})
     means = [fmean(run[metric] for run in runs if run['depth'] == depth) for depth in depths]
-    family = runs[0]['family']
-    style = FAMILY_STYLES[family]
     ax.plot(
         depths,
         means,
-        label=f'{family} mean',
+        label=f'{runs[0]["variant"]} mean',
         color=style.color,
         linestyle=style.line_style,
         linewidth=LINE_WIDTH,
@@ -153,11 +151,12 @@ def _draw_mean(ax: Axes, runs: Rows, metric: str, shift: float) -> None:
     )
 
 
-def _draw_run(ax: Axes, run: Mapping[str, Any], metric: str, shift: float, size: float) -> None:
+def _draw_run(
+    ax: Axes, run: Mapping[str, Any], metric: str, shift: float, size: float, style: Style
+) -> None:
     """One marker, moved right by `shift` points; a hollow one with a cross if the run diverged."""
-    style = FAMILY_STYLES[run['family']]
     place = {'transform': _shifted(ax, shift), 'zorder': 3}
-    label = f'{run["family"]} {run["depth"]} seed {run["seed"]}'
+    label = f'{run["variant"]} {run["depth"]} seed {run["seed"]}'
     x, y = [run['depth']], [run[metric]]
     if run['status'] == 'diverged':
         hollow = marker(style.marker, 'white', 8) | {'markeredgecolor': style.color}
@@ -167,13 +166,12 @@ def _draw_run(ax: Axes, run: Mapping[str, Any], metric: str, shift: float, size:
         ax.plot(x, y, label=label, **marker(style.marker, style.color, size), **place)
 
 
-def _explain_runs(families: Sequence[str], several_seeds: bool, diverged: bool) -> list[Line2D]:
+def _explain_runs(looks: Mapping[str, Style], several_seeds: bool, diverged: bool) -> list[Line2D]:
     handles = []
-    for family in families:
-        style = FAMILY_STYLES[family]
+    for variant, style in looks.items():
         both = marker(style.marker, style.color, 6.5) | {'linestyle': style.line_style}
         handles.append(
-            Line2D([], [], label=family, color=style.color, linewidth=LINE_WIDTH, **both)
+            Line2D([], [], label=variant, color=style.color, linewidth=LINE_WIDTH, **both)
         )
     if several_seeds:
         line = {'color': QUIET_INK, 'linewidth': LINE_WIDTH}
@@ -185,14 +183,14 @@ def _explain_runs(families: Sequence[str], several_seeds: bool, diverged: bool) 
 
 
 def learning_curves(cells: Rows) -> Figure:
-    """Error in % against epoch, a panel a family, a colour a depth (He et al. 2015, Fig. 6).
+    """Error in % against epoch, a panel a variant, a colour a depth (He et al. 2015, Fig. 6).
 
     Training error is dashed, validation error solid. Thin: every seed; thick: their mean, as far
     as all of them got. The axis ends above what each curve does after the first quarter of its
     epochs: before, curves fall from chance.
 
     Args:
-        cells: dicts with family, depth, seed and metrics, a list of dicts with epoch and, where
+        cells: dicts with variant, depth, seed and records, a list of dicts with epoch and, where
             the network was evaluated, train/error and validation/error.
 
     Raises:
@@ -200,14 +198,14 @@ def learning_curves(cells: Rows) -> Figure:
     """
     if not cells:
         raise ValueError('no cells to draw')
-    families = order_families(cell['family'] for cell in cells)
+    variants = list(styles(cell['variant'] for cell in cells))
     colors = depth_colors(cell['depth'] for cell in cells)
-    figure, axes = new_figure(len(families), share_y=True)
+    figure, axes = new_figure(len(variants), share_y=True)
     top = max(_highest_late(_curve(cell, metric)) for cell in cells for metric in CURVE_STYLES)
-    for ax, family in zip(axes, families, strict=True):
-        label_panel(ax, family, 'epoch', 'error (%)' if ax is axes[0] else '')
+    for ax, variant in zip(axes, variants, strict=True):
+        label_panel(ax, variant, 'epoch', 'error (%)' if ax is axes[0] else '')
         for depth, color in colors.items():
-            group = [c for c in cells if (c['family'], c['depth']) == (family, depth)]
+            group = [c for c in cells if (c['variant'], c['depth']) == (variant, depth)]
             if group:
                 _draw_group(ax, group, color)
         ax.margins(x=0.02)
@@ -225,7 +223,7 @@ def learning_curves(cells: Rows) -> Figure:
 
 
 def _curve(cell: Mapping[str, Any], metric: str) -> Curve:
-    return {record['epoch']: record[metric] for record in cell['metrics'] if metric in record}
+    return {record['epoch']: record[metric] for record in cell['records'] if metric in record}
 
 
 def _highest_late(curve: Curve) -> float:
@@ -235,8 +233,8 @@ def _highest_late(curve: Curve) -> float:
 
 
 def _draw_group(ax: Axes, group: Rows, color: str) -> None:
-    """The curves of the cells of one family and depth, and their means."""
-    label = f'{group[0]["family"]} {group[0]["depth"]}'
+    """The curves of the cells of one variant and depth, and their means."""
+    label = f'{group[0]["variant"]} {group[0]["depth"]}'
     for metric, line_style in CURVE_STYLES.items():
         curves = [_curve(cell, metric) for cell in group]
         line = {'color': color, 'linestyle': line_style}
@@ -263,91 +261,6 @@ def _explain_curves(several_seeds: bool) -> list[Line2D]:
         label = 'thin: one run; thick: mean over seeds'
         handles.append(Line2D([], [], color=QUIET_INK, linewidth=THIN_LINE_WIDTH, label=label))
     return handles
-
-
-_OF_INPUTS = ('activation', 'input_gradient')
-QUANTITY_TITLES = {
-    'activation': 'Root mean square of the inputs of blocks',
-    'input_gradient': 'Root mean square of the gradient in the inputs of blocks',
-    'weight_gradient': 'Root mean square of the gradient in the weights',
-    'update_ratio': 'Root mean square of the update, over that of the weights',
-}
-
-
-def layer_heat_map(observations: Rows, quantity: str) -> Figure:
-    """log10 of a quantity along the main path, a row a layer or block, the first on top.
-
-    A column is an epoch; blank is what is zero or not finite.
-
-    Args:
-        observations: records of `probes.jsonl`: dicts with epoch and of each quantity a dict by
-            layer.
-        quantity: one of `probes.QUANTITIES`.
-
-    Raises:
-        ValueError: no observations, or none of the main path.
-    """
-    names, values = _by_layer(observations, quantity)
-    figure, (ax,) = new_figure(1)
-    label_panel(ax, QUANTITY_TITLES[quantity], 'epoch', '')
-    image = ax.pcolormesh(values.T, cmap='viridis', rasterized=True)
-    ax.invert_yaxis()
-    ax.grid(visible=False)
-    columns = _spaced(len(observations), 12)
-    ax.set_xticks(columns + 0.5, [f'{observations[i]["epoch"]:g}' for i in columns])
-    rows = _spaced(len(names), 14)
-    ax.set_yticks(rows + 0.5, [names[i] for i in rows])
-    bar = figure.colorbar(image, ax=ax, pad=0.01)
-    bar.set_label('log10', color=INK, fontdict=FONT)
-    bar.ax.tick_params(color=QUIET_INK, labelcolor=INK, labelsize=FONT_SIZE)
-    bar.outline.set_visible(False)
-    return figure
-
-
-def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
-    """log10 of a quantity along the main path, a line an epoch, at most seven of them.
-
-    Args and Raises: as of `layer_heat_map`.
-    """
-    names, values = _by_layer(observations, quantity)
-    figure, (ax,) = new_figure(1)
-    kind = 'block' if quantity in _OF_INPUTS else 'layer'
-    label_panel(ax, QUANTITY_TITLES[quantity], f'{kind}, from the image on', 'log10')
-    shown = _spaced(len(observations), 7)
-    colors = depth_colors(shown.tolist())
-    handles = []
-    for i in shown:
-        line = {'color': colors[i], 'linewidth': LINE_WIDTH}
-        label = f'{observations[i]["epoch"]:g}'
-        ax.plot(range(1, len(names) + 1), values[i], label=label, **line)
-        handles.append(Line2D([], [], label=label, **line))
-    ax.margins(x=0.02)
-    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
-    add_side_legend(figure, handles, title='epoch')
-    return figure
-
-
-def _by_layer(observations: Rows, quantity: str) -> tuple[list[str], np.ndarray]:
-    """Names along the main path, and log10 [observations, names]; NaN for zero and not finite.
-
-    Of inputs those of whole blocks, whose gradient comes through branch and shortcut; of weights
-    those of the layers.
-    """
-    rows = [row[quantity] for row in observations]
-    names = [name for name in (rows[0] if rows else ()) if all(name in row for row in rows)]
-    if quantity in _OF_INPUTS:
-        names = [name for name in names if name.count('/') < 2]  # blocks, not what is in them
-    else:
-        names = [name for name in names if not name.endswith(('/projection', '/gate'))]
-    if not names:
-        raise ValueError(f'{quantity} was not observed along the main path')
-    values = [[row[name] or np.nan for name in names] for row in rows]
-    return names, np.log10(np.array(values, float))
-
-
-def _spaced(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` indices, the first and the last among them, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _set_error_axis(ax: Axes, top: float) -> None:

@@ -6,9 +6,11 @@ and loads nothing.
 
 import csv
 import io
+import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,12 +22,13 @@ from matplotlib.figure import Figure
 
 from vggres.files import write_atomically
 from vggres.rendering import to_png, to_svg
-from vggres.style import order_families
+from vggres.style import order_variants
 from vggres.verdict import METRIC_WORDS
 
 # These columns come first in results.csv and are always there; other scalars follow by name.
 FIRST_COLUMNS = (
     'cell',
+    'variant',
     'family',
     'depth',
     'seed',
@@ -46,6 +49,25 @@ MISSING = '–'
 Result = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Table:
+    """What was found, as text.
+
+    Attributes:
+        title: what it shows, in a few words.
+        columns: the headings.
+        words: which of them hold words rather than numbers.
+        rows: a text a column.
+        note: what the headings mean.
+    """
+
+    title: str
+    columns: Sequence[str]
+    words: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ''
+
+
 def write(
     directory: Path,
     *,
@@ -53,7 +75,7 @@ def write(
     claim: str,
     source: str,
     verdict_words: str,
-    verdict: Mapping[str, Any],
+    tables: Sequence[Table],
     results: Sequence[Result],
     figures: Mapping[str, tuple[Figure, str]],
     protocol: Mapping[str, Any],
@@ -67,7 +89,8 @@ def write(
 
     Args:
         claim: the question, or what is claimed; `source` says by whom.
-        verdict: as `vggres.verdict` gives it; `verdict_words` says it in words.
+        verdict_words: what was found, a line a finding.
+        tables: the same in numbers.
         results: one dict a run, as in `result.json`; errors in %.
         figures: name → (figure, caption). The name becomes a file name.
         protocol: the configuration, nested.
@@ -86,21 +109,21 @@ def write(
             raise ValueError(f'figure name {name!r}: use a letter, then letters, digits, _ or -')
     directory = Path(directory)
     (directory / 'figures').mkdir(parents=True, exist_ok=True)
-    families = order_families(result['family'] for result in results)
-    results = sorted(results, key=lambda r: (families.index(r['family']), r['depth'], r['seed']))
+    variants = order_variants(result['variant'] for result in results)
+    results = sorted(results, key=lambda r: (variants.index(r['variant']), r['depth'], r['seed']))
     shown = [
         {'name': name, 'caption': caption, 'svg': _write_figure(directory, name, figure, caption)}
         for name, (figure, caption) in figures.items()
     ]
     write_atomically(directory / 'results.csv', results_csv(results))
 
-    page = _environment().get_template('report.html')
+    page = templates().get_template('report.html')
     html = page.render(
         title=title,
         claim=claim,
         source=source,
         verdict_words=verdict_words,
-        verdict=verdict_table(verdict),
+        tables=tables,
         figures=shown,
         results=results_table(results),
         runs=runs_table(results),
@@ -143,17 +166,17 @@ def csv_columns(results: Sequence[Result]) -> list[str]:
 
 
 def results_table(results: Sequence[Result]) -> dict[str, Any]:
-    """Mean ± sample standard deviation of the errors for each family and depth.
+    """Mean ± sample standard deviation of the errors for each variant and depth.
 
     Args:
-        results: those of one family and depth stand together.
+        results: those of one variant and depth stand together.
 
     Returns:
-        columns: the headings of the numbers; families: for each a list of dicts with family, depth
+        columns: the headings of the numbers; variants: for each a list of dicts with variant, depth
         and numbers, in the order of the results.
     """
     rows = []
-    for (family, depth), group in groupby(results, key=itemgetter('family', 'depth')):
+    for (variant, depth), group in groupby(results, key=itemgetter('variant', 'depth')):
         runs = list(group)
         numbers = [
             str(len(runs)),
@@ -162,11 +185,11 @@ def results_table(results: Sequence[Result]) -> dict[str, Any]:
             _text(runs[0].get('parameters')),
             f'{statistics.fmean(run["seconds"] for run in runs):,.1f}',
         ]
-        rows.append({'family': family, 'depth': depth, 'numbers': numbers})
+        rows.append({'variant': variant, 'depth': depth, 'numbers': numbers})
     errors = [f'{words} (%)' for words in METRIC_WORDS.values()]
     return {
         'columns': ['runs', 'diverged', *errors, 'parameters', 'time a run (s)'],
-        'families': [list(group) for _, group in groupby(rows, key=itemgetter('family'))],
+        'variants': [list(group) for _, group in groupby(rows, key=itemgetter('variant'))],
     }
 
 
@@ -206,7 +229,7 @@ def lost_runs(
     lost = []
     for run in results:
         if run['status'] == 'diverged':
-            which = f'{run["family"]}, depth {run["depth"]}, seed {run["seed"]}, {run["cell"]}'
+            which = f'{run["variant"]}, depth {run["depth"]}, seed {run["seed"]}, {run["cell"]}'
             what = f'diverged at step {run["diverged_at_step"]:,}'
             lost.append({'what': what, 'which': which, 'details': []})
     for cell in failed:
@@ -215,41 +238,49 @@ def lost_runs(
     return lost
 
 
-def verdict_table(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """The verdict as text: a row a family and one for the difference between families."""
-    rows = []
-    families = verdict['families']
-    for family in order_families(families):
-        entry = families[family]
-        rows.append(
-            {
-                'family': family,
-                'verdict': entry['verdict'],
-                'compared': _compared(entry),
-                **_excess(entry),
-                'trend_p': p_value(entry['trend_p']),
-            }
-        )
-    difference = verdict['difference']
-    if difference:
-        names = ' − '.join(difference['families'])
-        rows.append(
-            {
-                'family': names,
-                'verdict': 'difference of excesses',
-                'compared': '',
-                **_excess(difference),
-                'trend_p': '',
-            }
-        )
-    metric = verdict['metric']
-    return {
-        'rows': rows,
-        'metric': METRIC_WORDS.get(metric, metric.replace('_', ' ')),
-        'confidence': f'{100 * verdict["confidence"]:g}',
-        'margin': f'{verdict["margin"]:g}',
-        'significance': f'{verdict["significance"]:g}',
-    }
+def verdict_table(verdict: Mapping[str, Any]) -> Table:
+    """What `verdict.decide` found: a row a variant and one for the difference between two."""
+    variants = verdict['variants']
+    rows = [
+        [
+            variant,
+            entry['verdict'],
+            _compared(entry),
+            *_excess(entry),
+            p_value(entry['trend_p']),
+            str(entry['n']),
+        ]
+        for variant, entry in ((each, variants[each]) for each in order_variants(variants))
+    ]
+    for difference in verdict['differences']:
+        names = ' − '.join(difference['variants'])
+        excess = _excess(difference)
+        rows.append([names, 'difference of excesses', '', *excess, '', str(difference['n'])])
+    metric = METRIC_WORDS.get(verdict['metric'], verdict['metric'].replace('_', ' '))
+    interval = f'{100 * verdict["confidence"]:g} % CI (pp)'
+    return Table(
+        title='verdict by network',
+        columns=(
+            'network', 'verdict', 'depths compared', 'excess error (pp)', interval, 'trend p', 'n',
+        ),
+        words=('network', 'verdict'),
+        rows=rows,
+        note=f'Excess error: {metric} of the deepest net minus that of the best shallower net of '
+        f'its family, in percentage points (pp). Margin {verdict["margin"]:g} pp, significance '
+        f'level {verdict["significance"]:g}; n: seeds.',
+    )  # fmt: skip
+
+
+def number(value: float | None, form: str = '+.2f') -> str:
+    """A number in a table, with a true minus; a dash for None."""
+    if value is None:
+        return MISSING
+    return '∞' if value == math.inf else f'{value:{form}}'.replace('-', '−')
+
+
+def interval(ends: Sequence[float] | None, form: str = '+.2f') -> str:
+    """Two numbers in a table."""
+    return ' to '.join(number(end, form) for end in ends) if ends else MISSING
 
 
 def p_value(p: float | None) -> str:
@@ -288,13 +319,12 @@ def _compared(entry: Mapping[str, Any]) -> str:
     return MISSING if shallower is None else f'{entry["deepest"]} against {shallower}'
 
 
-def _excess(entry: Mapping[str, Any]) -> dict[str, str]:
+def _excess(entry: Mapping[str, Any]) -> list[str]:
     interval = entry['confidence_interval']
-    return {
-        'excess': _signed(entry['excess_error']),
-        'interval': ' to '.join(map(_signed, interval)) if interval else MISSING,
-        'n': str(entry['n']),
-    }
+    return [
+        _signed(entry['excess_error']),
+        ' to '.join(map(_signed, interval)) if interval else MISSING,
+    ]
 
 
 def _signed(value: float | None) -> str:
@@ -314,7 +344,7 @@ def _text(value: Any, decimals: int | None = None) -> str:
     return f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
 
 
-def _environment() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
         autoescape=True,

@@ -27,8 +27,8 @@ MARKER_SIZE = 5.5  # points
 
 
 @dataclass(frozen=True)
-class FamilyStyle:
-    """How one family is drawn: marker and line style tell it from others without the colour."""
+class Style:
+    """How a variant is drawn: marker and line style tell it from others without the colour."""
 
     color: str
     marker: str
@@ -38,15 +38,42 @@ class FamilyStyle:
 # In the order of legends and tables. The colours are those of Okabe and Ito 2008, told apart with
 # any colour vision, the green darkened to show on white.
 FAMILY_STYLES = {
-    'plain': FamilyStyle('#d55e00', 'o', '-'),
-    'resnet': FamilyStyle('#0072b2', 's', (0, (5, 2))),
-    'vgg': FamilyStyle('#00866a', '^', (0, (7, 2, 1.5, 2))),
+    'plain': Style('#d55e00', 'o', '-'),
+    'resnet': Style('#0072b2', 's', (0, (5, 2))),
+    'vgg': Style('#00866a', '^', (0, (7, 2, 1.5, 2))),
 }
+_MORE_STYLES = (
+    Style('#b0568c', 'D', (0, (1.5, 1.5))),
+    Style('#5b3a8e', 'v', (0, (5, 1.5, 1.5, 1.5, 1.5, 1.5))),
+    Style('#9a7b00', 'P', (0, (9, 3))),
+    Style('#24292f', 'X', (0, (3, 3))),
+    Style('#3f9ac9', '<', (0, (2, 3))),
+    Style('#7d2e1f', '>', (0, (8, 1.5))),
+    Style('#59626d', 'h', (0, (4, 1, 1, 1, 1, 1))),
+)
 
 
-def order_families(families: Iterable[str]) -> list[str]:
-    """The distinct families in the order of `FAMILY_STYLES`."""
-    return sorted(set(families), key=list(FAMILY_STYLES).index)
+def order_variants(variants: Iterable[str]) -> list[str]:
+    """The distinct variants: families in the order of `FAMILY_STYLES`, then others as they come."""
+    distinct = list(dict.fromkeys(variants))
+    families = [family for family in FAMILY_STYLES if family in distinct]
+    return families + [variant for variant in distinct if variant not in FAMILY_STYLES]
+
+
+def styles(variants: Iterable[str]) -> dict[str, Style]:
+    """How each variant is drawn, ordered; a family always alike.
+
+    Raises:
+        ValueError: more variants than looks.
+    """
+    ordered = order_variants(variants)
+    others = [variant for variant in ordered if variant not in FAMILY_STYLES]
+    taken = {family: FAMILY_STYLES[family] for family in ordered if family in FAMILY_STYLES}
+    free = [style for family, style in FAMILY_STYLES.items() if family not in taken]
+    looks = [*free, *_MORE_STYLES]
+    if len(others) > len(looks):
+        raise ValueError(f'{len(others)} variants, {len(looks)} looks')
+    return taken | dict(zip(others, looks, strict=False))
 
 
 def depth_colors(depths: Iterable[int]) -> dict[int, str]:
@@ -56,11 +83,16 @@ def depth_colors(depths: Iterable[int]) -> dict[int, str]:
     return dict(zip(depths, map(to_hex, ramp), strict=True))
 
 
-def new_figure(panels: int, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    """An empty figure with that many panels side by side; they share the x axis."""
-    figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT), layout='constrained')
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
-    axes = list(figure.subplots(1, panels, squeeze=False, sharex=True, sharey=share_y).flat)
+def new_figure(
+    panels: int, share_y: bool | str = False, rows: int = 1, share_x: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure with that many panels side by side in each row.
+
+    `share_x` and `share_y` say which axes the panels share: all, none, or those of a 'row'.
+    """
+    figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT * (0.25 + 0.75 * rows)))
+    figure.set_layout_engine('constrained', w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
+    axes = list(figure.subplots(rows, panels, squeeze=False, sharex=share_x, sharey=share_y).flat)
     for ax in axes:
         ax.set_facecolor('none')
         ax.spines[['top', 'right']].set_visible(False)

@@ -10,7 +10,7 @@ import fcntl
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,61 +40,92 @@ class Sweep:
         """The cells without a result."""
         return [cell for cell in self.cells if cell.result() is None]
 
+    def unobserved(self) -> list[Cell]:
+        """The cells that are done, but without the probes that they ask for now."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.config.probes.every_epochs
+            and cell.result()
+            and not (cell.directory / tracking.PROBES_FILE).exists()
+        ]
+
     def results(self) -> list[dict]:
         """The results there are, in the grid's order."""
-        return [result for cell in self.cells if (result := cell.result())]
+        return [cell.describe() | result for cell in self.cells if (result := cell.result())]
 
     def depths(self) -> dict[str, set[int]]:
-        """The depths planned for each family."""
+        """The depths planned for each variant."""
         depths: dict[str, set[int]] = {}
         for cell in self.cells:
-            depths.setdefault(cell.config.model.family, set()).add(cell.config.model.depth)
+            at = cell.describe()
+            depths.setdefault(at['variant'], set()).add(at['depth'])
         return depths
 
-    def metrics(self) -> list[dict]:
-        """Of each finished cell: family, depth, seed and its records as `metrics`."""
+    def records(self, name: str = tracking.METRICS_FILE) -> list[dict]:
+        """Of each finished cell its coordinates and, as `records`, those of one of its files."""
         return [
-            cell.describe() | {'metrics': tracking.read_metrics(cell.directory)}
+            cell.describe() | {'records': tracking.read_metrics(cell.directory, name)}
             for cell in self.cells
             if cell.result()
         ]
 
 
-def grid(config: ConfigDict) -> Iterator[ConfigDict]:
-    """The configurations of all families × depths × seeds that `config.sweep` names.
+def grid(
+    config: ConfigDict, variants: Mapping[str, Mapping[str, object]]
+) -> Iterator[tuple[str, ConfigDict]]:
+    """Each variant at each depth of `config.sweep`, once a seed: its name and the configuration.
+
+    Args:
+        config: what the cells share.
+        variants: of each by name the dotted knobs that make it, {'plain': {'model.family': …}}.
 
     Raises:
-        UserError: for a cell that makes no sense, or one that is named twice.
+        UserError: for a cell that makes no sense, or a depth that is named twice.
     """
-    axes = {axis: tuple(config.sweep[axis]) for axis in ('families', 'depths')}
-    for axis, values in axes.items():
-        kind = str if axis == 'families' else int
-        if not values or len(set(values)) < len(values) or {type(v) for v in values} != {kind}:
-            raise UserError(
-                f'sweep.{axis} names one or more {axis}, each once, as in '
-                f'{_EXAMPLES[axis]}, not {values}.'
-            )
+    depths = _axis(config, 'depths', int)
     seeds = range(config.seed, config.seed + config.sweep.seeds)
-    for family, depth, seed in itertools.product(axes['families'], axes['depths'], seeds):
+    for (name, knobs), depth, seed in itertools.product(variants.items(), depths, seeds):
         cell_config = config.copy_and_resolve_references()
         with cell_config.unlocked():
-            cell_config.model.family, cell_config.model.depth = family, depth
-            cell_config.seed = seed
+            cell_config.update_from_flattened_dict(dict(knobs))
+            cell_config.model.depth, cell_config.seed = depth, seed
         configuration.check(cell_config)
-        yield cell_config
+        yield name, cell_config
 
 
-def plan(name: str, config: ConfigDict, workdir: Path, configs: Iterable[ConfigDict]) -> Sweep:
+def families(config: ConfigDict) -> dict[str, dict[str, object]]:
+    """The variants that are the families of `config.sweep`.
+
+    Raises:
+        UserError: for none, or one that is named twice.
+    """
+    return {family: {'model.family': family} for family in _axis(config, 'families', str)}
+
+
+def _axis(config: ConfigDict, axis: str, kind: type) -> tuple:
+    values = tuple(config.sweep[axis])
+    if not values or len(set(values)) < len(values) or {type(v) for v in values} != {kind}:
+        raise UserError(
+            f'sweep.{axis} names one or more {axis}, each once, as in {_EXAMPLES[axis]}, '
+            f'not {values}.'
+        )
+    return values
+
+
+def plan(
+    name: str, config: ConfigDict, workdir: Path, configs: Iterable[tuple[str, ConfigDict]]
+) -> Sweep:
     """The sweep of some cells; nothing is written.
 
     Args:
         name: the sweep's; '' for cells that belong to none, which lie in `workdir/cells`.
         config: the base configuration.
         workdir: where sweeps go.
-        configs: the cells' configurations, checked.
+        configs: of each cell its variant and its configuration, checked.
     """
     directory = workdir / name
-    cells = tuple(Cell(cell_config, directory, name) for cell_config in configs)
+    cells = tuple(Cell(each, directory, name, variant) for variant, each in configs)
     return Sweep(name, config, directory, cells)
 
 
@@ -190,7 +221,7 @@ def refuse(sweep: Sweep) -> None:
     if not sweep.name or not path.exists():
         return
     stored = read_json(path)
-    if stored['grid'] != [cell.describe() for cell in sweep.cells]:
+    if [at['cell'] for at in stored['grid']] != [cell.id for cell in sweep.cells]:
         old, new = (_decisive(ConfigDict(c)) for c in (stored['config'], sweep.config.to_dict()))
         changed = configuration.differences(old, new)
         raise UserError(

@@ -220,24 +220,24 @@ def mirror_sweep(
 def _sweep_record(results: Sequence[Mapping], figures: Sequence[Path]) -> dict[str, object]:
     import wandb
 
-    columns = ['family', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
+    columns = ['variant', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
     cells = wandb.Table(columns, [[result[key] for key in columns] for result in results])
     record: dict[str, object] = {'error_by_cell': cells}
     for metric in ('train_error', 'validation_error'):
-        means = wandb.Table(['depth', 'error', 'family'], _means(results, metric))
+        means = wandb.Table(['depth', 'error', 'variant'], _means(results, metric))
         title = f'{metric.replace("_", " ")} [%] against depth'
         record[f'{metric}_against_depth'] = wandb.plot.line(
-            means, 'depth', 'error', stroke='family', title=title
+            means, 'depth', 'error', stroke='variant', title=title
         )
     return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
 
 
 def _means(results: Sequence[Mapping], metric: str) -> list[list]:
-    """[depth, mean over seeds, family] for each network, ordered by depth within a family."""
+    """[depth, mean over seeds, variant] for each network, ordered by depth within a variant."""
     errors: dict[tuple[str, int], list[float]] = {}
     for result in results:
-        errors.setdefault((result['family'], result['depth']), []).append(result[metric])
+        errors.setdefault((result['variant'], result['depth']), []).append(result[metric])
     return [
-        [depth, sum(values) / len(values), family]
-        for (family, depth), values in sorted(errors.items())
+        [depth, sum(values) / len(values), variant]
+        for (variant, depth), values in sorted(errors.items())
     ]

@@ -2,7 +2,7 @@
 
 Degradation (He et al. 2015, arXiv 1512.03385, §1 and §4.2) is a *training* error that rises with
 depth, so it is not overfitting. `decide` turns the final errors of a sweep into one verdict a
-family: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages, differences are
+variant: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages, differences are
 percentage points, and the seeds are paired: seed i saw the same data order in every run.
 
 What it cannot see: with a handful of seeds no statistic knows of a failure that happens once in
@@ -49,7 +49,7 @@ Table = dict[int, dict[int, float]]  # seed → depth → percent
 
 
 def judge(errors: np.ndarray, depths: Sequence[int]) -> dict[str, Any]:
-    """The verdict on one family.
+    """The verdict on one variant.
 
     In this order, with the interval of `excess`:
 
@@ -126,63 +126,66 @@ def decide(
     results: Iterable[Mapping[str, Any]],
     metric: str = 'train_error',
     planned: Mapping[str, Iterable[int]] | None = None,
+    pairs: Iterable[tuple[str, str]] = (('plain', 'resnet'),),
 ) -> dict[str, Any]:
-    """The verdict on every family of a sweep, and how much more plain nets lose than residual ones.
+    """The verdict on every variant of a sweep, and how much more the first of each pair loses.
 
-    A seed counts for a family only if it has every depth that was planned for it. `difference`
-    is the excess of `plain` minus that of `resnet`, paired by seed, over the depths that both
-    families have and the seeds that have them all; None where that is fewer than two depths or no
-    seed.
+    A variant is a family, or a family with other options than the rest of the sweep. A seed counts
+    for one only if it has every depth that was planned for it. `differences` has of each pair the
+    excess of the first minus that of the second, paired by seed, over the depths that both have and
+    the seeds that have them all; pairs with fewer than two such depths or no seed are left out.
 
     Args:
-        results: one mapping a training run, with `family` (str), `depth` and `seed` (int) and the
+        results: one mapping a training run, with `variant` (str), `depth` and `seed` (int) and the
             metric (percent). A diverged run comes in as the error of guessing,
             100 · (1 − 1/classes), and as such with the `status` 'diverged'. Other keys are ignored.
         metric: the error to judge by.
-        planned: family → the depths it was to be run at, so that what was lost cannot make a
+        planned: variant → the depths it was to be run at, so that what was lost cannot make a
             smaller grid of the sweep; None: the depths that the results have.
+        pairs: of variants to compare.
 
     Returns:
         What `verdict.json` holds: plain floats, integers, strings, lists and None.
 
     Raises:
         UserError: a run has no such metric, or its error is not a finite number, or two runs share
-            family, depth and seed.
+            variant, depth and seed.
     """
     results = list(results)
     tables = _tabulate(results, metric)
     diverged = {_point(result) for result in results if result.get('status') == 'diverged'}
     if planned is None:
         planned = {
-            family: {d for row in table.values() for d in row} for family, table in tables.items()
+            variant: {d for row in table.values() for d in row}
+            for variant, table in sorted(tables.items())
         }
-    depths_of = {family: sorted(planned[family]) for family in sorted(planned)}
-    families = {}
-    for family, depths in depths_of.items():
-        table = tables.get(family, {})
-        families[family] = judge(_stack(_complete(table, depths).values(), len(depths)), depths)
-        families[family]['reason'] += _incomplete(table, depths)
-        lost = {point for point in diverged if point[0] == family}
+    depths_of = {variant: sorted(depths) for variant, depths in planned.items()}
+    variants = {}
+    for variant, depths in depths_of.items():
+        table = tables.get(variant, {})
+        variants[variant] = judge(_stack(_complete(table, depths).values(), len(depths)), depths)
+        variants[variant]['reason'] += _incomplete(table, depths)
+        lost = {point for point in diverged if point[0] == variant}
         if lost:
-            families[family] |= _with_diverged(families[family], lost, _complete(table, depths))
+            variants[variant] |= _with_diverged(variants[variant], lost, _complete(table, depths))
     return {
         'metric': metric,
         'confidence': CONFIDENCE,
         'margin': MARGIN,
         'significance': SIGNIFICANCE,
-        'families': families,
-        'difference': _difference(tables, depths_of, 'plain', 'resnet'),
+        'variants': variants,
+        'differences': [found for p in pairs if (found := _difference(tables, depths_of, *p))],
     }
 
 
 def _point(result: Mapping[str, Any]) -> tuple[str, int, int]:
-    return str(result['family']), int(result['depth']), int(result['seed'])
+    return str(result['variant']), int(result['depth']), int(result['seed'])
 
 
 def _with_diverged(
     judged: Mapping[str, Any], lost: set[tuple[str, int, int]], seeds: Iterable[int]
 ) -> dict[str, Any]:
-    """What changes in a family's verdict: guessing at every depth is no evidence about depth."""
+    """What changes in a variant's verdict: guessing at every depth is no evidence about depth."""
     runs = 'run' if len(lost) == 1 else 'runs'
     said = f'{judged["reason"]} {len(lost)} {runs} diverged, counted as guessing.'
     best = judged['best_shallower']
@@ -196,14 +199,14 @@ def _with_diverged(
 def _tabulate(results: Iterable[Mapping[str, Any]], metric: str) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     for result in results:
-        family, depth, seed = _point(result)
-        run = f'{family} depth {depth} seed {seed}'
+        variant, depth, seed = _point(result)
+        run = f'{variant} depth {depth} seed {seed}'
         if metric not in result:
-            raise unknown('metric', metric, result.keys() - {'family', 'depth', 'seed'})
+            raise unknown('metric', metric, result.keys() - {'variant', 'depth', 'seed'})
         error = result[metric]
         if error is None or not math.isfinite(error):
             raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing')
-        row = tables.setdefault(family, {}).setdefault(seed, {})
+        row = tables.setdefault(variant, {}).setdefault(seed, {})
         if depth in row:
             raise UserError(f'{run} is there twice; a verdict is about one setting')
         row[depth] = float(error)
@@ -229,7 +232,7 @@ def _difference(
     if first not in tables or second not in tables:
         return None
     depths = sorted(set(depths_of[first]) & set(depths_of[second]))
-    rows, other_rows = (_complete(tables[family], depths) for family in (first, second))
+    rows, other_rows = (_complete(tables[variant], depths) for variant in (first, second))
     seeds = sorted(rows.keys() & other_rows.keys())
     if len(depths) < 2 or not seeds:
         return None
@@ -238,7 +241,7 @@ def _difference(
     )
     sample = excess(errors) - excess(other_errors)
     return {
-        'families': [first, second],
+        'variants': [first, second],
         'excess_error': float(sample.mean()),
         'confidence_interval': t_interval(sample, CONFIDENCE),
         'n': len(seeds),
@@ -247,15 +250,16 @@ def _difference(
 
 def in_words(verdict: Mapping[str, Any]) -> str:
     """What `decide` found, a line for each finding, for the console and the report."""
-    if not verdict['families']:
+    if not verdict['variants']:
         return 'There are no results to judge.'
     metric = METRIC_WORDS.get(verdict['metric'], verdict['metric'])
     sentences = [f'Judged by the final {metric}, in percentage points.']
-    for family, judged in verdict['families'].items():
-        sentences.append(f'{family}: {judged["verdict"]}. {judged["reason"]}')
-    difference = verdict['difference']
-    if difference and difference['n'] >= MIN_SEEDS:
-        first, second = difference['families']
+    for variant, judged in verdict['variants'].items():
+        sentences.append(f'{variant}: {judged["verdict"]}. {judged["reason"]}')
+    for difference in verdict['differences']:
+        if difference['n'] < MIN_SEEDS:
+            continue
+        first, second = difference['variants']
         interval = _interval(difference['confidence_interval'])
         sentences.append(
             f'Over the depths both have, {first} has {_points(difference["excess_error"])} excess '

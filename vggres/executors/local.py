@@ -169,6 +169,7 @@ def _give_next(
             'config': cell.config.to_dict(),
             'workdir': str(cell.workdir),
             'sweep': cell.sweep,
+            'variant': cell.variant,
         }
         worker.process.stdin.write(json.dumps(order) + '\n')
         worker.process.stdin.flush()

@@ -28,7 +28,9 @@ def main() -> None:
 
     for line in sys.stdin:
         order = json.loads(line)
-        cell = Cell(ConfigDict(order['config']), Path(order['workdir']), order['sweep'])
+        cell = Cell(
+            ConfigDict(order['config']), Path(order['workdir']), order['sweep'], order['variant']
+        )
 
         def say(kind: str, values: dict, cell: Cell = cell) -> None:
             events.write(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}) + '\n')
