@@ -55,7 +55,7 @@ def _rename_ids(svg: ElementTree.Element, name: str) -> None:
         for key, value in element.items():
             if key == 'id':
                 element.set(key, renamed[value])
-            elif key.endswith('href'):
+            elif key.endswith('href') and not value.startswith('data:'):  # an embedded picture
                 element.set(key, '#' + renamed[value.removeprefix('#')])
             elif value.startswith('url(#'):
                 element.set(key, f'url(#{renamed[value[5:-1]]})')

@@ -1,0 +1,216 @@
+"""Figures of layers: what is drawn where, and that it can be read."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from vggres import layer_figures
+from vggres.layer_figures import Profile
+from vggres.style import FAMILY_STYLES
+
+
+def observation(epoch, scale):
+    inputs = {
+        **{'stem': scale, 'stage1/block1': 10 * scale, 'stage1/block1/conv1': 5.0},
+        **{'stage1/block1/projection': 7.0, 'head': 0.0},
+    }
+    weights = {
+        **{'stem': scale, 'stage1/block1/conv1': 10 * scale},
+        **{'stage1/block1/projection': 7.0, 'head': 0.0},
+    }
+    return {'epoch': epoch, 'activation': inputs, 'weight_gradient': weights}
+
+
+def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
+    figure = layer_figures.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
+    ax = figure.axes[0]
+    (mesh,) = ax.collections
+    values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
+    np.testing.assert_allclose(values, [[-3, -1], [-2, 0], [np.inf, np.inf]])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ['stem', 'stage1/block1', 'head']
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ['0', '2']
+
+
+def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
+    rows = [observation(epoch, 10.0 ** (epoch - 20)) for epoch in range(20)]
+    figure = layer_figures.quantity_by_layer(rows, 'weight_gradient')
+    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert len(lines) == 7
+    np.testing.assert_allclose(lines['0'], [-20, -19, np.nan])
+    np.testing.assert_allclose(lines['19'], [-1, 0, np.nan])
+
+
+def test_nothing_observed_is_nothing_to_draw():
+    for draw in (layer_figures.layer_heat_map, layer_figures.quantity_by_layer):
+        with pytest.raises(ValueError, match='observed'):
+            draw([], 'activation')
+
+
+PANELS = ('vgg, batch norm', 'plain, batch norm', 'vgg, no norm', 'plain, no norm')
+NETWORKS = [
+    {
+        **{'family': family, 'variant': f'{family}, {norm}', 'norm': norm, 'depth': depth},
+        **{'train_error': 10.0 * (i + 1), 'decades': float(depth), 'seed': 0},
+    }
+    for i, (family, norm, depth) in enumerate(
+        itertools.product(('vgg', 'plain'), ('batch', 'none'), (8, 110))
+    )
+]
+
+
+def test_a_line_a_depth_in_each_panel():
+    drawn = [
+        Profile(panel, depth, range(1, depth), np.geomspace(1e-9, 1, depth - 1))
+        for panel in PANELS
+        for depth in (110, 8)
+    ]
+    figure = layer_figures.profiles(drawn, 'Title')
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc='left') for ax in shown] == list(PANELS)
+    assert [len(ax.lines) for ax in shown] == 4 * [2]
+    shallow, deep = shown[0].lines
+    np.testing.assert_allclose(shallow.get_ydata()[[0, -1]], [-9, 0], atol=1e-12)
+    assert deep.get_xdata().max() == 109
+
+
+def test_zeros_leave_gaps():
+    figure = layer_figures.profiles([Profile('a', 8, [1, 2, 3, 4, 5], [0, 1, 10, 100, 0])], '')
+    (line,) = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), [np.nan, 0, 1, 2, np.nan])
+
+
+def test_heat_maps_share_their_colours():
+    drawn = [Profile(panel, 8, [2, 4], np.array([[1e-3, 1.0]])) for panel in PANELS]
+    figure = layer_figures.heat_maps(drawn, [0], 'Title')
+    meshes = [ax.collections[0] for ax in figure.axes[:4]]
+    assert len({mesh.get_clim() for mesh in meshes}) == 1
+    np.testing.assert_allclose(meshes[0].get_array().ravel(), [-3, 0])
+
+
+def test_error_against_has_a_marker_a_network():
+    titles = {'batch': 'batch norm', 'none': 'no norm'}
+    gaps = [*NETWORKS, NETWORKS[0] | {'decades': None}]
+    figure = layer_figures.error_against(gaps, 'decades', 'decades', 'norm', titles)
+    points = [
+        [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() != 'None']
+        for ax in figure.axes
+    ]
+    assert points == [
+        [(8, 10), (110, 20), (8, 50), (110, 60)],
+        [(8, 30), (110, 40), (8, 70), (110, 80)],
+    ]
+
+
+def test_errors_are_means_over_seeds():
+    twice = [*NETWORKS, *(n | {'seed': 1, 'train_error': n['train_error'] + 2} for n in NETWORKS)]
+    looks = {family: FAMILY_STYLES[family] for family in ('vgg', 'plain')}
+    figure = layer_figures.error_by_depth(twice, 'norm', {'none': 'no norm'}, 'family', looks)
+    vgg, plain = figure.axes[0].lines
+    np.testing.assert_allclose(vgg.get_ydata(), [31, 41])
+    np.testing.assert_allclose(plain.get_ydata(), [71, 81])
+    figure = layer_figures.error_by_variant(twice)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()][:1] == ['vgg, batch']
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[11, 0]]
+
+
+def band(panel, low, middle, high):
+    return tuple(Profile(panel, 20, [2, 4, 6], np.full(3, v)) for v in (low, middle, high))
+
+
+def test_a_band_reaches_from_the_smallest_to_the_largest():
+    figure = layer_figures.bands([band('identity', 0.5, 1.5, 3.0)], 'Title')
+    ax = figure.axes[0]
+    ys = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ys.min(), ys.max()) == (0.5, 3)
+    assert ax.get_yscale() == 'log'
+
+
+def test_agreement_draws_what_was_measured_against_what_was_expected():
+    points = [
+        {'x': 1.0, 'y': 2.0, 'depth': 20, 'name': 'shortcut × 0.5'},
+        {'x': 3.0, 'y': 3.5, 'depth': 56, 'name': 'shortcut × 0.5'},
+    ]
+    diagonal, *others = layer_figures.agreement(points, 'expected', 'measured').axes[0].lines
+    assert diagonal.get_xydata().tolist() == [[1, 1], [3.5, 3.5]]
+    assert [line.get_xydata().tolist() for line in others] == [[[1, 2]], [[3, 3.5]]]
+
+
+SHORTCUTS = [f'shortcut × {i}' for i in range(15)]
+FIGURES = {
+    'profiles': lambda: layer_figures.profiles(
+        [
+            Profile(p, d, range(1, d), np.geomspace(1e-30, 1, d - 1))
+            for p in PANELS
+            for d in (8, 110)
+        ],
+        'Gradient reaching each block before the first update, glorot weights',
+    ),
+    'heat maps': lambda: layer_figures.heat_maps(
+        [Profile(p, 110, range(109), np.geomspace(1e-30, 1, 654).reshape(6, 109)) for p in PANELS],
+        [0, 2, 4, 6, 8, 10],
+        'Gradient reaching each block in training, depth 110, glorot weights',
+    ),
+    'error against': lambda: layer_figures.error_against(
+        NETWORKS, 'decades', 'decades shrunk', 'norm', {'batch': 'batch norm', 'none': 'no norm'}
+    ),
+    'by depth': lambda: layer_figures.error_by_depth(
+        NETWORKS, 'norm', {'batch': 'a', 'none': 'b'}, 'family', FAMILY_STYLES
+    ),
+    'by variant': lambda: layer_figures.error_by_variant(
+        [{'variant': v, 'depth': d, 'train_error': float(d)} for v in SHORTCUTS for d in (20, 56)]
+    ),
+    'bands': lambda: layer_figures.bands(
+        [band(f'panel {i}', 1e-9, 1.0, 30.0) for i in range(6)], 'Singular values, depth 56'
+    ),
+    'agreement': lambda: layer_figures.agreement(
+        [{'x': i, 'y': i, 'depth': 20, 'name': name} for i, name in enumerate(SHORTCUTS[:6])],
+        'x',
+        'y',
+    ),
+}
+
+
+@pytest.mark.parametrize('name', FIGURES)
+def test_texts_do_not_overlap_and_stay_inside(name):
+    figure = FIGURES[name]()
+    FigureCanvasAgg(figure).draw()
+    hidden = {
+        label
+        for ax in figure.axes
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in (*axis.majorTicks, *axis.minorTicks)
+        if not axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
+        for label in (tick.label1, tick.label2)
+    }
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible() and text not in hidden
+    ]
+    for text, box in boxes:
+        assert box.x0 >= -1, text
+        assert box.y0 >= -1, text
+        assert box.x1 <= figure.bbox.x1 + 1, text
+        assert box.y1 <= figure.bbox.y1 + 1, text
+    for (text, box), (other, other_box) in itertools.combinations(boxes, 2):
+        assert not box.overlaps(other_box), f'{text} and {other} overlap'
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [
+        lambda: layer_figures.profiles([], ''),
+        lambda: layer_figures.heat_maps([], [0], ''),
+        lambda: layer_figures.bands([], ''),
+        lambda: layer_figures.agreement([], 'x', 'y'),
+        lambda: layer_figures.error_by_variant([]),
+        lambda: layer_figures.error_against([], 'x', '', 'norm', {'none': ''}),
+    ],
+)
+def test_no_networks_are_nothing_to_draw(draw):
+    with pytest.raises(ValueError, match='to draw'):
+        draw()
