@@ -1,0 +1,169 @@
+"""Planted gradients are judged as they were planted."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from experiments import gradient_flow
+from vggres import conclusion, sweep
+from vggres import config as configuration
+from vggres.errors import UserError
+from vggres.files import write_json
+from vggres.probes import QUANTITIES
+
+
+@pytest.mark.parametrize(
+    ('per_layer', 'judgement'),
+    [(0.1, 'shrinks'), (-0.1, 'grows'), (0.001, 'level'), (0.02, 'inconclusive')],
+)
+def test_a_planted_slope_is_judged(per_layer, judgement):
+    positions = np.arange(1, 52)  # 50 layers: 5, 0.05 or 1 decades
+    random = np.random.default_rng(0)
+    draws = [10 ** (per_layer * positions + 0.05 * random.normal(size=51)) for _ in range(5)]
+    found = gradient_flow.flow(draws, positions)
+    assert found['decades'] == pytest.approx(50 * per_layer, abs=0.05)
+    assert found['per_layer'] == pytest.approx(per_layer, abs=0.001)
+    assert found['n'] == 5
+    assert gradient_flow.judge(found) == judgement
+
+
+def test_ends_and_spread_by_hand():
+    draws = [[1e-4, 1e-3, 1e-2], [1e-5, 1e-3, 1e-1]]
+    found = gradient_flow.flow(draws, [1, 2, 3])
+    assert found['decades'] == pytest.approx(3)  # 2 and 4
+    # Student's quantile for one degree of freedom is 12.706; the standard error of 2 and 4 is 1.
+    assert found['interval'] == pytest.approx([3 - 12.706, 3 + 12.706], abs=1e-3)
+    assert found['r_squared'] == pytest.approx(1)
+    assert found['first_to_last'] == pytest.approx((1e-2 + 1e-4) / 2)  # the median of two
+    assert gradient_flow.judge(found) == 'inconclusive'
+
+
+def test_one_draw_has_the_interval_of_its_fit():
+    found = gradient_flow.flow([[1e-6, 1e-4, 1e-2, 1.0]], [2, 4, 6, 8])
+    assert found['interval'] == pytest.approx([6, 6])
+    assert gradient_flow.judge(found) == 'shrinks'
+
+
+def test_zeros_vanish_and_jumps_are_not_geometric():
+    vanished = gradient_flow.flow([[0.0, 0.0, 1e-3, 1e-2, 1e-1]] * 3, range(5))
+    assert vanished['zeros'] == 2
+    assert vanished['first_to_last'] == 0
+    assert gradient_flow.judge(vanished) == 'vanishes'
+    jump = [1.0] * 25 + [1e-9] + [1e3] * 24  # steep on the whole, but no line
+    assert gradient_flow.judge(gradient_flow.flow([jump, jump], range(50))) == 'irregular'
+
+
+def test_nothing_finite_is_nothing_to_judge():
+    found = gradient_flow.flow([[math.nan] * 4], range(4))
+    assert found['decades'] is None
+    assert found['not_finite'] == 4
+    assert gradient_flow.judge(found) == 'inconclusive'
+
+
+@pytest.fixture
+def planned(config, tmp_path):
+    """A sweep of all variants at two depths, done, with planted gradients and errors.
+
+    Without norm the gradient of networks without shortcuts shrinks by a decade a layer, and their
+    error rises with it; with batch norm everything is level.
+    """
+    given = {'sweep.depths': (8, 14), 'train.epochs': 2}
+    configuration.set_defaults(config, gradient_flow.defaults(config) | given, [])
+    planned = sweep.plan('gradient_flow', config, tmp_path, gradient_flow.cells(config))
+    for number, cell in enumerate(planned.cells):
+        at, model = cell.describe(), cell.config.model
+        shrinks = model.norm == 'none' and model.family != 'resnet'
+        _, blocks = gradient_flow.along(cell.config, 'input_gradient')
+        error = (blocks[-1] - blocks[0] if shrinks else 0.0) + 0.01 * number
+        cell.directory.mkdir(parents=True)
+        (cell.directory / 'metrics.jsonl').write_text('')
+        records = []
+        for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
+            row = {'epoch': step // 5, 'step': step, 'draw': draw}
+            for quantity in QUANTITIES:
+                names, positions = gradient_flow.along(cell.config, quantity)
+                row[quantity] = {
+                    name: 10.0 ** (shrinks * position + 0.001 * draw * position)
+                    for name, position in zip(names, positions, strict=True)
+                }
+            records.append(json.dumps(row) + '\n')
+        (cell.directory / 'probes.jsonl').write_text(''.join(records))
+        result = {
+            'status': 'finished',
+            'diverged_at_step': None,
+            'hardware': 'a CPU',
+            'git_commit': 'abc',
+            'versions': {'jax': '1.2'},
+            'peak_memory_mb': 700.0,
+            'parameters': 5,
+            'seconds': 1.0,
+        }
+        errors = {'train_error': error, 'validation_error': error, 'test_error': error}
+        write_json(cell.directory / 'result.json', at | result | errors)
+    return planned
+
+
+def test_the_grid_is_families_by_norms_by_weights_by_depths(planned):
+    assert len(planned.cells) == 3 * 2 * 3 * 2
+    assert len({cell.id for cell in planned.cells}) == 36
+    settings = {(c.config.model.norm, c.config.init.scheme) for c in planned.cells}
+    assert len(settings) == 6
+
+
+def test_layers_and_blocks_along_the_main_path(config):
+    config.model.family, config.model.depth = 'resnet', 14
+    names, positions = gradient_flow.along(config, 'input_gradient')
+    assert names == [f'stage{i}/block{j}' for i in (1, 2, 3) for j in (1, 2)]
+    assert positions == [2, 4, 6, 8, 10, 12]
+    names, positions = gradient_flow.along(config, 'weight_gradient')
+    assert len(names) == 12
+    assert positions == list(range(2, 14))
+
+
+def test_the_analysis_finds_what_was_planted(planned):
+    decision = gradient_flow.analyse(planned)
+    json.dumps(decision)  # what verdict.json can hold
+    judged = {}
+    for network in decision['networks']:
+        kind = judged.setdefault((network['family'], network['norm']), set())
+        kind |= set(network['judgement'].values())
+    assert judged == {
+        ('vgg', 'batch'): {'level'},
+        ('plain', 'batch'): {'level'},
+        ('resnet', 'batch'): {'level'},
+        ('vgg', 'none'): {'shrinks'},
+        ('plain', 'none'): {'shrinks'},
+        ('resnet', 'none'): {'level'},
+    }
+    plain = next(n for n in decision['networks'] if n['variant'] == 'plain, no norm, he')
+    assert plain['input_gradient']['before']['decades'] == pytest.approx(4, abs=0.1)
+    assert plain['input_gradient']['during']['2']['decades'] == pytest.approx(4)
+    for found in decision['correlations']['none'].values():
+        assert found['n'] == 12
+        assert found['correlation'] > 0.8
+
+
+def test_a_sweep_ends_with_tables_and_figures(planned):
+    console = Console(file=io.StringIO(), width=200)
+    conclusion.conclude(planned, gradient_flow, [], console)
+    said = console.file.getvalue()
+    assert 'shrinks: vgg, no norm, he (×10^-12.0)' in said
+    assert 'no norm, in training: rank correlation of the shrinking with the training' in said
+    page = (planned.directory / 'report.html').read_text(encoding='utf-8')
+    assert 'Does the shrinking go with the failure to train?' in page
+    for name in ('gradient_by_layer_he', 'gradient_in_training_vgg', 'error_against_shrinking'):
+        assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ('knob', 'value'), [('probes.every_epochs', 0), ('probes.names', ('head',))]
+)
+def test_a_sweep_without_looks_is_refused(config, knob, value):
+    configuration.set_defaults(config, gradient_flow.defaults(config), [])
+    config.update_from_flattened_dict({knob: value, 'probes.draws': 1})
+    with pytest.raises(UserError, match='looks into all layers'):
+        gradient_flow.cells(config)
