@@ -1,0 +1,112 @@
+"""Planted Jacobians and gradients come out as they were planted."""
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from experiments import identity_shortcut
+from vggres import conclusion, spec, sweep
+from vggres import config as configuration
+from vggres.errors import UserError
+from vggres.files import write_json
+
+
+@pytest.fixture
+def planned(config, tmp_path):
+    """All variants at depth 20, done: the gradient falls by λ a block, the distance is 0.25."""
+    given = {'sweep.depths': (20,), 'train.epochs': 2}
+    configuration.set_defaults(config, identity_shortcut.defaults(config) | given, [])
+    planned = sweep.plan('identity_shortcut', config, tmp_path, identity_shortcut.cells(config))
+    for number, cell in enumerate(planned.cells):
+        at = cell.describe()
+        names = [n for n in spec.positions(configuration.network_spec(cell.config)) if '/b' in n]
+        names = [name for name in names if name.count('/') == 1]
+        scale = cell.config.model.shortcut_scale or 1.0
+        rows = []
+        for step, draw in ((0, 0), (0, 1), (10, 0)):
+            row = {'epoch': step // 5, 'step': step, 'draw': draw}
+            row['input_gradient'] = {
+                name: scale ** (len(names) - j) for j, name in enumerate(names)
+            }
+            row['distance_from_identity'] = {
+                name: None if name in ('stage2/block1', 'stage3/block1') else 0.25 for name in names
+            }
+            row['largest_singular_value'] = dict.fromkeys(names, 2.0)
+            row['smallest_singular_value'] = dict.fromkeys(names, 0.5)
+            row['mean_squared_singular_value'] = dict.fromkeys(names, 1.5)
+            rows.append(json.dumps(row) + '\n')
+        cell.directory.mkdir(parents=True)
+        (cell.directory / 'probes.jsonl').write_text(''.join(rows))
+        (cell.directory / 'metrics.jsonl').write_text('')
+        errors = dict.fromkeys(('train_error', 'validation_error', 'test_error'), float(number))
+        result = {
+            'status': 'finished',
+            'diverged_at_step': None,
+            'hardware': 'a CPU',
+            'git_commit': 'abc',
+            'versions': {'jax': '1.2'},
+            'peak_memory_mb': 700.0,
+            'seconds': 1.0,
+        }
+        write_json(cell.directory / 'result.json', at | result | errors)
+    return planned
+
+
+def test_every_kind_of_shortcut_is_another_network(planned):
+    assert len({cell.id for cell in planned.cells}) == len(identity_shortcut.VARIANTS) == 15
+
+
+def test_the_analysis_finds_what_was_planted(planned):
+    decision = identity_shortcut.analyse(planned)
+    json.dumps(decision)
+    networks = {network['variant']: network for network in decision['networks']}
+    half = networks['shortcut × 0.5']
+    assert half['blocks'] == 9
+    assert half['gradient']['decades'] == pytest.approx(8 * math.log10(2))
+    assert half['gradient']['expected'] == pytest.approx(8 * math.log10(2))
+    assert networks['shortcut × 1.1']['gradient']['expected'] < 0
+    assert networks['shortcut × 0']['gradient']['expected'] is None
+    found = networks['identity']['after']
+    assert found['n'] == 7  # nine blocks, two change the shape
+    assert found['distance_from_identity'] == pytest.approx(0.25)
+    assert found['interval'] == pytest.approx([0.25, 0.25])
+    assert found['close'] == 1
+    assert (found['largest'], found['smallest']) == pytest.approx((2, 0.5))
+    assert found['mean_squared'] == pytest.approx(1.5)
+
+
+def test_a_sweep_ends_with_tables_and_figures(planned):
+    console = Console(file=io.StringIO(), width=200)
+    conclusion.conclude(planned, identity_shortcut, [], console)
+    said = console.file.getvalue()
+    assert 'identity, depth 20: before ‖J − I‖/‖I‖ 0.25, 100 % of 7 blocks within 0.5' in said
+    assert 'shortcut × 0.5 +2.4 (+2.4)' in said
+    assert 'identity 0.00; worse (14 of 14)' in said
+    for name in ('singular_values_before_training', 'gradient_against_scale', 'error_by_shortcut'):
+        assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
+
+
+def test_a_zero_singular_value_has_a_mean_of_zero():
+    row = {
+        'distance_from_identity': {'a': 1.0, 'b': 3.0},
+        'largest_singular_value': {'a': 1.0, 'b': 4.0},
+        'smallest_singular_value': {'a': 0.0, 'b': 1.0},
+        'mean_squared_singular_value': {'a': 1.0, 'b': 9.0},
+    }
+    found = identity_shortcut.summary([row], ['a', 'b'])
+    means = found['largest'], found['smallest'], found['mean_squared']
+    assert means == pytest.approx((2, 0, 3))
+    assert found['close'] == 0
+
+
+def test_what_the_sweep_needs(config):
+    configuration.set_defaults(config, identity_shortcut.defaults(config), [])
+    config.probes.jacobians = False
+    with pytest.raises(UserError, match='looks into all blocks'):
+        identity_shortcut.cells(config)
+    config.sweep.families = ('resnet', 'plain')
+    with pytest.raises(UserError, match='about shortcuts'):
+        identity_shortcut.cells(config)
