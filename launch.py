@@ -3,6 +3,7 @@
     python launch.py --sweep depth                          error against depth, on embedded data
     python launch.py --sweep depth --dry_run                what that would run
     python launch.py --sweep depth --estimate here          and how long it would take
+    python launch.py --claims                               the story, by the finished sweeps
     python launch.py --config.model.depth=56                one network, by family and depth
     python launch.py --config.model.name=cifar_resnet56     one network, by its published name
     python launch.py --config.model.depth=56 --config.init.weights=FILE --evaluate
@@ -24,9 +25,10 @@ from types import ModuleType
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from rich.console import Console
+from rich.table import Table
 
 import experiments
-from vggres import conclusion, data, sweep, tracking
+from vggres import claims, claims_page, conclusion, data, sweep, tracking
 from vggres import config as configuration
 from vggres import plan as tables
 from vggres.cell import Cell
@@ -70,6 +72,9 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         'report_only', False, 'Rebuild verdict and report of --sweep from the results there are.'
     )
+    flags.DEFINE_bool(
+        'claims', False, 'Judge the popular story, claim by claim, from the finished sweeps.'
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -82,26 +87,30 @@ def main(argv: list[str]) -> int:
     experiment = None if FLAGS.sweep is None else experiments.load(FLAGS.sweep)
     config_name = Path(config_flags.get_config_filename(FLAGS['config'])).stem
     workdir = Path(FLAGS.workdir or f'runs/{config_name}')
-    modes = ('report_only', 'evaluate', 'estimate', 'dry_run')
+    modes = ('report_only', 'claims', 'evaluate', 'estimate', 'dry_run')
     if len(chosen := [mode for mode in modes if FLAGS[mode].value]) > 1:
         raise UserError(f'{" and ".join(f"--{mode}" for mode in chosen)}: only one at a time.')
     if FLAGS['split'].present and not FLAGS.evaluate:
         raise UserError('--split says what --evaluate looks at: give both.')
     if FLAGS.report_only:
         return _report_only(experiment, workdir, console)
+    if FLAGS.claims:
+        return _claims(workdir, console)
 
     config = FLAGS.config
     if experiment and config.model.name:
         raise UserError(f'--sweep {FLAGS.sweep} varies family and depth: leave model.name empty.')
     given = config_flags.get_override_values(FLAGS['config'])
     configuration.resolve_name(config, given)
+    if experiment:
+        configuration.set_defaults(config, experiment.defaults(config), given)
     configuration.check(config)
     configuration.check_given(
         given, config.sweep.families if experiment else (config.model.family,)
     )
     if FLAGS.evaluate:
         return _evaluate(config, console)
-    configs = experiment.cells(config) if experiment else [config]
+    configs = experiment.cells(config) if experiment else [('', config)]
     plan = sweep.plan(FLAGS.sweep or '', config, workdir, configs)
     sweep.refuse(plan)
     info = data.describe(config.data)
@@ -124,6 +133,12 @@ def _run(
     plan: sweep.Sweep, flops: dict[str, float], experiment: ModuleType | None, console: Console
 ) -> int:
     missing = plan.missing()
+    if unobserved := [cell.id for cell in plan.unobserved()]:
+        console.print(
+            f'done without the probes that are asked for now: {", ".join(unobserved[:3])}'
+            f'{" and more" * (len(unobserved) > 3)}; in another --workdir they would be observed.',
+            soft_wrap=True,
+        )
     progress = Progress(missing, flops, len(plan.cells), console)
     if missing:
         workers = FLAGS.workers or local.default_workers()
@@ -204,12 +219,52 @@ def _estimate(
 def _report_only(experiment: ModuleType | None, workdir: Path, console: Console) -> int:
     if experiment is None:
         raise UserError('--report_only needs --sweep NAME.')
-    config = sweep.base_config(FLAGS.sweep, workdir)
-    plan = sweep.plan(FLAGS.sweep, config, workdir, experiment.cells(config))
+    plan = _stored_plan(FLAGS.sweep, workdir)
     if not plan.results():
         raise UserError(f'no finished cell in {plan.directory}: run it without --report_only.')
     conclusion.conclude(plan, experiment, [], console)
     return 0
+
+
+def _claims(workdir: Path, console: Console) -> int:
+    if FLAGS.sweep:
+        raise UserError('--claims gathers all sweeps: leave --sweep out.')
+    evidence, commands = {}, {}
+    for name in claims.SWEEPS:
+        plan = _stored_plan(name, workdir) if (workdir / name / sweep.SWEEP_FILE).exists() else None
+        if plan and plan.results():
+            analysed = experiments.load(name).analyse(plan)
+            evidence[name] = claims.Evidence(plan.results(), analysed)
+            if missing := plan.missing():
+                console.print(f'{name}: {len(missing)} of {len(plan.cells)} cells are missing.')
+        else:
+            commands[name] = ' '.join(['python launch.py --sweep', name, *_where_options()])
+    if not evidence:
+        raise UserError(f'no finished sweep in {workdir}; first run {"; ".join(commands.values())}')
+    findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in claims.CLAIMS]
+    paths = claims_page.write(workdir, findings, commands)
+    table = Table('claim', 'verdict', show_lines=True)
+    for finding in findings:
+        table.add_row(finding.claim.sentence['en'], claims_page.verdict_words(finding, 'en'))
+    console.print(table)
+    for command in commands.values():
+        console.print(f'not measured yet: {command}', soft_wrap=True)
+    console.print(f'claims: {", ".join(map(str, paths.values()))}', soft_wrap=True)
+    return 0
+
+
+def _where_options() -> list[str]:
+    """The options that said which sweeps are meant."""
+    given = {
+        'config': config_flags.get_config_filename(FLAGS['config']),
+        'workdir': FLAGS.workdir,
+    }
+    return [f'--{name}={given[name]}' for name in given if FLAGS[name].present]
+
+
+def _stored_plan(name: str, workdir: Path) -> sweep.Sweep:
+    config = sweep.base_config(name, workdir)
+    return sweep.plan(name, config, workdir, experiments.load(name).cells(config))
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

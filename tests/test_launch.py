@@ -236,6 +236,44 @@ def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
     assert refused.stderr.count('\n') == 1
 
 
+def test_claims_without_sweeps_say_what_to_run(tmp_path):
+    done = launch('--claims', f'--workdir={tmp_path}')
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1
+    for name in ('depth', 'gradient_flow', 'identity_shortcut'):
+        assert f'python launch.py --sweep {name} --workdir={tmp_path}' in done.stderr
+    done = launch('--claims', '--sweep=depth')
+    assert done.returncode == 2
+    assert 'leave --sweep out' in done.stderr
+
+
+@pytest.mark.slow
+def test_claims_gather_what_there_is(small, tmp_path):
+    assert launch(*small, '--config.wandb.mode=disabled').returncode == 0
+    done = launch('--claims', f'--workdir={tmp_path}/runs')
+    assert done.returncode == 0, done.stderr
+    assert 'not measured yet: python launch.py --sweep gradient_flow' in done.stdout
+    for name in ('claims.html', 'claims.md', 'claims.zh.md'):
+        assert (tmp_path / 'runs' / name).stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['gradient_flow', 'identity_shortcut', 'vgg_depth'])
+def test_the_other_sweeps_run_through(name, tmp_path):
+    done = launch(
+        f'--sweep={name}',
+        f'--workdir={tmp_path}',
+        '--config.model.width=2',
+        '--config.train.epochs=2',
+        '--config.sweep.seeds=1',
+        f'--config.sweep.depths={"(8,)" if name != "vgg_depth" else "(8, 9)"}',
+        '--config.wandb.mode=disabled',
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / name / 'report.html').exists()
+
+
 @pytest.mark.slow
 def test_plain_networks_degrade_with_depth_and_residual_ones_do_not(tmp_path):
     done = launch(
@@ -251,7 +289,7 @@ def test_plain_networks_degrade_with_depth_and_residual_ones_do_not(tmp_path):
     ]
     assert len(memory) == 18
     assert max(memory) < 2000
-    families = json.loads((tmp_path / 'depth' / 'verdict.json').read_text())['families']
+    families = json.loads((tmp_path / 'depth' / 'verdict.json').read_text())['variants']
     assert families['plain']['verdict'] == 'degrades'
     assert families['resnet']['verdict'] == 'does not degrade'
     assert families['plain']['n'] == families['resnet']['n'] == 3

@@ -29,6 +29,7 @@ FLOW = (
     'vggres.optimizer',
     'vggres.train_step',
     'vggres.probes',
+    'vggres.jacobian',
     'vggres.checkpoint',
     'vggres.programs',
     'vggres.evaluation',
@@ -36,6 +37,7 @@ FLOW = (
     'vggres.style',
     'vggres.rendering',
     'vggres.figures',
+    'vggres.layer_figures',
     'vggres.tracking',
     'vggres.cell',
     'vggres.run',
@@ -49,6 +51,8 @@ FLOW = (
     'vggres.verdict',
     'vggres.report',
     'vggres.conclusion',
+    'vggres.claims',
+    'vggres.claims_page',
 )
 
 
