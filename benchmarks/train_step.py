@@ -105,7 +105,7 @@ def main() -> None:
     """Compares on each depth and image size that was asked for."""
     os.environ |= local.placement(0, 1)
     names, cases = _names(), list(_cases())
-    console = Console(width=130, markup=False)
+    console = Console(width=150, markup=False)
     for case in cases:
         found = compare(case, names, FLAGS.rounds)
         if FLAGS.json:
