@@ -229,12 +229,13 @@ def _report_only(experiment: ModuleType | None, workdir: Path, console: Console)
 def _claims(workdir: Path, console: Console) -> int:
     if FLAGS.sweep:
         raise UserError('--claims gathers all sweeps: leave --sweep out.')
-    evidence, commands = {}, {}
+    evidence, commands, protocols = {}, {}, {}
     for name in claims.SWEEPS:
         plan = _stored_plan(name, workdir) if (workdir / name / sweep.SWEEP_FILE).exists() else None
         if plan and plan.results():
             analysed = experiments.load(name).analyse(plan)
             evidence[name] = claims.Evidence(plan.results(), analysed)
+            protocols[name] = _protocol(plan)
             if missing := plan.missing():
                 console.print(f'{name}: {len(missing)} of {len(plan.cells)} cells are missing.')
         else:
@@ -242,7 +243,7 @@ def _claims(workdir: Path, console: Console) -> int:
     if not evidence:
         raise UserError(f'no finished sweep in {workdir}; first run {"; ".join(commands.values())}')
     findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in claims.CLAIMS]
-    paths = claims_page.write(workdir, findings, commands)
+    paths = claims_page.write(workdir, findings, commands, protocols)
     table = Table('claim', 'verdict', show_lines=True)
     for finding in findings:
         table.add_row(finding.claim.sentence['en'], claims_page.verdict_words(finding, 'en'))
@@ -251,6 +252,21 @@ def _claims(workdir: Path, console: Console) -> int:
         console.print(f'not measured yet: {command}', soft_wrap=True)
     console.print(f'claims: {", ".join(map(str, paths.values()))}', soft_wrap=True)
     return 0
+
+
+def _protocol(plan: sweep.Sweep) -> dict[str, object]:
+    """What a sweep's findings hold for."""
+    config = plan.config
+    train = config.train
+    return {
+        'done': len(plan.cells) - len(plan.missing()),
+        'cells': len(plan.cells),
+        'data': config.data.name,
+        'length': f'{train.epochs} epochs' if train.epochs else f'{train.steps} steps',
+        'depths': ', '.join(map(str, config.sweep.depths)),
+        'seeds': config.sweep.seeds,
+        'learning_rate': config.optimizer.learning_rate,
+    }
 
 
 def _where_options() -> list[str]:

@@ -57,7 +57,7 @@ def figures(sweep: Sweep, decision: dict) -> dict[str, tuple[Figure, str]]:
             'over seeds.',
         ),
     }
-    curves = sweep.records()
+    curves = sweep.curves()
     if any(cell['records'] for cell in curves):
         drawn['learning_curves'] = (
             learning_curves(curves),

@@ -13,10 +13,18 @@ much as without.
 
 Observed are all networks before the first update, with five draws of weights and batches each, and
 along training. The story's "shrinks geometrically" is a line in log10(gradient) against the layer:
-see `judge`.
+see `judge`. Its slope is that of the Euclidean norm of the gradient in a block's input, so that
+layers of other resolution compare; the figures show the root mean square.
+
+Three things to know. Small images lose gradient over their borders: of 2×2 pixels, a 3×3 kernel
+meets four with nine taps, so that even He's variance shrinks it (see `padding`). Batch norm turns
+the gradient's fate around: before training it grows towards the image. And `vgg` weights, of one
+variance everywhere, grow or shrink it by the width of the layers: other widths, other answers.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median, mode
 
@@ -25,7 +33,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import report, spec, sweep, tracking
+from vggres import report, spec, sweep
 from vggres.errors import UserError
 from vggres.estimates import geometric_fit, rank_correlation, t_interval
 from vggres.layer_figures import Profile, error_against, error_by_depth, heat_maps, profiles
@@ -48,20 +56,20 @@ DECADES = 1.0
 R_SQUARED = 0.8
 # "Goes with": a rank correlation of this size or more, so that one explains a quarter of the other.
 CORRELATION = 0.5
+# Amended after the first sweep, all against the story or for caution: what happens in training, and
+# among networks of one depth, became cases of their own; gradients are compared by norm, not by
+# root mean square; a gradient that is zero at both ends is 'dead', not 'vanishes'.
 
 WHEN = {'before': 'before training', 'during': 'in training'}
+AMONG = ('all depths', 'one depth')
 NORMS = {'batch': 'batch norm', 'none': 'no norm'}
-QUANTITY_WORDS = {
-    'input_gradient': 'gradient reaching the inputs of blocks',
-    'weight_gradient': 'gradient in the weights',
-    'update_ratio': 'update over weights',
-    'activation': 'inputs of blocks',
-}
+_QUANTITIES = ('input_gradient', 'weight_gradient', 'update_ratio', 'activation')
 _OF_BLOCKS = ('activation', 'input_gradient')
+_JUDGEMENTS = ('vanishes', 'shrinks', 'level', 'grows', 'irregular', 'dead', 'inconclusive')
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
-    """Its own grid; runs that are counted in epochs get 10, a third of them costs as much."""
+    """Its own grid; runs that are counted in epochs get 10, so that it takes minutes."""
     return {
         'sweep.families': ('vgg', 'plain', 'resnet'),
         'sweep.depths': (8, 20, 56, 110),
@@ -95,28 +103,33 @@ def analyse(sweep: Sweep) -> dict:
     """Of each finished network, how its gradient flows and how it trains; and how the two go along.
 
     Returns:
-        networks: of each cell its coordinates, `norm`, `scheme`, `train_error` and `status`, and of
-            each of `probes.QUANTITIES` `before` training (see `flow`) and `during` it, by epoch;
+        networks: of each cell its coordinates, `norm`, `scheme`, `train_error`, `status` and
+            `padding`, and of each of `probes.QUANTITIES` `before` training (see `flow`) and
+            `during` it, by epoch;
             `judgement` is that of `input_gradient`, `during` the one of most observations.
-        correlations: of the networks without shortcuts, with and without norm, before and during
-            training, the rank correlation of the decades by which the gradient shrinks with the
-            training error at the end.
+        correlations: of the networks without shortcuts, with and without norm, the rank correlation
+            of the decades by which the gradient shrinks, before or during training, with the
+            training error at the end; among all depths, or of ranks within each depth.
     """
     networks = []
-    done = [cell for cell in sweep.cells if cell.result()]
-    for cell, result, observed in zip(
-        done, sweep.results(), sweep.records(tracking.PROBES_FILE), strict=True
-    ):
-        rows = observed['records']
+    for cell, result, rows in sweep.observed():
+        described, image_shape = configuration.network_spec(cell.config), result['image_shape']
         before = [row for row in rows if row['step'] == 0]
         later = [row for row in rows if row['step'] > 0]
         flows = {}
-        for quantity in QUANTITY_WORDS:
-            names, positions = along(cell.config, quantity)
+        for quantity in _QUANTITIES:
+            names, positions = along(described, quantity)
+            scales = [1.0] * len(names)
+            if quantity == 'input_gradient':  # the norm, from the root mean square
+                inputs = spec.block_inputs(described, image_shape)
+                scales = [math.sqrt(math.prod(inputs[name])) for name in names]
+            draws = [_values(row, quantity, names) * np.array(scales) for row in before]
             flows[quantity] = {
-                'before': flow([_values(row, quantity, names) for row in before], positions),
+                'before': flow(draws, positions),
                 'during': {
-                    f'{row["epoch"]:g}': flow([_values(row, quantity, names)], positions)
+                    f'{row["epoch"]:g}': flow(
+                        [_values(row, quantity, names) * np.array(scales)], positions
+                    )
                     for row in later
                 },
             }
@@ -124,13 +137,18 @@ def analyse(sweep: Sweep) -> dict:
             {key: result[key] for key in ('cell', 'variant', 'family', 'depth', 'seed', 'status')}
             | {'norm': cell.config.model.norm, 'scheme': cell.config.init.scheme}
             | {'train_error': result['train_error']}
+            | {'padding': padding(described, image_shape)}
             | {'judgement': _judgements(flows['input_gradient'])}
             | flows
         )
     return {
         'networks': networks,
         'correlations': {
-            norm: {when: _correlation(networks, norm, when) for when in WHEN} for norm in NORMS
+            norm: {
+                f'{WHEN[when]}, {among}': _correlation(networks, norm, when, among)
+                for when, among in product(WHEN, AMONG)
+            }
+            for norm in NORMS
         },
         'confidence': CONFIDENCE,
         'decades': DECADES,
@@ -139,17 +157,41 @@ def analyse(sweep: Sweep) -> dict:
     }
 
 
-def along(config: ConfigDict, quantity: str) -> tuple[list[str], list[int]]:
+def along(described: spec.NetworkSpec, quantity: str) -> tuple[list[str], list[int]]:
     """Names and positions of the blocks, or of the layers with weights, between stem and head."""
-    found = spec.positions(configuration.network_spec(config))
+    found = spec.positions(described)
     slashes = 1 if quantity in _OF_BLOCKS else 2
     names = [name for name in found if name.count('/') == slashes]
     return names, [found[name] for name in names]
 
 
-def _values(row: Mapping, quantity: str, names: Sequence[str]) -> list[float]:
+def padding(described: spec.NetworkSpec, image_shape: Sequence[int]) -> float:
+    """Decades that the norm of the gradient loses, last block to first, by padding alone.
+
+    Under He's variance each convolution keeps the mean square of a gradient times the part of its
+    taps that meet a pixel.
+    """
+    lost = 0.0
+    blocks = [block for stage in described.stages for block in stage.blocks]
+    inputs = spec.block_inputs(described, tuple(image_shape)).values()
+    for block, (height, width, _) in list(zip(blocks, inputs, strict=True))[:-1]:
+        for convolution in block.convolutions:
+            lost -= sum(math.log10(_met(convolution, size)) for size in (height, width)) / 2
+            height, width = (-(-size // convolution.stride) for size in (height, width))
+    return lost
+
+
+def _met(convolution: spec.Convolution, size: int) -> float:
+    """The part of a convolution's taps, along one side of the image, that meet a pixel."""
+    reach = convolution.kernel_size // 2
+    centres = range(0, size, convolution.stride)
+    taps = [c + tap for c in centres for tap in range(-reach, reach + 1)]
+    return sum(0 <= tap < size for tap in taps) / len(taps)
+
+
+def _values(row: Mapping, quantity: str, names: Sequence[str]) -> np.ndarray:
     """NaN for what was not finite."""
-    return [np.nan if row[quantity][name] is None else row[quantity][name] for name in names]
+    return np.array([row[quantity][name] for name in names], float)  # None becomes NaN
 
 
 def flow(draws: Sequence[Sequence[float]], positions: Sequence[int]) -> dict:
@@ -164,8 +206,9 @@ def flow(draws: Sequence[Sequence[float]], positions: Sequence[int]) -> dict:
         fit, negative where it grows: the mean over draws; its `interval`, Student's over draws, or
         the fit's own where there is one draw; `per_layer`, the same for one layer; `r_squared`,
         the mean; `first_to_last`, the median ratio of the two ends, None where one of them is not
-        finite or the last is zero; `zeros`, the mean number of layers with a value of zero, which
-        fits leave out, and `not_finite`; `n`, the number of draws.
+        finite or the last is zero; `ends`, the medians themselves; `zeros`, the mean number of
+        layers with a value of zero, which fits leave out, and `not_finite`; `n`, the number of
+        draws.
     """
     draws = np.array(draws, float).reshape(-1, len(positions))
     fits = [geometric_fit(positions, values, CONFIDENCE) for values in draws]
@@ -183,22 +226,29 @@ def flow(draws: Sequence[Sequence[float]], positions: Sequence[int]) -> dict:
         if len(slopes)
         else None,
         'first_to_last': median(ratios) if ratios else None,
+        'ends': _ends(draws),
         'zeros': float((draws == 0).sum(axis=1).mean()) if len(draws) else 0.0,
         'not_finite': float((~np.isfinite(draws)).sum(axis=1).mean()) if len(draws) else 0.0,
         'n': len(draws),
     }
 
 
+def _ends(draws: np.ndarray) -> list[float | None]:
+    """Medians over draws of the first and the last layer, None where one is not finite."""
+    medians = np.median(draws[:, [0, -1]], axis=0) if len(draws) else [np.nan, np.nan]
+    return [float(end) if np.isfinite(end) else None for end in medians]
+
+
 def judge(found: Mapping) -> str:
     """Whether the gradient shrinks or grows from the last block to the first.
 
-    'vanishes' where some of it is below the smallest float32, whatever the rest does; 'shrinks' or
-    'grows' where the whole interval of `decades` is beyond `DECADES` and the fit explains
-    `R_SQUARED`; 'level' where it is within; 'irregular' where it is beyond, but not geometrically;
-    'inconclusive' otherwise.
+    'vanishes' where it is zero in the first block and not in the last, being below the smallest
+    float32, and 'dead' where zero in both; 'shrinks' or 'grows' where the whole interval of
+    `decades` is beyond `DECADES` and the fit explains `R_SQUARED`; 'level' where it is within;
+    'irregular' where it is beyond, but not geometrically; 'inconclusive' otherwise.
     """
-    if found['zeros']:
-        return 'vanishes'
+    if found['zeros'] and found['first_to_last'] in (0, None):
+        return 'dead' if found['first_to_last'] is None else 'vanishes'
     if found['interval'] is None:
         return 'inconclusive'
     low, high = found['interval']
@@ -216,21 +266,37 @@ def _judgements(flows: Mapping) -> dict[str, str | None]:
     return {'before': judge(flows['before']), 'during': mode(during) if during else None}
 
 
-def _correlation(networks: Sequence[Mapping], norm: str, when: str) -> dict:
+def _correlation(networks: Sequence[Mapping], norm: str, when: str, among: str) -> dict:
     """Over the networks without shortcuts; one whose gradient vanishes shrinks the most."""
-    plain = [n for n in networks if n['family'] != 'resnet' and n['norm'] == norm]
-    pairs = [(shrinkage(n, when), n['train_error']) for n in plain]
-    pairs = [pair for pair in pairs if pair[0] is not None]
-    if not pairs:
+    found = [
+        (network['depth'], shrinkage(network, when), network['train_error'])
+        for network in networks
+        if network['family'] != 'resnet' and network['norm'] == norm
+    ]
+    found = [each for each in found if each[1] is not None]
+    if not found:
         return {'correlation': None, 'interval': None, 'n': 0}
-    return rank_correlation(*zip(*pairs, strict=True), CONFIDENCE)
+    depths, decades, errors = zip(*found, strict=True)
+    if among == 'one depth':
+        decades, errors = (_ranks_within(depths, values) for values in (decades, errors))
+    return rank_correlation(decades, errors, CONFIDENCE)
+
+
+def _ranks_within(groups: Sequence[int], values: Sequence[float]) -> list[float]:
+    """Of each value its mean rank in its group, from −1, the lowest, to 1."""
+    ranks = []
+    for group, value in zip(groups, values, strict=True):
+        others = [v for g, v in zip(groups, values, strict=True) if g == group]
+        below, above = sum(v < value for v in others), sum(v > value for v in others)
+        ranks.append((below - above) / max(1, len(others) - 1))
+    return ranks
 
 
 def shrinkage(network: Mapping, when: str) -> float | None:
     """Decades, of training the median; infinite where the gradient vanishes."""
     flows = network['input_gradient']
-    found = [flows['before']] if when == 'before' else flows['during'].values()
-    decades = [float('inf') if f['zeros'] else f['decades'] for f in found]
+    found = [flows['before']] if when == 'before' else list(flows['during'].values())
+    decades = [math.inf if judge(each) == 'vanishes' else each['decades'] for each in found]
     decades = [each for each in decades if each is not None]
     return median(decades) if decades else None
 
@@ -243,7 +309,7 @@ def words(decision: dict) -> str:
         f'Before the first update, at depth {deepest}, the gradient that reaches the blocks, from '
         'the last one to the first:'
     ]
-    for judgement in ('vanishes', 'shrinks', 'level', 'grows', 'irregular', 'inconclusive'):
+    for judgement in _JUDGEMENTS:
         found = [
             network
             for network in networks
@@ -252,16 +318,30 @@ def words(decision: dict) -> str:
         if found:
             names = '; '.join(f'{n["variant"]}{_in_decades(n)}' for n in found)
             lines.append(f'{judgement}: {names}.')
-    for norm, when in product(NORMS, WHEN):
-        found = decision['correlations'][norm][when]
-        if found['interval']:
-            low, high = found['interval']
-            lines.append(
-                f'Without shortcuts, {NORMS[norm]}, {WHEN[when]}: rank correlation of the '
-                f'shrinking with the training error at the end {found["correlation"]:+.2f} '
-                f'({100 * CONFIDENCE:g} % interval {low:+.2f} to {high:+.2f}, n = {found["n"]} '
-                'networks).'
-            )
+    if lost := [n['padding'] for n in networks if n['depth'] == deepest and n['padding'] >= 0.1]:
+        lines.append(
+            f"Of that, He's variance loses ×10^{-min(lost):.1f} to ×10^{-max(lost):.1f} over the "
+            'borders of these images alone.'
+        )
+    lines += [
+        f'{network["variant"]}: the first update is {first:.1e} of the weights in the first layer '
+        f'and {last:.1e} in the last.'
+        for network in networks
+        if network['depth'] == deepest and network['scheme'] == 'he'
+        for first, last in [network['update_ratio']['before']['ends']]
+        if first is not None
+    ]
+    for norm, found in decision['correlations'].items():
+        for which, each in found.items():
+            if each['interval']:
+                low, high = each['interval']
+                lines.append(
+                    f'Without shortcuts, {NORMS[norm]}, {which}: rank correlation of the shrinking '
+                    f'with the training error at the end {each["correlation"]:+.2f} '
+                    f'({100 * CONFIDENCE:g} % interval {low:+.2f} to {high:+.2f}, '
+                    f'n = {each["n"]} networks).'
+                )
+    lines.append('All this is of one learning rate and of the few epochs of this protocol.')
     return '\n'.join(lines)
 
 
@@ -276,39 +356,52 @@ def tables(decision: dict) -> list[report.Table]:
     """Every network, and the correlations."""
     rows = [_row(network) for network in decision['networks']]
     correlations = [
-        [NORMS[norm], WHEN[when], report.number(found['correlation']),
+        [NORMS[norm], which, report.number(found['correlation']),
          report.interval(found['interval']), str(found['n'])]
-        for norm, moments in decision['correlations'].items()
-        for when, found in moments.items()
+        for norm, each in decision['correlations'].items()
+        for which, found in each.items()
     ]  # fmt: skip
     level = f'{100 * decision["confidence"]:g} %'
     return [
         report.Table(
             title='The gradient that reaches the blocks',
             columns=(
-                'network', 'depth', 'before', 'decades shrunk', f'{level} CI', 'R²',
+                'network', 'depth', 'before', 'decades shrunk', f'{level} CI', 'by borders', 'R²',
                 'first / last', 'zeros', 'in training', 'decades', 'training error (%)',
             ),
             words=('network', 'before', 'in training'),
             rows=rows,
-            note='Decades by which the root mean square of the gradient shrinks from the last '
-            'block to the first, by least squares of its logarithm, before the first update, mean '
-            'and interval over draws of weights and batch; negative: it grows. Shrinks or grows: '
+            note='Decades by which the Euclidean norm of the gradient shrinks from the last block '
+            'to the first, by least squares of its logarithm, before the first update: mean and '
+            'interval over draws of weights and batch; negative: it grows. Shrinks or grows: '
             f'beyond {decision["decades"]:g} decade with R² of {decision["r_squared"]:g} at least. '
+            "By borders: what He's variance loses because taps of a kernel miss small images. "
             'First / last: the ratio of both ends. Zeros: blocks whose gradient is below the '
-            'smallest float32. In training: the median over the observations after the first '
-            'update, and what most of them are. A diverged run has the error of guessing. Where '
-            'images have 2×2 pixels, only four of nine taps of a kernel meet a pixel, so that '
-            "He's variance is too small by 9/4 a layer.",
+            'smallest float32. In training: what most observations after the first update are, and '
+            'their median; judged by the interval of the fit, which takes layers as independent. A '
+            'diverged run has the error of guessing.',
+        ),
+        report.Table(
+            title='The weights before the first update',
+            columns=(
+                'network', 'depth', 'gradient, decades shrunk', 'update / weights, decades shrunk',
+                'first layer', 'last layer', 'inputs, decades shrunk',
+            ),
+            words=('network',),
+            rows=[_weights_row(network) for network in decision['networks']],
+            note='Root mean squares by layer: of the gradient in the weights and of the update '
+            'over the weights, which holds weight decay (without any gradient it is learning rate '
+            'times decay); by block: of what comes in. Decades from the last to the first.',
         ),
         report.Table(
             title='Does the shrinking go with the failure to train? Networks without shortcuts',
-            columns=('norm', 'when', 'rank correlation', f'{level} CI', 'n'),
-            words=('norm', 'when'),
+            columns=('norm', 'shrinking, networks', 'rank correlation', f'{level} CI', 'n'),
+            words=('norm', 'shrinking, networks'),
             rows=correlations,
             note='Spearman, between the decades shrunk, before the first update or in the median '
             'observation after it, and the training error at the end, over depths, families and '
-            'schemes. What is seen in training may follow from the failure as well as cause it.',
+            'schemes. Depth moves both, and what is seen in training may follow from the '
+            'failure: neither says what causes what.',
         ),
     ]  # fmt: skip
 
@@ -321,6 +414,7 @@ def _row(network: Mapping) -> list[str]:
         network['judgement']['before'],
         report.number(before['decades']),
         report.interval(before['interval']),
+        report.number(network['padding']),
         report.number(before['r_squared']),
         report.number(before['first_to_last'], '.1e'),
         f'{before["zeros"]:g}',
@@ -330,56 +424,65 @@ def _row(network: Mapping) -> list[str]:
     ]
 
 
+def _weights_row(network: Mapping) -> list[str]:
+    update = network['update_ratio']['before']
+    return [
+        network['variant'],
+        str(network['depth']),
+        report.number(network['weight_gradient']['before']['decades']),
+        report.number(update['decades']),
+        *(report.number(end, '.1e') for end in update['ends']),
+        report.number(network['activation']['before']['decades']),
+    ]
+
+
 def figures(sweep: Sweep, decision: dict) -> dict[str, tuple[Figure, str]]:
     """Gradient against layer, heat maps, training error against shrinking and against depth."""
     drawn = {}
     observed = _observed(sweep)
+    deepest = max((each.depth for each in observed), default=0)
     for scheme in configuration.INIT_SCHEMES:
-        found = [profile for profile in observed if profile[0] == scheme]
+        found = [each for each in observed if each.scheme == scheme]
         curves = [
-            Profile(panel, depth, positions, np.mean(before, axis=0))
-            for _, panel, depth, positions, before, _, _ in found
+            Profile(each.panel, each.depth, each.positions, each.before.mean(axis=0))
+            for each in found
         ]
         if curves:
+            title = f'Gradient reaching each block before the first update, {scheme} weights'
             drawn[f'gradient_by_layer_{scheme}'] = (
-                profiles(
-                    curves,
-                    f'Gradient reaching each block before the first update, {scheme} weights',
-                ),
+                profiles(curves, title),
                 'Root mean square of the gradient of the loss in the input of each block, the mean '
                 f'over draws of {scheme} weights and batches; a line a network. A line that falls '
                 'to the left is a gradient that shrinks towards the image.',
             )
-    deepest = max(depth for _, _, depth, *_ in observed)
-    for scheme in configuration.INIT_SCHEMES:
-        maps = [
-            (Profile(panel, depth, positions, values), epochs)
-            for each, panel, depth, positions, _, values, epochs in observed
-            if (each, depth) == (scheme, deepest)
-        ]
-        if maps:
-            longest = max((epochs for _, epochs in maps), key=len)
+        deep = [each for each in found if each.depth == deepest]
+        if deep:
+            epochs = max((each.epochs for each in deep), key=len)
+            maps = [
+                Profile(each.panel, each.depth, each.positions, _padded(each.run, len(epochs)))
+                for each in deep
+            ]
+            title = f'Gradient reaching each block in training, depth {deepest}, {scheme} weights'
             drawn[f'gradient_in_training_{scheme}'] = (
-                heat_maps(
-                    [_padded(profile, len(longest)) for profile, _ in maps],
-                    longest,
-                    f'Gradient reaching each block in training, depth {deepest}, {scheme} weights',
-                ),
+                heat_maps(maps, epochs, title),
                 'Root mean square of the gradient of the loss in the input of each block, the '
                 'first block on top; blank: zero, not finite, or after a run had diverged.',
             )
-    plain = [
-        n | {'decades': n['input_gradient']['before']['decades']} for n in decision['networks']
-    ]
-    if any(network['decades'] is not None for network in plain):
+    return drawn | _error_figures(decision['networks'])
+
+
+def _error_figures(networks: Sequence[Mapping]) -> dict[str, tuple[Figure, str]]:
+    drawn = {}
+    placed = [n | {'decades': n['input_gradient']['before']['decades']} for n in networks]
+    if any(network['decades'] is not None for network in placed):
         drawn['error_against_shrinking'] = (
-            error_against(plain, 'decades', 'decades shrunk, last block to first', 'norm', NORMS),
+            error_against(placed, 'decades', 'decades shrunk, last block to first', 'norm', NORMS),
             'Training error at the end against the decades by which the gradient shrinks from the '
             'last block to the first before training; left of the line it grows. If the story '
-            'holds, error rises to the right. Networks whose gradient vanishes altogether count by '
-            'the blocks that it reaches.',
+            'holds, error rises to the right. Networks whose gradient vanishes altogether stand '
+            'where the blocks that it reaches place them.',
         )
-    lines = [n | {'line': f'{n["family"]}, {NORMS[n["norm"]]}'} for n in decision['networks']]
+    lines = [n | {'line': f'{n["family"]}, {NORMS[n["norm"]]}'} for n in networks]
     looks = {
         f'{family}, {words}': Style(
             look.color, look.marker, '-' if norm == 'batch' else (0, (4, 2))
@@ -396,27 +499,41 @@ def figures(sweep: Sweep, decision: dict) -> dict[str, tuple[Figure, str]]:
     return drawn
 
 
-def _observed(sweep: Sweep) -> list[tuple]:
-    """Of each network scheme, panel, depth, positions, draws before and values in training."""
+@dataclass(frozen=True)
+class _Observed:
+    """The gradient in the inputs of one network's blocks: `[draws, blocks]`, `[epochs, blocks]`."""
+
+    scheme: str
+    panel: str
+    depth: int
+    positions: list[int]
+    before: np.ndarray
+    run: np.ndarray
+    epochs: list[float]
+
+
+def _observed(sweep: Sweep) -> list[_Observed]:
+    """Those of the first seed, a row of panels a norm."""
     found = []
-    done = [cell for cell in sweep.cells if cell.result()]
-    for cell, observed in zip(done, sweep.records(tracking.PROBES_FILE), strict=True):
-        names, positions = along(cell.config, 'input_gradient')
-        rows = observed['records']
-        before = [_values(row, 'input_gradient', names) for row in rows if row['step'] == 0]
+    for cell, result, rows in sweep.observed():
+        if result['seed'] != sweep.config.seed:
+            continue
+        names, positions = along(configuration.network_spec(cell.config), 'input_gradient')
         run = [row for row in rows if row['draw'] == 0]
-        values = np.array([_values(row, 'input_gradient', names) for row in run], float)
-        model = cell.config.model
-        panel = f'{model.family}, {NORMS[model.norm]}'
-        epochs = [row['epoch'] for row in run]
         found.append(
-            (cell.config.init.scheme, panel, model.depth, positions, before, values, epochs)
+            _Observed(
+                cell.config.init.scheme,
+                f'{result["family"]}, {NORMS[cell.config.model.norm]}',
+                result['depth'],
+                positions,
+                np.array([_values(r, 'input_gradient', names) for r in rows if r['step'] == 0]),
+                np.array([_values(row, 'input_gradient', names) for row in run]),
+                [row['epoch'] for row in run],
+            )
         )
-    return sorted(found, key=lambda each: NORMS['none'] in each[1])  # a row of panels a norm
+    return sorted(found, key=lambda each: NORMS['none'] in each.panel)
 
 
-def _padded(profile: Profile, observations: int) -> Profile:
+def _padded(run: np.ndarray, observations: int) -> np.ndarray:
     """With blank observations after a run that ended before the others."""
-    missing = observations - len(profile.values)
-    values = np.pad(profile.values, ((0, missing), (0, 0)), constant_values=np.nan)
-    return Profile(profile.panel, profile.depth, profile.positions, values)
+    return np.pad(run, ((0, observations - len(run)), (0, 0)), constant_values=np.nan)

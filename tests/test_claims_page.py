@@ -14,6 +14,10 @@ CASES = [
 ]
 FOUND = Finding(CLAIM, *claims.decide(CASES), CASES)
 NOTHING = Finding(CLAIM, *claims.decide([]), [])
+PROTOCOL = {
+    **{'done': 70, 'cells': 72, 'data': 'digits', 'length': '10 epochs', 'depths': '8, 20'},
+    **{'seeds': 1, 'learning_rate': 0.1},
+}
 
 
 def test_a_row_says_what_was_measured_and_where_it_holds():
@@ -44,7 +48,9 @@ def test_what_is_missing_says_which_command_runs_it():
     assert row[4] == '–'
 
 
-@pytest.mark.parametrize('status', ['holds', 'does not hold', 'undecided', 'not measured'])
+@pytest.mark.parametrize(
+    'status', ['holds', 'does not hold', 'undecided', 'not measured', claims.HOLDS_IF]
+)
 def test_every_status_has_its_words_in_both_languages(status):
     finding = Finding(CLAIM, status, [], [])
     assert claims_page.verdict_words(finding, 'en') == status
@@ -53,12 +59,14 @@ def test_every_status_has_its_words_in_both_languages(status):
 
 def test_markdown_has_a_row_a_claim_and_no_stray_bars():
     table = [['a | b', 'c', 'holds', 'd', '3']]
-    assert claims_page.markdown(table, 'en').splitlines() == [
+    assert claims_page.markdown(table, ['note'], 'en').splitlines() == [
         '# The story, claim by claim',
         '',
         '| claim | source | verdict | measured | n |',
         '| --- | --- | --- | --- | --- |',
         r'| a \| b | c | **holds** | d | 3 |',
+        '',
+        '- note',
     ]
 
 
@@ -67,11 +75,12 @@ def test_the_page_stands_alone_with_its_figures(tmp_path):
     figures.mkdir(parents=True)
     picture = b'\x89PNG\r\n, not really'
     (figures / f'{CLAIM.figure}.png').write_bytes(picture)
-    paths = claims_page.write(tmp_path, [FOUND, NOTHING], {})
+    paths = claims_page.write(tmp_path, [FOUND, NOTHING], {}, {'gradient_flow': PROTOCOL})
     html = paths['html'].read_text(encoding='utf-8')
     assert html.count('<img') == 1
     assert base64.b64encode(picture).decode() in html
     assert 'lang="zh"' in html
+    assert 'gradient_flow: 70 of 72 cells on digits, 10 epochs, depths 8, 20' in html
     assert '流行' in html
     assert '<script' not in html
     assert paths['en'] == tmp_path / 'claims.md'

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments import gradient_flow
-from vggres import conclusion, sweep
+from vggres import claims, conclusion, grammar, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
 from vggres.files import write_json
@@ -57,6 +57,30 @@ def test_zeros_vanish_and_jumps_are_not_geometric():
     assert gradient_flow.judge(gradient_flow.flow([jump, jump], range(50))) == 'irregular'
 
 
+def test_zero_at_both_ends_is_dead():
+    dead = gradient_flow.flow([[0.0, 0.0, 1e-3, 0.0]] * 3, range(4))
+    assert gradient_flow.judge(dead) == 'dead'
+    once = gradient_flow.flow([[0.0, 1e-4, 1e-2, 1.0]] + [[1e-6, 1e-4, 1e-2, 1.0]] * 4, range(4))
+    assert gradient_flow.judge(once) == 'shrinks'
+
+
+def test_borders_by_hand():
+    # Along a side of two pixels a 3×3 kernel meets four of six taps. The last of the seven
+    # convolutions is not between the inputs of the first and the last block.
+    described = grammar.network_spec('vgg', 8, vgg_stages=3, width=4)  # 2, 2 and 3 convolutions
+    parts = [22 / 24, 22 / 24, 10 / 12, 10 / 12, 4 / 6, 4 / 6]  # of 8, 4 and 2 pixels
+    expected = -sum(math.log10(part) for part in parts)  # two sides, and the root of the variance
+    assert gradient_flow.padding(described, (8, 8, 1)) == pytest.approx(expected)
+    # Stride 2 from 8 pixels: windows around 0, 2, 4 and 6, of which the first lacks a tap.
+    described = grammar.network_spec('plain', 8)
+    expected = -sum(math.log10(part) for part in (22 / 24, 22 / 24, 11 / 12, 10 / 12))
+    assert gradient_flow.padding(described, (8, 8, 1)) == pytest.approx(expected)
+
+
+def test_ranks_within_a_depth():
+    assert gradient_flow._ranks_within([8, 8, 8, 56, 56], [3, 1, 2, 9, 9]) == [1, -1, 0, 0, 0]
+
+
 def test_nothing_finite_is_nothing_to_judge():
     found = gradient_flow.flow([[math.nan] * 4], range(4))
     assert found['decades'] is None
@@ -77,7 +101,8 @@ def planned(config, tmp_path):
     for number, cell in enumerate(planned.cells):
         at, model = cell.describe(), cell.config.model
         shrinks = model.norm == 'none' and model.family != 'resnet'
-        _, blocks = gradient_flow.along(cell.config, 'input_gradient')
+        described = configuration.network_spec(cell.config)
+        _, blocks = gradient_flow.along(described, 'input_gradient')
         error = (blocks[-1] - blocks[0] if shrinks else 0.0) + 0.01 * number
         cell.directory.mkdir(parents=True)
         (cell.directory / 'metrics.jsonl').write_text('')
@@ -85,7 +110,7 @@ def planned(config, tmp_path):
         for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
             row = {'epoch': step // 5, 'step': step, 'draw': draw}
             for quantity in QUANTITIES:
-                names, positions = gradient_flow.along(cell.config, quantity)
+                names, positions = gradient_flow.along(described, quantity)
                 row[quantity] = {
                     name: 10.0 ** (shrinks * position + 0.001 * draw * position)
                     for name, position in zip(names, positions, strict=True)
@@ -100,6 +125,7 @@ def planned(config, tmp_path):
             'versions': {'jax': '1.2'},
             'peak_memory_mb': 700.0,
             'parameters': 5,
+            'image_shape': [32, 32, 3],
             'seconds': 1.0,
         }
         errors = {'train_error': error, 'validation_error': error, 'test_error': error}
@@ -114,12 +140,12 @@ def test_the_grid_is_families_by_norms_by_weights_by_depths(planned):
     assert len(settings) == 6
 
 
-def test_layers_and_blocks_along_the_main_path(config):
-    config.model.family, config.model.depth = 'resnet', 14
-    names, positions = gradient_flow.along(config, 'input_gradient')
+def test_layers_and_blocks_along_the_main_path():
+    described = grammar.network_spec('resnet', 14)
+    names, positions = gradient_flow.along(described, 'input_gradient')
     assert names == [f'stage{i}/block{j}' for i in (1, 2, 3) for j in (1, 2)]
     assert positions == [2, 4, 6, 8, 10, 12]
-    names, positions = gradient_flow.along(config, 'weight_gradient')
+    names, positions = gradient_flow.along(described, 'weight_gradient')
     assert len(names) == 12
     assert positions == list(range(2, 14))
 
@@ -128,7 +154,7 @@ def test_the_analysis_finds_what_was_planted(planned):
     decision = gradient_flow.analyse(planned)
     json.dumps(decision)  # what verdict.json can hold
     judged = {}
-    for network in decision['networks']:
+    for network in (n for n in decision['networks'] if n['depth'] == 14):
         kind = judged.setdefault((network['family'], network['norm']), set())
         kind |= set(network['judgement'].values())
     assert judged == {
@@ -140,23 +166,54 @@ def test_the_analysis_finds_what_was_planted(planned):
         ('resnet', 'none'): {'level'},
     }
     plain = next(n for n in decision['networks'] if n['variant'] == 'plain, no norm, he')
-    assert plain['input_gradient']['before']['decades'] == pytest.approx(4, abs=0.1)
-    assert plain['input_gradient']['during']['2']['decades'] == pytest.approx(4)
-    for found in decision['correlations']['none'].values():
-        assert found['n'] == 12
-        assert found['correlation'] > 0.8
+    # Three blocks, two layers apart; the third takes half of the elements: √½ of the norm.
+    decades = 4 - math.log10(2) / 2
+    assert plain['input_gradient']['before']['decades'] == pytest.approx(decades, abs=0.1)
+    assert plain['input_gradient']['during']['2']['decades'] == pytest.approx(decades)
+    assert plain['weight_gradient']['before']['decades'] == pytest.approx(5, abs=0.1)
+    found = decision['correlations']['none']
+    assert [each['n'] for each in found.values()] == [12, 12, 12, 12]
+    assert found['before training, all depths']['correlation'] > 0.8
+    assert found['in training, one depth']['correlation'] > 0.5
+
+
+def test_claims_read_what_the_analysis_writes(planned):
+    evidence = claims.Evidence(planned.results(), gradient_flow.analyse(planned))
+    found = {claim.key: claims.find(claim, evidence) for claim in claims.CLAIMS[2:5]}
+    assert found['shrinking'].status == 'holds'
+    assert found['shrinking_with_norm'].status == 'does not hold'
+    assert found['failure'].cases[0].value is not None
+    protection = claims.find(claims.CLAIMS[6], evidence)
+    assert protection.status == 'holds'
+    assert len(protection.cases) == 6  # three schemes, before and in training
 
 
 def test_a_sweep_ends_with_tables_and_figures(planned):
     console = Console(file=io.StringIO(), width=200)
     conclusion.conclude(planned, gradient_flow, [], console)
     said = console.file.getvalue()
-    assert 'shrinks: vgg, no norm, he (×10^-12.0)' in said
-    assert 'no norm, in training: rank correlation of the shrinking with the training' in said
+    assert 'shrinks: vgg, no norm, he (×10^-1' in said
+    assert 'no norm, in training, one depth: rank correlation of the shrinking with' in said
     page = (planned.directory / 'report.html').read_text(encoding='utf-8')
     assert 'Does the shrinking go with the failure to train?' in page
     for name in ('gradient_by_layer_he', 'gradient_in_training_vgg', 'error_against_shrinking'):
         assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
+
+
+def test_what_is_not_finite_or_missing_ends_well(planned):
+    first, second, *_ = planned.cells
+    lines = (first.directory / 'probes.jsonl').read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        row |= {quantity: dict.fromkeys(row[quantity]) for quantity in QUANTITIES}
+    lines = [json.dumps(row) + '\n' for row in rows[:3]]  # it diverged before the next look
+    (first.directory / 'probes.jsonl').write_text(''.join(lines))
+    (second.directory / 'probes.jsonl').unlink()
+    console = Console(file=io.StringIO(), width=200)
+    conclusion.conclude(planned, gradient_flow, [], console)
+    decision = json.loads((planned.directory / 'verdict.json').read_text())
+    assert len(decision['networks']) == 35
+    assert decision['networks'][0]['judgement'] == {'before': 'inconclusive', 'during': None}
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,15 @@ def test_positions_count_the_weighted_layers_of_the_main_path():
     }
 
 
+def test_inputs_of_blocks():
+    # A 7×7 stem of stride 2 and a pool halve the image twice; of a vgg each stage halves it.
+    found = spec.block_inputs(architecture.variant_spec('resnet18'), (224, 224, 3))
+    assert list(found.values())[:3] == [(56, 56, 64), (56, 56, 64), (56, 56, 64)]
+    assert found['stage2/block2'] == (28, 28, 128)
+    found = spec.block_inputs(architecture.variant_spec('cifar_vgg16_bn'), (32, 32, 3))
+    assert list(found.values())[:4] == [(32, 32, 3), (32, 32, 64), (16, 16, 64), (16, 16, 128)]
+
+
 @pytest.mark.parametrize(
     ('name', 'smallest', 'pools'),
     [('vgg11', 32, 5), ('cifar_vgg19_bn', 32, 5), ('resnet50', 1, 0), ('cifar_plain20', 1, 0)],

@@ -57,7 +57,7 @@ def test_what_is_done_and_what_is_left(config, tmp_path):
     (done.directory / 'metrics.jsonl').write_text('{"epoch": 1}\n')
     assert planned.missing() == [cell for cell in planned.cells if cell != done]
     assert planned.results() == [done.describe() | {'train_error': 1.0}]
-    assert planned.records() == [done.describe() | {'records': [{'epoch': 1}]}]
+    assert planned.curves() == [done.describe() | {'records': [{'epoch': 1}]}]
 
 
 def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
@@ -66,7 +66,7 @@ def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
     assert planned.unobserved() == []
     for cell in planned.cells[:2]:
         cell.directory.mkdir(parents=True)
-        write_json(cell.directory / 'result.json', {})
+        write_json(cell.directory / 'result.json', {'train_error': 0.0})
     (planned.cells[0].directory / 'probes.jsonl').write_text('')
     assert planned.unobserved() == [planned.cells[1]]
     config.probes.every_epochs = 0

@@ -3,15 +3,16 @@
     more layers fit better → yet plain nets get worse → because the gradient shrinks on its way
     back → which a shortcut, whose derivative is 1, prevents → so residual nets gain from depth.
 
-Each claim states its threshold beside it; they were written before the sweeps were run. A claim
-looks at cases (a family, a norm, a scheme of weights); what holds in some of them holds only if.
+Each claim states its threshold beside it; they were written before the sweeps were run, but for
+amendments that say so. A claim looks at cases (a family, a norm, a scheme of weights); what holds
+in some of them and fails in all others holds only if.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,13 @@ from vggres import verdict
 from vggres.estimates import t_interval
 
 HOLDS, FAILS = 'holds', 'does not hold'
-ONLY_IF, UNDECIDED, NOT_MEASURED = 'holds only if', 'undecided', 'not measured'
+ONLY_IF, HOLDS_IF = 'holds only if', 'holds, with the rest undecided, if'
+UNDECIDED, NOT_MEASURED = 'undecided', 'not measured'
 LANGUAGES = ('en', 'zh')
 
+ROOM_TO_GAIN = 2.0  # points of validation error
+_SMALLEST_LOSS = 1e-30
+_SHRUNK = ('shrinks', 'vanishes')
 _WHEN = {'before': 'before training', 'during': 'in training'}
 
 Text = dict[str, str]  # language → words
@@ -91,40 +96,61 @@ class Finding:
 
 def find(claim: Claim, evidence: Evidence | None) -> Finding:
     """Judges a claim; without evidence it is not measured."""
-    cases = list(claim.measure(evidence)) if evidence else []
+    cases = _pooled(claim.measure(evidence)) if evidence else []
     status, condition = decide(cases)
     return Finding(claim, status, condition, cases)
 
 
 def decide(cases: Sequence[Case]) -> tuple[str, list[tuple[str, ...]]]:
-    """The status of a claim from its cases, and for `ONLY_IF` the conditions, any of which does.
+    """The status of a claim from its cases, and the conditions of it, any of which does.
 
-    A condition names the values of the fewest factors that tell the cases in which the claim holds
-    from all others.
+    It holds only under a condition where it fails in all other cases. A condition names the values
+    of the fewest factors that tell the cases in which the claim holds from the others.
     """
     true = [case for case in cases if case.holds]
+    others = [case for case in cases if not case.holds]
+    is_decided = all(case.holds is False for case in others)
     if not cases:
         return NOT_MEASURED, []
-    if len(true) == len(cases):
+    if not others:
         return HOLDS, []
     if not true:
-        return (FAILS if all(case.holds is False for case in cases) else UNDECIDED), []
-    others = [case for case in cases if not case.holds]
+        return (FAILS if is_decided else UNDECIDED), []
     factors = list(cases[0].where)
     for count in range(1, len(factors) + 1):
         for chosen in itertools.combinations(factors, count):
             keys = [tuple(case.where[factor] for factor in chosen) for case in true]
             if not set(keys) & {tuple(case.where[f] for f in chosen) for case in others}:
-                return ONLY_IF, list(dict.fromkeys(keys))
-    return UNDECIDED, []  # cases that nothing tells apart disagree
+                return (ONLY_IF if is_decided else HOLDS_IF), list(dict.fromkeys(keys))
+    raise ValueError('two cases of the same place')
 
 
-# --- More layers fit better. Fit is the training loss, which has no floor as the error has. True
-# where the interval of log10(loss of the deepest / loss of the shallowest), over seeds, is below 0,
-# false where it is above.
+def _pooled(cases: Iterable[Case]) -> list[Case]:
+    """One case a place: several seeds have to agree."""
+    places: dict[tuple, list[Case]] = {}
+    for case in cases:
+        places.setdefault(tuple(case.where.items()), []).append(case)
+    return [found[0] if len(found) == 1 else _agreed(found) for found in places.values()]
+
+
+def _agreed(found: Sequence[Case]) -> Case:
+    verdicts = {case.holds for case in found}
+    values = [case.value for case in found if case.value is not None]
+    return Case(
+        found[0].where,
+        verdicts.pop() if len(verdicts) == 1 else None,
+        median(values) if values else None,
+        None,
+        sum(case.n for case in found),
+    )
+
+
+# --- More layers fit better. Fit is the training loss, which has no floor as the error has; a
+# diverged run has that of guessing. True where the interval of log10(loss of the deepest / loss of
+# the shallowest), over seeds, is below 0, false where it is above.
 def _fit(evidence: Evidence) -> Iterator[Case]:
     for family in _families(evidence):
-        ratios = _paired(evidence, family, lambda r: math.log10(r['train_loss']), 'train_loss')
+        ratios = _deepest_minus_shallowest(evidence, family, _log_loss)
         interval = _interval(ratios)
         if interval:
             holds = True if interval[1] < 0 else False if interval[0] > 0 else None
@@ -150,44 +176,53 @@ def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
         for network, when in itertools.product(_deepest(evidence), _WHEN):
             if network['norm'] == norm and network['family'] != 'resnet':
                 where = {'family': network['family'], 'scheme': _scheme(network)}
-                yield from _gradient_case(network, when, where, ('shrinks', 'vanishes'))
+                yield from _gradient_case(network, when, where, _SHRUNK, {'inconclusive'})
 
     return measure
 
 
 # --- The shrinking goes with the failure to train: over the networks without shortcuts, the rank
-# correlation of the decades with the final training error. True where its interval is at 0.5 or
-# above, false where it is below.
+# correlation of the decades before training with the training error at the end. True where its
+# interval is at 0.5 or above, false where it is below. Amended after a first sweep: networks of one
+# depth are a case of their own, since depth moves both; the shrinking in training, which may as
+# well follow from the failure, stands in the sweep's report alone.
 def _correlation(evidence: Evidence) -> Iterator[Case]:
     threshold = evidence.verdict['correlation']
     for norm, moments in evidence.verdict['correlations'].items():
-        for when, found in moments.items():
-            if not found['interval']:
+        for which, found in moments.items():
+            when, among = which.split(', ')
+            if not found['interval'] or when != _WHEN['before']:
                 continue
             low, high = found['interval']
             holds = True if low >= threshold else False if high < threshold else None
-            where = {'when': _WHEN[when], 'norm': _norm(norm)}
+            where = {'norm': _norm(norm), 'among': f'among {among}'}
             yield Case(where, holds, found['correlation'], found['interval'], found['n'])
 
 
 # --- A residual block's local Jacobian is close to the identity: ‖J − I‖ / ‖I‖ of the blocks that
 # keep their shape. True where the interval over blocks is at 0.5 or below, false where it is above.
+# Amended after a first sweep: a postactivation block's last ReLU closes about half of the identity
+# too, so the distance from what that makes of it is a case of its own.
 def _near_identity(evidence: Evidence) -> Iterator[Case]:
     close = evidence.verdict['close']
-    blocks = {'identity': 'postactivation', 'identity, preactivation': 'preactivation'}
-    for network in evidence.verdict['networks']:
-        for when in ('before', 'after'):
-            found = network[when]
-            if network['variant'] in blocks and found and found['interval']:
-                low, high = found['interval']
-                holds = True if high <= close else False if low > close else None
-                where = {
-                    'when': f'{when} training',
-                    'activation': blocks[network['variant']],
-                    'depth': f'depth {network["depth"]}',
-                }
-                value = found['distance_from_identity']
-                yield Case(where, holds, value, found['interval'], found['n'])
+    blocks = {
+        ('identity', 'distance_from_identity'): 'postactivation',
+        ('identity', 'distance_from_relu'): 'postactivation but for its last ReLU',
+        ('identity, preactivation', 'distance_from_identity'): 'preactivation',
+    }
+    for network, when in itertools.product(evidence.verdict['networks'], ('before', 'after')):
+        for (variant, distance), name in blocks.items():
+            if network['variant'] != variant or not network[when]:
+                continue
+            found = network[when][distance]
+            low, high = found['interval']
+            holds = True if high <= close else False if low > close else None
+            where = {
+                'activation': name,
+                'when': f'{when} training',
+                'depth': f'depth {network["depth"]}',
+            }
+            yield Case(where, holds, found['mean'], found['interval'], network[when]['n'])
 
 
 # --- Shortcuts keep the gradient from shrinking: where the gradient of the deepest plain network
@@ -197,18 +232,23 @@ def _protection(evidence: Evidence) -> Iterator[Case]:
     for (family, *rest), plain in networks.items():
         residual = networks.get(('resnet', *rest))
         for when in _WHEN if family == 'plain' and residual else ():
-            if plain['judgement'][when] in ('shrinks', 'vanishes'):
+            if plain['judgement'][when] in _SHRUNK:
                 where = {'norm': _norm(plain['norm']), 'scheme': _scheme(plain)}
-                yield from _gradient_case(residual, when, where, ('level', 'grows', 'irregular'))
+                kept, unknown = {'level', 'grows'}, {'inconclusive', 'irregular'}
+                yield from _gradient_case(residual, when, where, kept, unknown)
 
 
 # --- Residual nets gain from depth: validation error of the deepest minus that of the shallowest,
 # over seeds. True where the interval is below 0, false where any gain is surely less than the
-# margin of one point.
+# margin of one point. Amended after a first sweep: where the shallowest errs by less than two
+# points there is nothing to gain, and the claim is not measured.
 def _gain(evidence: Evidence) -> Iterator[Case]:
-    gains = _paired(evidence, 'resnet', lambda run: run['validation_error'], 'validation_error')
+    runs = [run for run in evidence.results if run['family'] == 'resnet']
+    shallowest = min((run['depth'] for run in runs), default=0)
+    errors = [run['validation_error'] for run in runs if run['depth'] == shallowest]
+    gains = _deepest_minus_shallowest(evidence, 'resnet', lambda run: run['validation_error'])
     interval = _interval(gains)
-    if interval:
+    if interval and fmean(errors) >= ROOM_TO_GAIN:
         low, high = interval
         holds = True if high < 0 else False if low > -verdict.MARGIN else None
         yield Case({'family': 'resnet'}, holds, float(gains.mean()), interval, len(gains))
@@ -218,22 +258,21 @@ def _families(evidence: Evidence) -> list[str]:
     return list(dict.fromkeys(run['family'] for run in evidence.results))
 
 
-def _paired(evidence: Evidence, family: str, of: Callable, key: str) -> np.ndarray:
-    """Of each seed that has both, a value of the deepest net minus that of the shallowest."""
+def _deepest_minus_shallowest(evidence: Evidence, family: str, of: Callable) -> np.ndarray:
+    """A value of the deepest net minus that of the shallowest, of each seed that has both."""
     runs = {(r['depth'], r['seed']): r for r in evidence.results if r['family'] == family}
     depths = sorted({depth for depth, _ in runs})
-    seeds = sorted({seed for _, seed in runs})
-    ends = [(runs.get((depths[-1], seed)), runs.get((depths[0], seed))) for seed in seeds]
-    usable = [
-        (deep, shallow)
-        for deep, shallow in ends
-        if len(depths) > 1
-        and deep
-        and shallow
-        and deep[key] is not None
-        and shallow[key] is not None
-    ]
-    return np.array([of(deep) - of(shallow) for deep, shallow in usable])
+    ends = [(runs.get((depths[-1], s)), runs.get((depths[0], s))) for s in {s for _, s in runs}]
+    if len(depths) < 2:
+        return np.array([])
+    return np.array([of(deep) - of(shallow) for deep, shallow in ends if deep and shallow])
+
+
+def _log_loss(run: Mapping) -> float:
+    """log10 of the training loss, of guessing for a diverged run: the log of all classes."""
+    if run['train_loss'] is None:
+        return math.log10(-math.log(1 - run['train_error'] / 100))
+    return math.log10(max(run['train_loss'], _SMALLEST_LOSS))
 
 
 def _interval(sample: np.ndarray) -> list[float] | None:
@@ -247,7 +286,11 @@ def _deepest(evidence: Evidence) -> list[Mapping[str, Any]]:
 
 
 def _gradient_case(
-    network: Mapping, when: str, where: Mapping[str, str], true: Sequence[str]
+    network: Mapping,
+    when: str,
+    where: Mapping[str, str],
+    true: Collection[str],
+    undecided: Collection[str],
 ) -> Iterator[Case]:
     """The case by a network's judgement, in decades by which the gradient shrinks, if it has one.
 
@@ -256,12 +299,13 @@ def _gradient_case(
     judgement, flows = network['judgement'][when], network['input_gradient']
     if judgement is None:
         return  # it diverged before it was observed again
-    holds = None if judgement == 'inconclusive' else judgement in true
+    holds = None if judgement in undecided else judgement in true
     where = {'when': _WHEN[when], **where}
     if when == 'during':
-        found = [math.inf if f['zeros'] else f['decades'] for f in flows['during'].values()]
-        decades = [each for each in found if each is not None]
-        yield Case(where, holds, median(decades) if decades else None, None, len(found))
+        found = flows['during'].values()
+        decades = [f['decades'] for f in found if f['decades'] is not None]
+        value = math.inf if judgement == 'vanishes' else median(decades) if decades else None
+        yield Case(where, holds, value, None, len(found))
     elif judgement == 'vanishes':
         yield Case(where, holds, math.inf, None, flows['before']['n'])
     else:
@@ -343,7 +387,7 @@ CLAIMS = (
         'gradient_by_layer_he',
     ),
     Claim(
-        'cause',
+        'failure',
         {
             'en': 'The shrinking goes with the failure to train.',
             'zh': '梯度缩小与训练失败相伴。',
@@ -352,9 +396,10 @@ CLAIMS = (
         'gradient_flow',
         _correlation,
         {
-            'en': 'rank correlation of the decades with the final training error, networks without '
-            'shortcuts; true: 0.5 or more',
-            'zh': '无捷径的网络中，梯度缩小的数量级与最终训练误差的秩相关；0.5 以上为真',
+            'en': 'rank correlation of the decades before training with the training error at the '
+            'end, networks without shortcuts; true: 0.5 or more; no statement of cause',
+            'zh': '无捷径的网络中，训练前梯度缩小的数量级与最终训练误差的秩相关；'
+            '0.5 以上为真；不涉及因果',
         },
         {'en': 'networks', 'zh': '个网络'},
         'error_against_shrinking',
@@ -365,12 +410,14 @@ CLAIMS = (
             'en': "A residual block's local Jacobian is close to the identity.",
             'zh': '残差块的局部雅可比矩阵接近单位矩阵。',
         },
-        f"{_POPULAR} (“the identity's derivative is 1”); He et al. 2016, §2",
+        f"{_POPULAR}: “the identity's derivative is 1”",
         'identity_shortcut',
         _near_identity,
         {
-            'en': '‖J − I‖ / ‖I‖, mean over the blocks that keep their shape; true: 0.5 or less',
-            'zh': '保持形状的各块的 ‖J − I‖ / ‖I‖ 均值；0.5 以下为真',
+            'en': '‖J − I‖ / ‖I‖, mean over the blocks that keep their shape; true: 0.5 or less; a '
+            'last ReLU alone takes a part of the identity away',
+            'zh': '保持形状的各块的 ‖J − I‖ / ‖I‖ 均值；0.5 以下为真；'
+            '仅末端 ReLU 就去掉单位矩阵的一部分',
         },
         {'en': 'blocks', 'zh': '个块'},
         'singular_values_after_training',
@@ -400,8 +447,10 @@ CLAIMS = (
         _gain,
         {
             'en': 'points of validation error, deepest minus shallowest; true: below 0, false: a '
-            'gain of less than a point',
-            'zh': '最深减最浅网络的验证误差（百分点）；小于 0 为真，增益不足一个百分点为假',
+            'gain of less than a point; takes three seeds and a shallowest network with two points '
+            'to lose, which these data may not leave',
+            'zh': '最深减最浅网络的验证误差（百分点）；小于 0 为真，增益不足一个百分点为假；'
+            '需要三个种子，且最浅网络的误差不低于两个百分点',
         },
         _SEEDS,
         'error_against_depth',

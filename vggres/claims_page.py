@@ -13,11 +13,18 @@ _HEADINGS = {
     'en': ('claim', 'source', 'verdict', 'measured', 'n'),
     'zh': ('说法', '出处', '结论', '测量', 'n'),
 }
+_PROTOCOL = {
+    'en': '{sweep}: {done} of {cells} cells on {data}, {length}, depths {depths}, seeds a network: '
+    '{seeds}, one learning rate, {learning_rate}',
+    'zh': '{sweep}：{data} 上 {cells} 个单元中的 {done} 个，{length}，深度 {depths}，'
+    '每个网络 {seeds} 个种子，单一学习率 {learning_rate}',
+}
 _TITLES = {'en': 'The story, claim by claim', 'zh': '逐条检验流行的解释'}
 _ZH = {
     claims.HOLDS: '成立',
     claims.FAILS: '不成立',
     claims.ONLY_IF: '仅在以下情形成立：',
+    claims.HOLDS_IF: '在以下情形成立（其余未定）：',
     claims.UNDECIDED: '未定',
     claims.NOT_MEASURED: '未测量',
     'and': '且',
@@ -34,7 +41,10 @@ _ZH = {
     'after training': '训练后',
     'in training': '训练中',
     'postactivation': '后激活',
+    'postactivation but for its last ReLU': '后激活，不计末端 ReLU',
     'preactivation': '预激活',
+    'among all depths': '所有深度',
+    'among one depth': '同一深度',
     'vanishes': '消失',
     'run': '请运行',
     'popular account': '流行说法',
@@ -45,7 +55,10 @@ _ZH = {
 
 
 def write(
-    directory: Path, findings: Sequence[Finding], commands: Mapping[str, str]
+    directory: Path,
+    findings: Sequence[Finding],
+    commands: Mapping[str, str],
+    protocols: Mapping[str, Mapping[str, object]],
 ) -> dict[str, Path]:
     """Writes the three files.
 
@@ -53,6 +66,7 @@ def write(
         directory: of the sweeps; figures are looked for in its sweeps' folders.
         findings: one a claim.
         commands: of each sweep that is missing, what runs it.
+        protocols: of each sweep that is there, what its claims hold for, by `_PROTOCOL`'s keys.
 
     Returns:
         Their paths: 'html', and the languages.
@@ -64,6 +78,7 @@ def write(
             'title': _TITLES[language],
             'headings': _HEADINGS[language],
             'rows': tables[language],
+            'notes': notes(protocols, language),
         }
         for language in claims.LANGUAGES
     ]
@@ -75,7 +90,7 @@ def write(
         'zh': directory / 'claims.zh.md',
     }
     for language, table in tables.items():
-        write_atomically(paths[language], markdown(table, language))
+        write_atomically(paths[language], markdown(table, notes(protocols, language), language))
     write_atomically(paths['html'], template.render(pages=pages, figures=figures))
     return paths
 
@@ -118,8 +133,15 @@ def verdict_words(finding: Finding, language: str) -> str:
     return f'{status} {between.join(conditions)}'
 
 
-def markdown(table: Sequence[Sequence[str]], language: str) -> str:
-    """The table, with its title."""
+def notes(protocols: Mapping[str, Mapping[str, object]], language: str) -> list[str]:
+    """What the claims hold for: a line a sweep."""
+    return [
+        _PROTOCOL[language].format(sweep=sweep, **protocol) for sweep, protocol in protocols.items()
+    ]
+
+
+def markdown(table: Sequence[Sequence[str]], protocol: Sequence[str], language: str) -> str:
+    """The table, with its title, and what it holds for."""
     lines = [
         f'# {_TITLES[language]}',
         '',
@@ -128,7 +150,7 @@ def markdown(table: Sequence[Sequence[str]], language: str) -> str:
     ]
     for sentence, source, status, *rest in table:
         lines.append(_markdown_row((sentence, source, f'**{status}**', *rest)))
-    return '\n'.join(lines) + '\n'
+    return '\n'.join([*lines, '', *(f'- {note}' for note in protocol)]).rstrip() + '\n'
 
 
 def _markdown_row(texts: Sequence[str]) -> str:

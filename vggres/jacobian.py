@@ -2,7 +2,7 @@
 
 A block maps a batch to a batch; under batch norm every image depends on the others, so the Jacobian
 is that of the whole batch, in training mode, at the inputs that the network gives it. It is never
-written down: 16 images of 8×8 pixels and 64 channels would already make 65,536² numbers.
+written down: 8 images of 8×8 pixels and 16 channels already make 8,192² numbers.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,21 @@ from vggres.network import Network, Stage
 from vggres.train_step import TrainState
 
 # Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean
-# of the squared ones; ‖J − I‖ / ‖I‖ in Frobenius norm, not a number where the shape changes. And of
-# the chain of all blocks from this one to the last: the root mean square of what it pulls a random
-# vector back to, over that of the vector.
+# of the squared ones; ‖J − I‖ / ‖I‖ in Frobenius norm; the same against what the block's last ReLU
+# alone makes of the identity, which zeroes what it closes (a preactivation block has none). The two
+# distances are not numbers where the shape changes. And of the chain of all blocks from this one to
+# the last: the root mean square of what it pulls a random vector back to, over that of the vector.
 QUANTITIES = (
     'largest_singular_value',
     'smallest_singular_value',
     'mean_squared_singular_value',
     'distance_from_identity',
+    'distance_from_relu',
     'chain',
 )
-IMAGES = 16  # of the batch, at most
-_STEPS = 24  # of the bidiagonalisation
-_SAMPLES = 8  # random vectors for each mean
+IMAGES = 8  # of the batch, at most
+_STEPS = 20  # of the bidiagonalisation
+_SAMPLES = 4  # random vectors for each mean
 
 Linear = Callable[[jax.Array], jax.Array]
 
@@ -49,30 +51,31 @@ def observe(
         are stacked.
     """
     variables = {'params': state.params, 'batch_stats': state.batch_stats}
-    images, random = images[:IMAGES], {'dropout': key}
+    collections = ('batch_stats', 'activations', 'jacobians', 'outputs')
 
-    def forward(interceptor: Callable, mutable: tuple[str, ...], **more: dict) -> dict:
-        with nn.intercept_methods(interceptor):
+    def last_output(taps: dict) -> tuple[jax.Array, dict]:
+        with nn.intercept_methods(_measure):
             _, updated = network.apply(
-                variables | more, images, train=True, rngs=random, mutable=('batch_stats', *mutable)
+                variables | {'taps': taps},
+                images[:IMAGES],
+                train=True,
+                rngs={'dropout': key},
+                mutable=collections,
             )
-        return updated
+        (output,) = updated['outputs'].values()
+        return output['value'], updated['jacobians']
 
-    measured = probes.by_path(forward(_measure_block, ('jacobians',))['jacobians'], 'values')
+    output, pull, jacobians = jax.vjp(last_output, probes.taps(state.params), has_aux=True)
 
     def pulled_back(sample_key: jax.Array) -> dict:
-        def along_random(taps: dict) -> tuple[jax.Array, jax.Array]:
-            updated = forward(_tap, ('activations', 'outputs'), taps=taps)
-            (output,) = updated['outputs'].values()
-            direction = jax.random.normal(sample_key, output['value'].shape)
-            scale = probes.root_mean_square(direction, range(direction.ndim))
-            return jnp.vdot(direction, output['value']), scale
-
-        reaching, scale = jax.grad(along_random, has_aux=True)(probes.taps(state.params))
+        direction = jax.random.normal(sample_key, output.shape)
+        (reaching,) = pull(direction.astype(output.dtype))
+        scale = probes.root_mean_square(direction, range(direction.ndim))
         return jax.tree.map(lambda each: jnp.square(each / scale), reaching)
 
     squares = jax.lax.map(pulled_back, jax.random.split(key, _SAMPLES))
     chain = probes.by_path(jax.tree.map(lambda each: jnp.sqrt(each.mean(axis=0)), squares))
+    measured = probes.by_path(jacobians, 'values')
     found = {
         name: {path: values[name] for path, values in measured.items()} for name in QUANTITIES[:-1]
     }
@@ -149,62 +152,69 @@ def products(f: Callable, x: jax.Array) -> tuple[Linear, Linear]:
     )
 
 
-def measure(f: Callable, x: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
-    """All of `QUANTITIES` that concern one block, of a function at x."""
+def measure(f: Callable, x: jax.Array, key: jax.Array, relu: bool = False) -> dict[str, jax.Array]:
+    """All of `QUANTITIES` that concern one block, of a function at x.
+
+    Args:
+        f: x → y.
+        x: where the Jacobian is taken.
+        key: of the random vectors.
+        relu: whether y is what a ReLU put out.
+    """
     push, pull = products(f, x)
     largest, smallest = singular_values(push, pull, jax.random.normal(key, (x.size,)), _STEPS)
-    same_shape = jax.eval_shape(f, x).shape == x.shape
+    y = f(x)
+    same_shape = y.shape == x.shape
+    is_open = (y > 0).ravel() if relu else True
 
-    def sample(sample_key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def sample(sample_key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         v = jax.random.normal(sample_key, (x.size,))
         pushed = push(v)
-        away = jnp.vdot(pushed - v, pushed - v) if same_shape else jnp.nan
-        return jnp.vdot(pushed, pushed) / x.size, away / x.size
+        if not same_shape:
+            return jnp.vdot(pushed, pushed), jnp.nan, jnp.nan
+        away, beyond = pushed - v, pushed - jnp.where(is_open, v, 0)
+        return jnp.vdot(pushed, pushed), jnp.vdot(away, away), jnp.vdot(beyond, beyond)
 
-    squares, away = jax.lax.map(sample, jax.random.split(key, _SAMPLES))
+    squares, away, beyond = (
+        each.mean() / x.size for each in jax.lax.map(sample, jax.random.split(key, _SAMPLES))
+    )
     return {
         'largest_singular_value': largest,
         'smallest_singular_value': smallest,
-        'mean_squared_singular_value': squares.mean(),
-        'distance_from_identity': jnp.sqrt(away.mean()),
+        'mean_squared_singular_value': squares,
+        'distance_from_identity': jnp.sqrt(away),
+        'distance_from_relu': jnp.sqrt(beyond),
     }
 
 
-def _measure_block(
+def _measure(
     call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> object:
+    """Around every call of a module: blocks are measured and tapped, the last stage's output kept.
+
+    In the calls that measuring itself makes, nothing but the statistics is mutable.
+    """
     module = context.module
-    if (
-        isinstance(module, Block)
-        and context.method_name == '__call__'
-        and module.is_mutable_collection('jacobians')
-    ):
+    if context.method_name != '__call__' or not module.is_mutable_collection('jacobians'):
+        return call(*args, **kwargs)
+    if isinstance(module, Block):
         x, train = args
-        variables = {
-            name: module.variables[name]
-            for name in ('params', 'batch_stats')
-            if name in module.variables
-        }
-
-        def block(x: jax.Array) -> jax.Array:
-            # Nothing is mutable but the statistics, so that this call is not measured in turn.
-            return Block(module.spec, module.dtype).apply(
-                variables, x, train, mutable=('batch_stats',), rngs={'dropout': jax.random.key(0)}
-            )[0]
-
-        x = jax.lax.stop_gradient(x)
-        module.put_variable('jacobians', 'values', measure(block, x, jax.random.key(1)))
-    return call(*args, **kwargs)
-
-
-def _tap(
-    call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
-) -> object:
-    """As in `probes`; and keeps what the last stage puts out."""
+        values = _of_block(module, jax.lax.stop_gradient(x), train)
+        module.put_variable('jacobians', 'values', values)
     result = probes.tap_input(call, args, kwargs, context)
-    module = context.module
-    if isinstance(module, Stage) and context.method_name == '__call__':
-        stages = module.parent.spec.stages
-        if module.name == f'stage{len(stages)}':
-            module.put_variable('outputs', 'value', result)
+    if isinstance(module, Stage) and module.name == f'stage{len(module.parent.spec.stages)}':
+        module.put_variable('outputs', 'value', result)
     return result
+
+
+def _of_block(module: Block, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+    collections = ('params', 'batch_stats')
+    variables = {name: module.variables[name] for name in collections if name in module.variables}
+
+    def block(x: jax.Array) -> jax.Array:
+        y, _ = Block(module.spec, module.dtype).apply(
+            variables, x, train, mutable=('batch_stats',), rngs={'dropout': jax.random.key(0)}
+        )
+        return y
+
+    return measure(block, x, jax.random.key(1), relu=not module.spec.preactivation)

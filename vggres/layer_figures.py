@@ -92,7 +92,8 @@ def heat_maps(drawn: Sequence[Profile], epochs: Sequence[float], title: str) -> 
         raise ValueError('no profiles to draw')
     figure, axes = _grid([profile.panel for profile in drawn], False)
     logs = {profile.panel: _log10(profile.values) for profile in drawn}
-    finite = np.concatenate([each[np.isfinite(each)] for each in logs.values()])
+    finite = np.concatenate([[0.0], *(each[np.isfinite(each)] for each in logs.values())])
+    finite = finite[1:] if len(finite) > 1 else finite
     scale = dict(zip(('vmin', 'vmax'), np.quantile(finite, (0.01, 0.99)), strict=True))
     for profile in drawn:
         ax = axes[profile.panel]
@@ -312,7 +313,7 @@ def _log10(values: np.ndarray) -> np.ndarray:
 def _heat_map(ax: Axes, logs: np.ndarray, epochs: Sequence[float], **scale: float) -> AxesImage:
     """Draws [observations, layers], the first layer on top."""
     image = ax.pcolormesh(logs.T, cmap='viridis', rasterized=True, **scale)
-    ax.invert_yaxis()
+    ax.yaxis.set_inverted(True)
     ax.grid(visible=False)
     columns = _spaced(len(epochs), 12 if len(ax.figure.axes) == 1 else 6)
     ax.set_xticks(columns + 0.5, [f'{epochs[i]:g}' for i in columns])
@@ -336,6 +337,7 @@ QUANTITY_TITLES = {
     'smallest_singular_value': "Smallest singular value of a block's Jacobian, from above",
     'mean_squared_singular_value': "Mean squared singular value of a block's Jacobian",
     'distance_from_identity': "Distance of a block's Jacobian from the identity, relative",
+    'distance_from_relu': "Distance of a block's Jacobian from that of its last ReLU, relative",
     'chain': 'What the blocks to the last pull a random vector back to, relative',
 }
 

@@ -102,6 +102,7 @@ def run(
             **outcome,
             'steps': compiled.total_steps,
             'parameters': compiled.parameters,
+            'image_shape': list(device_data.images.shape[1:]),
             'seconds': time.perf_counter() - started,
             'compile_seconds': compile_seconds,
             'peak_memory_mb': environment.peak_memory_mb(),

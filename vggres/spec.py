@@ -290,6 +290,26 @@ def observable_names(spec: NetworkSpec) -> list[str]:
     return list(names)
 
 
+def block_inputs(
+    spec: NetworkSpec, image_shape: tuple[int, int, int]
+) -> dict[str, tuple[int, int, int]]:
+    """Of each block by name the shape of its input, [height, width, channels]."""
+    height, width, channels = image_shape
+    if spec.stem:
+        height, width = _strided(height, width, spec.stem.convolution.stride)
+        height, width = _strided(height, width, 2 if spec.stem.pool else 1)
+        channels = spec.stem.convolution.channels
+    found = {}
+    for i, stage in enumerate(spec.stages, start=1):
+        for j, block in enumerate(stage.blocks, start=1):
+            found[f'stage{i}/block{j}'] = height, width, channels
+            height, width = _strided(height, width, block.stride)
+            channels = block.channels
+        if stage.pool:
+            height, width = height // 2, width // 2
+    return found
+
+
 def positions(spec: NetworkSpec) -> dict[str, int]:
     """Which weighted layer of the main path, 1 next to the image, each observable name stands for.
 

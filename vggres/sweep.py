@@ -22,6 +22,7 @@ from vggres.cell import Cell
 from vggres.data import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
+from vggres.tracking import PROBES_FILE
 
 SWEEP_FILE = 'sweep.json'
 _EXAMPLES = {'families': "('plain', 'resnet')", 'depths': '(8, 20)'}
@@ -47,7 +48,7 @@ class Sweep:
             for cell in self.cells
             if cell.config.probes.every_epochs
             and cell.result()
-            and not (cell.directory / tracking.PROBES_FILE).exists()
+            and not (cell.directory / PROBES_FILE).exists()
         ]
 
     def results(self) -> list[dict]:
@@ -62,10 +63,18 @@ class Sweep:
             depths.setdefault(at['variant'], set()).add(at['depth'])
         return depths
 
-    def records(self, name: str = tracking.METRICS_FILE) -> list[dict]:
-        """Of each finished cell its coordinates and, as `records`, those of one of its files."""
+    def observed(self) -> list[tuple[Cell, dict, list[dict]]]:
+        """Of each finished cell that was observed: itself, its result, its observations."""
         return [
-            cell.describe() | {'records': tracking.read_metrics(cell.directory, name)}
+            (cell, cell.describe() | result, tracking.read_metrics(cell.directory, PROBES_FILE))
+            for cell in self.cells
+            if (result := cell.result()) and (cell.directory / PROBES_FILE).exists()
+        ]
+
+    def curves(self) -> list[dict]:
+        """Of each finished cell its coordinates and, as `records`, a dict an epoch."""
+        return [
+            cell.describe() | {'records': tracking.read_metrics(cell.directory)}
             for cell in self.cells
             if cell.result()
         ]
