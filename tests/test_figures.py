@@ -200,6 +200,10 @@ def test_nothing_to_draw_is_an_error(draw):
         draw([])
 
 
+VARIANTS = (
+    *('vgg, batch norm', 'vgg, no norm'),
+    *('vgg, batch norm, shortcuts', 'vgg, no norm, shortcuts'),
+)
 DEPTH_CASES = {
     'two depths, one seed': grid(),
     'nine depths, ten seeds': grid(depths=range(8, 57, 6), seeds=10),
@@ -208,6 +212,7 @@ DEPTH_CASES = {
     'no error at all': grid(error=0.0),
     'tiny errors': grid(error=0.0015, seeds=3),
     'three variants, ten seeds': grid(('plain', 'resnet', 'vgg'), seeds=10),
+    'four variants': grid(VARIANTS, seeds=3),
     'diverged': [*grid(seeds=3), result('plain', 56, 3, 90.0, 90.0, status='diverged')],
 }
 CURVE_CASES = {
@@ -215,6 +220,7 @@ CURVE_CASES = {
     'curves of one epoch': cells(('plain',), (20,), seeds=2, epochs=1),
     'curves of nine depths': cells(('plain', 'resnet', 'vgg'), range(8, 57, 6), 2, epochs=180),
     'curves of one variant': cells(('plain',), seeds=3),
+    'curves of four variants': cells(VARIANTS, seeds=2),
     'no curve at all': cells(epochs=0),
 }
 

@@ -200,10 +200,16 @@ def learning_curves(cells: Rows) -> Figure:
         raise ValueError('no cells to draw')
     variants = list(styles(cell['variant'] for cell in cells))
     colors = depth_colors(cell['depth'] for cell in cells)
-    figure, axes = new_figure(len(variants), share_y=True)
+    rows = -(-len(variants) // 3)
+    columns = -(-len(variants) // rows)
+    figure, axes = new_figure(columns, share_y=True, rows=rows)
+    for ax in axes[len(variants) :]:
+        ax.set_visible(False)
     top = max(_highest_late(_curve(cell, metric)) for cell in cells for metric in CURVE_STYLES)
-    for ax, variant in zip(axes, variants, strict=True):
-        label_panel(ax, variant, 'epoch', 'error (%)' if ax is axes[0] else '')
+    for ax, variant in zip(axes, variants, strict=False):
+        place = ax.get_subplotspec()
+        x = 'epoch' if place.is_last_row() else ''
+        label_panel(ax, variant, x, 'error (%)' if place.is_first_col() else '')
         for depth, color in colors.items():
             group = [c for c in cells if (c['variant'], c['depth']) == (variant, depth)]
             if group:
