@@ -34,6 +34,9 @@ def test_a_condition_names_the_fewest_factors():
     assert decided([('x', 'p'), ('x', 'q')]) == ('holds only if', [('x',)])
     assert decided([(a, 'q') for a in 'xyz']) == ('holds only if', [('q',)])
     assert decided([('x', 'p'), ('y', 'q')]) == ('holds only if', [('x', 'p'), ('y', 'q')])
+    # All of x, and q: two short conditions that overlap.
+    covered = [('x', 'p'), ('x', 'q'), ('y', 'q'), ('z', 'q')]
+    assert decided(covered) == ('holds only if', [('q',), ('x',)])
 
 
 @pytest.mark.parametrize(

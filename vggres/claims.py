@@ -21,7 +21,7 @@ from vggres import verdict
 from vggres.estimates import t_interval
 
 HOLDS, FAILS = 'holds', 'does not hold'
-ONLY_IF, HOLDS_IF = 'holds only if', 'holds, with the rest undecided, if'
+ONLY_IF, HOLDS_IF = 'holds only if', 'holds at least if'
 UNDECIDED, NOT_MEASURED = 'undecided', 'not measured'
 LANGUAGES = ('en', 'zh')
 
@@ -104,8 +104,7 @@ def find(claim: Claim, evidence: Evidence | None) -> Finding:
 def decide(cases: Sequence[Case]) -> tuple[str, list[tuple[str, ...]]]:
     """The status of a claim from its cases, and the conditions of it, any of which does.
 
-    It holds only under a condition where it fails in all other cases. A condition names the values
-    of the fewest factors that tell the cases in which the claim holds from the others.
+    It holds only under a condition where it fails in all other cases.
     """
     true = [case for case in cases if case.holds]
     others = [case for case in cases if not case.holds]
@@ -116,13 +115,27 @@ def decide(cases: Sequence[Case]) -> tuple[str, list[tuple[str, ...]]]:
         return HOLDS, []
     if not true:
         return (FAILS if is_decided else UNDECIDED), []
-    factors = list(cases[0].where)
-    for count in range(1, len(factors) + 1):
-        for chosen in itertools.combinations(factors, count):
-            keys = [tuple(case.where[factor] for factor in chosen) for case in true]
-            if not set(keys) & {tuple(case.where[f] for f in chosen) for case in others}:
-                return (ONLY_IF if is_decided else HOLDS_IF), list(dict.fromkeys(keys))
-    raise ValueError('two cases of the same place')
+    return (ONLY_IF if is_decided else HOLDS_IF), _conditions(true, others)
+
+
+def _conditions(true: Sequence[Case], others: Sequence[Case]) -> list[tuple[str, ...]]:
+    """Few and short ones, of which every true case meets one and no other case any.
+
+    Greedy: next is always the one that most of what is left meets, of the fewest factors.
+    """
+    names = list(true[0].where)
+    possible: dict[tuple, set[int]] = {}
+    for count in range(1, len(names) + 1):
+        for i, chosen in itertools.product(range(len(true)), itertools.combinations(names, count)):
+            key = tuple((name, true[i].where[name]) for name in chosen)
+            if not any(set(key) <= set(other.where.items()) for other in others):
+                possible.setdefault(key, set()).add(i)
+    found, left = [], set(range(len(true)))
+    while left:
+        key = max(possible, key=lambda each: len(possible[each] & left))  # the first of equals
+        left -= possible[key]
+        found.append(tuple(value for _, value in key))
+    return found
 
 
 def _pooled(cases: Iterable[Case]) -> list[Case]:
@@ -324,9 +337,10 @@ def _scheme(network: Mapping) -> str:
 _POPULAR = 'popular account'
 _DECADES = {
     'en': 'decades by which the gradient shrinks, last block to first, in the deepest networks; '
-    'true: a factor of ten or more, geometrically',
+    'true: a factor of ten or more, geometrically; small images lose gradient over their borders, '
+    'under he weights too (the report says how much)',
     'zh': '最深网络的梯度从最后一块到第一块缩小的数量级（十倍为一级）；'
-    '缩小十倍以上且成几何级数为真',
+    '缩小十倍以上且成几何级数为真；小图像在边缘处损失梯度，He 初始化亦然（数值见报告）',
 }
 _DRAWS = {'en': 'draws of weights or observations', 'zh': '次随机权重或观测'}
 _SEEDS = {'en': 'seeds', 'zh': '个随机种子'}

@@ -24,7 +24,7 @@ _ZH = {
     claims.HOLDS: '成立',
     claims.FAILS: '不成立',
     claims.ONLY_IF: '仅在以下情形成立：',
-    claims.HOLDS_IF: '在以下情形成立（其余未定）：',
+    claims.HOLDS_IF: '至少在以下情形成立：',
     claims.UNDECIDED: '未定',
     claims.NOT_MEASURED: '未测量',
     'and': '且',
