@@ -17,4 +17,6 @@ def test_its_coordinates(config, tmp_path):
     config.model.family, config.model.depth, config.seed = 'plain', 14, 3
     coordinates = Cell(config, tmp_path, '').describe()
     assert coordinates.pop('cell').startswith('plain-d14-s3-')
-    assert coordinates == {'family': 'plain', 'depth': 14, 'seed': 3}
+    assert coordinates == {'variant': 'plain', 'family': 'plain', 'depth': 14, 'seed': 3}
+    named = Cell(config, tmp_path, 'depth', 'plain, no norm').describe()
+    assert (named['variant'], named['family']) == ('plain, no norm', 'plain')

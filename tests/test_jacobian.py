@@ -221,6 +221,7 @@ def test_the_chain_against_the_product_of_dense_jacobians(case):
     assert len(found['chain']) == 9
 
 
+@pytest.mark.slow
 def test_blocks_that_pass_on_what_they_get():
     # Branches times zero: each block is the ReLU of what a ReLU put out. It passes on what is open
     # and closes the rest, so that J is its own ReLU's, and the identity but for that.

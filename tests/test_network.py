@@ -184,7 +184,10 @@ def without_branches(variables):
     return jax.tree_util.tree_map_with_path(zeroed, variables)
 
 
-@pytest.mark.parametrize(('block', 'depth'), [('basic', 20), ('bottleneck', 29)])
+@pytest.mark.parametrize(
+    ('block', 'depth'),
+    [('basic', 20), pytest.param('bottleneck', 29, marks=pytest.mark.slow)],
+)
 def test_a_preactivation_stage_of_zeroed_branches_passes_its_input_through(block, depth):
     network = grammar.network_spec('resnet', depth, width=4, block=block, preactivation=True)
     x = jax.random.normal(KEY, (2, 6, 6, network.stages[0].blocks[0].channels))
@@ -422,7 +425,7 @@ def test_a_scanned_stage_is_the_loop_over_its_blocks(family, options):
     [
         pytest.param('option A', marks=pytest.mark.slow),
         pytest.param('bottleneck preactivation', marks=pytest.mark.slow),
-        'shortcut dropout',
+        pytest.param('shortcut dropout', marks=pytest.mark.slow),
     ],
 )
 def test_computing_blocks_again_changes_no_gradient(structure):

@@ -135,7 +135,7 @@ def test_block_inputs_and_their_gradients_are_those_of_an_unrolled_loop(name):
     ('family', 'depth', 'options'),
     [
         ('resnet', 8, {'shortcut': 'B', 'gate': 'exclusive', 'shortcut_dropout': 0.5}),
-        ('resnet', 11, {'block': 'bottleneck', 'preactivation': True, 'shortcut': 'C'}),
+        SLOW('resnet', 11, {'block': 'bottleneck', 'preactivation': True, 'shortcut': 'C'}),
     ],
 )
 def test_every_layer_sees_the_gradient_of_a_shift_of_its_input(family, depth, options):
@@ -279,6 +279,7 @@ def test_it_looks_now_and_then_and_after_the_last_update(config, build, device_d
     assert list(observations[0]['weight_gradient']) == ['head']
 
 
+@pytest.mark.slow
 def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
     config.data.crop_padding, config.data.flip = 2, True
     config.probes.every_epochs, config.model.shortcut_dropout = 1, 0.5
@@ -295,6 +296,7 @@ def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
     assert found['update_ratio']['head'] > 0
 
 
+@pytest.mark.slow
 def test_other_draws_are_looked_at_before_the_first_update(config, build, device_data, tmp_path):
     config.probes.every_epochs, config.probes.names = 2, ('stage1/block1/conv1', 'head')
     observations = []
@@ -316,6 +318,7 @@ def test_other_draws_are_looked_at_before_the_first_update(config, build, device
     jax.tree.map(np.testing.assert_array_equal, same, state)
 
 
+@pytest.mark.slow
 def test_jacobians_come_with_the_rest(config, build, device_data):
     config.probes.every_epochs, config.probes.jacobians = 1, True
     compiled = build(config)

@@ -206,6 +206,7 @@ def test_augmentation_is_what_the_configuration_says(config, device_data):
     assert train.keywords['augment'].keywords == {'crop_padding': 2, 'flip': True}
 
 
+@pytest.mark.slow
 def test_families_and_depths_of_one_seed_see_the_same_batches(config, build):
     keys = []
     for family, depth in (('plain', 8), ('resnet', 8), ('resnet', 14)):
@@ -228,6 +229,7 @@ def test_all_programs_lower_for_other_platforms(config, device_data, platform):
         assert ('stablehlo.convolution' in lowered.as_text()) == (function is not init)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains(config, build, device_data):
     exact = run(build(config), device_data, 0, [5])[1]['loss']
     config.model.compute_dtype = 'bfloat16'

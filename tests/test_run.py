@@ -65,6 +65,7 @@ def observations(cell):
     return [json.loads(line) for line in (cell.directory / 'probes.jsonl').read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_goes_on_with_its_observations(config, tmp_path):
     config.probes.every_epochs, config.train.epochs = 1, 3
     whole = Cell(config.copy_and_resolve_references(), tmp_path / 'a', '')
@@ -109,6 +110,7 @@ def test_names_may_change_between_attempts_and_nothing_is_lost(config, tmp_path)
     assert list(observations(cell)[-1]['activation']) == ['stage1/block1']
 
 
+@pytest.mark.slow
 def test_observations_go_to_wandb_by_layer_and_as_pictures(config, tmp_path):
     config.probes.every_epochs, config.wandb.mode = 2, 'offline'
     cell = Cell(config, tmp_path, '')
@@ -130,6 +132,7 @@ def weights(cell):
     return safetensors.numpy.load_file(cell.directory / WEIGHTS_FILE)
 
 
+@pytest.mark.slow
 def test_a_cell_starts_from_the_weights_of_another(config, tmp_path):
     first = Cell(config.copy_and_resolve_references(), tmp_path, '')
     run(first)
@@ -151,6 +154,7 @@ def test_a_cell_starts_from_the_weights_of_another(config, tmp_path):
             assert np.array_equal(array, weights(third)[name]) == ('linear' not in name), name
 
 
+@pytest.mark.slow
 def test_the_data_are_normalised_as_the_configuration_says(config, tmp_path):
     losses = []
     for normalisation in ('mean_image', 'imagenet'):
