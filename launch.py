@@ -103,8 +103,14 @@ def main(argv: list[str]) -> int:
     given = config_flags.get_override_values(FLAGS['config'])
     configuration.resolve_name(config, given)
     if experiment:
+        fixed = {'model.family', 'model.depth', *experiment.VARIES}
+        if refused := sorted(fixed & set(given)):
+            raise UserError(
+                f'--sweep {FLAGS.sweep} sets {", ".join(refused)} itself: leave it out.'
+            )
         configuration.set_defaults(config, experiment.defaults(config), given)
-    configuration.check(config)
+    else:
+        configuration.check(config)  # of a sweep each cell is checked
     configuration.check_given(
         given, config.sweep.families if experiment else (config.model.family,)
     )
@@ -234,14 +240,17 @@ def _claims(workdir: Path, console: Console) -> int:
         plan = _stored_plan(name, workdir) if (workdir / name / sweep.SWEEP_FILE).exists() else None
         if plan and plan.results():
             analysed = experiments.load(name).analyse(plan)
-            evidence[name] = claims.Evidence(plan.results(), analysed)
+            evidence[name] = claims.Evidence(plan.results(), analysed, plan.depths())
             protocols[name] = _protocol(plan)
             if missing := plan.missing():
                 console.print(f'{name}: {len(missing)} of {len(plan.cells)} cells are missing.')
         else:
             commands[name] = ' '.join(['python launch.py --sweep', name, *_where_options()])
     if not evidence:
-        raise UserError(f'no finished sweep in {workdir}; first run {"; ".join(commands.values())}')
+        raise UserError(
+            f'no finished sweep in {workdir} that claims rest on; first run '
+            f'{"; ".join(commands.values())}'
+        )
     findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in claims.CLAIMS]
     paths = claims_page.write(workdir, findings, commands, protocols)
     table = Table('claim', 'verdict', show_lines=True)

@@ -1,6 +1,7 @@
 """One file a question, and a `--sweep` of the same name.
 
-An experiment is a module with TITLE, CLAIM and SOURCE in words, and six functions:
+An experiment is a module with TITLE, CLAIM and SOURCE in words, VARIES, the knobs besides family
+and depth that its grid sets or relies on, and six functions:
 
 * `defaults(config)`: dotted knobs with the values that the question wants where the user gave none;
 * `cells(config)`: the grid, of each cell its variant's name and its configuration;

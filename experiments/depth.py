@@ -20,6 +20,7 @@ CLAIM = (
     'Deeper plain networks have a higher training error than shallower ones; residual networks '
     'of the same depths do not.'
 )
+VARIES = ()  # knobs, besides family and depth
 SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.2 (arXiv 1512.03385)'
 
 

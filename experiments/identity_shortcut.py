@@ -12,9 +12,10 @@ It would be refuted by residual blocks whose Jacobian is not near the identity a
 network trains, by a gradient that does not follow λ^L, and by scaled, gated or convolved shortcuts
 that train as well as the identity.
 
-Two yardsticks go with it. A block's last ReLU closes about half of what comes in, the identity or
-not: `distance_from_relu` leaves that out. And the gradient of an identity network changes from
-block to block as well, so a factor λ is judged by what it adds to that.
+Two yardsticks go with it. A block's last ReLU closes a part of what comes in, the identity or not:
+`distance_from_relu`, over the norm of the identity as well, leaves that out. And the gradient of an
+identity network changes from block to block as well, so a factor λ is judged by what it adds to
+that.
 """
 
 import math
@@ -77,6 +78,13 @@ VARIANTS: dict[str, dict[str, object]] = {
     '1×1 convolution': {'model.shortcut': 'C'},
     'dropout 0.5': {'model.shortcut_dropout': 0.5},
 }
+VARIES = tuple(
+    f'model.{name}'
+    for name in (
+        *('preactivation', 'shortcut', 'shortcut_scale', 'branch_scale'),
+        *('gate', 'gate_bias', 'shortcut_dropout'),
+    )
+)
 # With these the shortcut is the identity, so that they say nothing about other shortcuts.
 _IDENTITIES = (IDENTITY, PREACTIVATION, *BRANCHES)
 _SHOWN = (IDENTITY, PREACTIVATION, 'shortcut × 0', 'shortcut × 0.5', '1×1 convolution',
@@ -191,10 +199,10 @@ def summary(rows: Sequence[Mapping], names: Sequence[str]) -> dict | None:
     """The Jacobians of some blocks, over draws of the weights; None where they are not finite.
 
     Returns:
-        `distance_from_identity` and `distance_from_relu`, of each the `mean` over blocks and draws,
-        its `interval` over blocks (each the mean over draws) and `close`, the part of the blocks at
-        most `CLOSE` away; `largest` and `smallest` singular value, geometric means over the blocks;
-        `mean_squared`, the same; `n`, blocks.
+        `distance_from_identity` and `distance_from_relu`, of each the geometric `mean` over blocks
+        of the means over draws, its `interval` over blocks, by their logarithms, and `close`, the
+        part of the blocks at most `CLOSE` away; `largest` and `smallest` singular value, geometric
+        means over the blocks; `mean_squared`, the same; `n`, blocks.
     """
 
     def by_block(quantity: str) -> np.ndarray:
@@ -207,8 +215,8 @@ def summary(rows: Sequence[Mapping], names: Sequence[str]) -> dict | None:
     distances = ('distance_from_identity', 'distance_from_relu')
     return {
         distance: {
-            'mean': float(means[distance].mean()),
-            'interval': t_interval(means[distance], CONFIDENCE),
+            'mean': _geometric_mean(means[distance]),
+            'interval': _log_interval(means[distance]),
             'close': float((means[distance] <= CLOSE).mean()),
         }
         for distance in distances
@@ -223,6 +231,14 @@ def summary(rows: Sequence[Mapping], names: Sequence[str]) -> dict | None:
 def _geometric_mean(values: np.ndarray) -> float:
     with np.errstate(divide='ignore'):
         return float(np.exp(np.log(values).mean()))
+
+
+def _log_interval(values: np.ndarray) -> list[float] | None:
+    """Of a geometric mean; None with a zero among the values or fewer than two."""
+    if not values.all():
+        return None
+    interval = t_interval(np.log(values), CONFIDENCE)
+    return [math.exp(end) for end in interval] if interval else None
 
 
 def words(decision: dict) -> str:
@@ -262,18 +278,19 @@ def words(decision: dict) -> str:
 
 
 def _jacobian_words(network: Mapping) -> Iterator[str]:
-    moments = {'before training': network['before'], 'after': network['after']}
-    said = '; '.join(
-        f'{moment} {found["distance_from_identity"]["mean"]:.2f} from the identity and '
-        f'{found["distance_from_relu"]["mean"]:.2f} from what the last ReLU makes of it, '
-        f'{100 * found["distance_from_identity"]["close"]:.0f} % and '
-        f'{100 * found["distance_from_relu"]["close"]:.0f} % of {found["n"]} blocks within '
-        f'{CLOSE:g}'
-        for moment, found in moments.items()
-        if found
-    )
-    if said:
-        yield f'{network["variant"]}, depth {network["depth"]}: blocks are {said}.'
+    distances = {'distance_from_identity': 'from the identity'}
+    if network['variant'] == IDENTITY:
+        distances['distance_from_relu'] = 'from what the last ReLU makes of it'
+    for moment in ('before', 'after'):
+        found = network[moment]
+        if found:
+            said = '; '.join(
+                f'{found[distance]["mean"]:.2f} {where}, {100 * found[distance]["close"]:.0f} % of '
+                f'{found["n"]} within {CLOSE:g}'
+                for distance, where in distances.items()
+            )
+            which = f'{network["variant"]}, depth {network["depth"]}, {moment} training'
+            yield f'{which}: blocks {said}.'
 
 
 def _mean_errors(networks: Sequence[Mapping], depth: int) -> dict[str, float]:
@@ -311,9 +328,10 @@ def tables(decision: dict) -> list[report.Table]:
             ),
             words=('shortcut', 'when'),
             rows=[row for network in networks for row in _jacobian_rows(network)],
-            note='Distances in Frobenius norm: mean and interval over blocks, from the identity '
-            'and from what the last ReLU of the block alone makes of it. Singular values: '
-            'geometric means over the blocks; the smallest is an upper bound. n: blocks.',
+            note='Distances in Frobenius norm, over that of the identity, from the identity '
+            'and from what the last ReLU of the block alone makes of it; those and the singular '
+            'values are geometric means over the blocks; the smallest is an upper bound. n: '
+            'blocks.',
         ),
     ]  # fmt: skip
 

@@ -32,6 +32,7 @@ SOURCE = (
     'He et al. 2015, §1 (arXiv 1512.03385)'
 )
 VGG_POOLS = 5  # Simonyan & Zisserman 2015, Table 1
+VARIES = ('model.norm', 'model.vgg_shortcuts')
 _NORMS = {'batch': 'vgg, batch norm', 'none': 'vgg, no norm'}
 _SHORTCUTS = {False: '', True: ', shortcuts'}
 

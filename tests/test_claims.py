@@ -44,14 +44,14 @@ def test_a_condition_names_the_fewest_factors():
 )
 def test_seeds_have_to_agree(second, status):
     networks = [
-        network('plain', 'none', 'he', 'shrinks', seed=0),
-        network('plain', 'none', 'he', second, seed=1, decades=5.0),
+        network('plain', 'none', 'he', 'shrinks', 'shrinks', seed=0),
+        network('plain', 'none', 'he', second, second, seed=1, decades=5.0),
     ]
     if second is None:
         networks.pop()
-    finding = claims.find(CLAIMS['shrinking'], Evidence([], {'networks': networks}))
+    finding = claims.find(CLAIMS['shrinking'], Evidence([], {'networks': networks}, {'': {110}}))
     assert finding.status == status
-    (found,) = finding.cases
+    found = finding.cases[0]
     assert (found.value, found.n) == ((4, 10) if second else (3, 5))
 
 
@@ -78,7 +78,8 @@ def depth_sweep(losses=(0.1, 0.01), errors=(5.0, 4.0), verdict='degrades', n=3):
         'confidence_interval': [9.0, 11.0],
         'n': n,
     }
-    return Evidence(results, {'variants': {'plain': plain, 'resnet': plain}})
+    planned = {'plain': {8, 56}, 'resnet': {8, 56}}
+    return Evidence(results, {'variants': {'plain': plain, 'resnet': plain}}, planned)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +164,10 @@ def network(family, norm, scheme, judgement, during=None, decades=3.0, depth=110
 
 def gradient_flow(judgements, correlations=None):
     """`judgements`: (family, norm, scheme) → judgement, at the greatest depth."""
-    networks = [network(*key, judgement) for key, judgement in judgements.items()]
+    networks = [network(*key, judgement, judgement) for key, judgement in judgements.items()]
     networks.append(network('plain', 'none', 'he', 'level', depth=8))  # shallow: not looked at
     verdict = {'networks': networks, 'correlation': 0.5, 'correlations': correlations or {}}
-    return Evidence([], verdict)
+    return Evidence([], verdict, {'plain, no norm, he': {8, 110}})
 
 
 def test_the_gradient_shrinks_with_some_weights_only():
@@ -183,9 +184,10 @@ def test_the_gradient_shrinks_with_some_weights_only():
     )
     finding = claims.find(CLAIMS['shrinking'], evidence)
     assert (finding.status, finding.condition) == ('holds only if', [('glorot weights',)])
-    assert [case.n for case in finding.cases] == [5, 5, 5, 5]
-    assert finding.cases[1].value == math.inf
-    assert claims.find(CLAIMS['shrinking_with_norm'], evidence).status == 'undecided'
+    assert [case.n for case in finding.cases] == [5, 2] * 4
+    assert finding.cases[2].value == math.inf
+    with_norm = claims.find(CLAIMS['shrinking_with_norm'], evidence)
+    assert [case.holds for case in with_norm.cases] == [False, False, None, None]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,8 @@ def test_the_shrinking_goes_with_the_failure(interval, status):
         ('vanishes', 'vanishes', 'does not hold'),
         ('shrinks', 'inconclusive', 'undecided'),
         ('level', 'level', 'not measured'),  # nothing to keep it from
+        ('shrinks', 'irregular', 'undecided'),
+        ('shrinks', 'dead', 'undecided'),
     ],
 )
 def test_shortcuts_keep_it_from_shrinking(plain, residual, status):
@@ -222,12 +226,30 @@ def test_shortcuts_keep_it_from_shrinking(plain, residual, status):
     assert claims.find(CLAIMS['protection'], evidence).status == status
 
 
+def test_a_residual_network_that_diverged_proves_nothing():
+    networks = [
+        network('plain', 'none', 'he', 'shrinks', 'shrinks'),
+        network('resnet', 'none', 'he', 'grows', None),
+    ]
+    evidence = Evidence([], {'networks': networks}, {'': {110}})
+    finding = claims.find(CLAIMS['protection'], evidence)
+    assert (finding.status, finding.condition) == (claims.HOLDS_IF, [('before training',)])
+    assert [(case.holds, case.n) for case in finding.cases] == [(True, 5), (None, 0)]
+
+
+def test_a_planned_depth_that_is_missing_leaves_nothing_to_compare():
+    evidence = depth_sweep()
+    evidence.planned['resnet'] = {8, 56, 110}
+    finding = claims.find(CLAIMS['fit'], evidence)
+    assert [case.where['family'] for case in finding.cases] == ['plain']
+
+
 def test_what_happens_in_training_is_another_case():
     networks = [
         network('plain', 'batch', 'he', 'grows', 'shrinks'),
         network('resnet', 'batch', 'he', 'level', 'level'),
     ]
-    evidence = Evidence([], {'networks': networks})
+    evidence = Evidence([], {'networks': networks}, {'': {110}})
     finding = claims.find(CLAIMS['shrinking_with_norm'], evidence)
     assert (finding.status, finding.condition) == ('holds only if', [('in training',)])
     assert [case.n for case in finding.cases] == [5, 2]
@@ -244,7 +266,7 @@ def jacobians(before, after, variant='identity, preactivation', relu=None):
         return interval and distances | {'n': 25}
 
     network = {'variant': variant, 'depth': 56, 'before': found(before), 'after': found(after)}
-    return Evidence([], {'networks': [network], 'close': 0.5})
+    return Evidence([], {'networks': [network], 'close': 0.5}, {})
 
 
 @pytest.mark.parametrize(

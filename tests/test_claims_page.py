@@ -28,7 +28,7 @@ def test_a_row_says_what_was_measured_and_where_it_holds():
     assert 'plain, glorot weights +3.00 [+2.00 to +4.00]' in measured
     assert 'vgg, glorot weights vanishes' in measured
     assert 'vgg, he weights −0.25' in measured
-    assert n == '3 × 5 draws of weights or observations'
+    assert n == '3 × 5 draws of weights or looks in training'
 
 
 def test_the_same_in_chinese():
@@ -37,7 +37,7 @@ def test_the_same_in_chinese():
     assert source.startswith('流行说法')
     assert verdict == '仅在以下情形成立： Glorot 初始化'
     assert 'VGG, Glorot 初始化 消失' in measured
-    assert n == '3 × 5 次随机权重或观测'
+    assert n == '3 × 5 次随机权重或训练中的观测'
 
 
 def test_what_is_missing_says_which_command_runs_it():

@@ -98,7 +98,9 @@ def test_a_fall_is_measured_against_the_identity_of_the_same_draw():
 
 
 def test_claims_read_what_the_analysis_writes(planned):
-    evidence = claims.Evidence(planned.results(), identity_shortcut.analyse(planned))
+    evidence = claims.Evidence(
+        planned.results(), identity_shortcut.analyse(planned), planned.depths()
+    )
     finding = claims.find(claims.CLAIMS[5], evidence)
     assert finding.status == 'holds'
     assert len(finding.cases) == 6
@@ -123,8 +125,8 @@ def test_a_sweep_ends_with_tables_and_figures(planned):
     console = Console(file=io.StringIO(), width=200)
     conclusion.conclude(planned, identity_shortcut, [], console)
     said = console.file.getvalue()
-    assert 'identity, depth 20: blocks are before training 0.25 from the identity and 0.05' in said
-    assert '100 % and 100 % of 7 blocks within 0.5' in said
+    assert 'identity, depth 20, before training: blocks 0.25 from the identity, 100 % of 7' in said
+    assert '0.05 from what the last ReLU makes of it, 100 % of 7 within 0.5' in said
     assert 'shortcut × 0.5 +2.4 (+2.4)' in said
     assert 'identity 0.00; of 9 other shortcuts 9 are worse by more than 1 point' in said
     for name in ('singular_values_before_training', 'chain_before_training', 'error_by_shortcut'):
@@ -142,7 +144,11 @@ def test_a_zero_singular_value_has_a_mean_of_zero():
     found = identity_shortcut.summary([row], ['a', 'b'])
     means = found['largest'], found['smallest'], found['mean_squared']
     assert means == pytest.approx((2, 0, 3))
-    assert found['distance_from_identity']['close'] == 0
+    near = found['distance_from_identity']
+    assert near['close'] == 0
+    assert near['mean'] == pytest.approx(3**0.5)  # of 1 and 3
+    # Logarithms 0 and log 3: a standard error of log √3, Student's 12.706.
+    assert near['interval'] == pytest.approx([3 ** (0.5 - 6.353), 3 ** (0.5 + 6.353)], rel=1e-3)
     assert found['distance_from_relu']['close'] == 0.5
     assert identity_shortcut.summary([], ['a']) is None
 

@@ -27,6 +27,7 @@ LANGUAGES = ('en', 'zh')
 
 ROOM_TO_GAIN = 2.0  # points of validation error
 _SMALLEST_LOSS = 1e-30
+_UNKNOWN = ('inconclusive', 'dead')
 _SHRUNK = ('shrinks', 'vanishes')
 _WHEN = {'before': 'before training', 'during': 'in training'}
 
@@ -35,10 +36,11 @@ Text = dict[str, str]  # language → words
 
 @dataclass(frozen=True)
 class Evidence:
-    """A finished sweep: its results, a dict a run, and what its experiment found in them."""
+    """A sweep: its results, a dict a run; what its experiment found; depths planned a variant."""
 
     results: Sequence[Mapping[str, Any]]
     verdict: Mapping[str, Any]
+    planned: Mapping[str, Collection[int]]
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
         for network, when in itertools.product(_deepest(evidence), _WHEN):
             if network['norm'] == norm and network['family'] != 'resnet':
                 where = {'family': network['family'], 'scheme': _scheme(network)}
-                yield from _gradient_case(network, when, where, _SHRUNK, {'inconclusive'})
+                yield from _gradient_case(network, when, where, _SHRUNK, _UNKNOWN)
 
     return measure
 
@@ -198,7 +200,7 @@ def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
 # correlation of the decades before training with the training error at the end. True where its
 # interval is at 0.5 or above, false where it is below. Amended after a first sweep: networks of one
 # depth are a case of their own, since depth moves both; the shrinking in training, which may as
-# well follow from the failure, stands in the sweep's report alone.
+# well follow from the failure, stands in the sweep's report alone; failed networks share a rank.
 def _correlation(evidence: Evidence) -> Iterator[Case]:
     threshold = evidence.verdict['correlation']
     for norm, moments in evidence.verdict['correlations'].items():
@@ -214,8 +216,8 @@ def _correlation(evidence: Evidence) -> Iterator[Case]:
 
 # --- A residual block's local Jacobian is close to the identity: ‖J − I‖ / ‖I‖ of the blocks that
 # keep their shape. True where the interval over blocks is at 0.5 or below, false where it is above.
-# Amended after a first sweep: a postactivation block's last ReLU closes about half of the identity
-# too, so the distance from what that makes of it is a case of its own.
+# Amended after a first sweep: a postactivation block's last ReLU closes a part of the identity
+# too, so the distance from what that makes of it is a case of its own; means are geometric.
 def _near_identity(evidence: Evidence) -> Iterator[Case]:
     close = evidence.verdict['close']
     blocks = {
@@ -228,7 +230,7 @@ def _near_identity(evidence: Evidence) -> Iterator[Case]:
             if network['variant'] != variant or not network[when]:
                 continue
             found = network[when][distance]
-            low, high = found['interval']
+            low, high = found['interval'] or (found['mean'], found['mean'])
             holds = True if high <= close else False if low > close else None
             where = {
                 'activation': name,
@@ -239,7 +241,8 @@ def _near_identity(evidence: Evidence) -> Iterator[Case]:
 
 
 # --- Shortcuts keep the gradient from shrinking: where the gradient of the deepest plain network
-# shrinks or vanishes, that of the residual one of the same norm and weights does neither.
+# shrinks or vanishes, that of the residual one of the same norm and weights does neither; where
+# the residual one diverged before it was looked at again, nothing is decided.
 def _protection(evidence: Evidence) -> Iterator[Case]:
     networks = {(n['family'], n['norm'], n['scheme'], n['seed']): n for n in _deepest(evidence)}
     for (family, *rest), plain in networks.items():
@@ -247,7 +250,7 @@ def _protection(evidence: Evidence) -> Iterator[Case]:
         for when in _WHEN if family == 'plain' and residual else ():
             if plain['judgement'][when] in _SHRUNK:
                 where = {'norm': _norm(plain['norm']), 'scheme': _scheme(plain)}
-                kept, unknown = {'level', 'grows'}, {'inconclusive', 'irregular'}
+                kept, unknown = {'level', 'grows'}, {'irregular', *_UNKNOWN}
                 yield from _gradient_case(residual, when, where, kept, unknown)
 
 
@@ -274,7 +277,7 @@ def _families(evidence: Evidence) -> list[str]:
 def _deepest_minus_shallowest(evidence: Evidence, family: str, of: Callable) -> np.ndarray:
     """A value of the deepest net minus that of the shallowest, of each seed that has both."""
     runs = {(r['depth'], r['seed']): r for r in evidence.results if r['family'] == family}
-    depths = sorted({depth for depth, _ in runs})
+    depths = sorted(evidence.planned.get(family, ()))
     ends = [(runs.get((depths[-1], s)), runs.get((depths[0], s))) for s in {s for _, s in runs}]
     if len(depths) < 2:
         return np.array([])
@@ -293,9 +296,8 @@ def _interval(sample: np.ndarray) -> list[float] | None:
 
 
 def _deepest(evidence: Evidence) -> list[Mapping[str, Any]]:
-    networks = evidence.verdict['networks']
-    deepest = max((network['depth'] for network in networks), default=0)
-    return [network for network in networks if network['depth'] == deepest]
+    deepest = max(depth for depths in evidence.planned.values() for depth in depths)
+    return [network for network in evidence.verdict['networks'] if network['depth'] == deepest]
 
 
 def _gradient_case(
@@ -310,10 +312,11 @@ def _gradient_case(
     In training the number is the median over the observations, of which there are n.
     """
     judgement, flows = network['judgement'][when], network['input_gradient']
-    if judgement is None:
-        return  # it diverged before it was observed again
-    holds = None if judgement in undecided else judgement in true
+    holds = None if judgement is None or judgement in undecided else judgement in true
     where = {'when': _WHEN[when], **where}
+    if judgement is None:  # it diverged before it was observed again
+        yield Case(where, None, None, None, 0)
+        return
     if when == 'during':
         found = flows['during'].values()
         decades = [f['decades'] for f in found if f['decades'] is not None]
@@ -342,7 +345,7 @@ _DECADES = {
     'zh': '最深网络的梯度从最后一块到第一块缩小的数量级（十倍为一级）；'
     '缩小十倍以上且成几何级数为真；小图像在边缘处损失梯度，He 初始化亦然（数值见报告）',
 }
-_DRAWS = {'en': 'draws of weights or observations', 'zh': '次随机权重或观测'}
+_DRAWS = {'en': 'draws of weights or looks in training', 'zh': '次随机权重或训练中的观测'}
 _SEEDS = {'en': 'seeds', 'zh': '个随机种子'}
 
 CLAIMS = (

@@ -46,6 +46,7 @@ _ZH = {
     'among all depths': '所有深度',
     'among one depth': '同一深度',
     'vanishes': '消失',
+    'diverged': '发散',
     'run': '请运行',
     'popular account': '流行说法',
     'asked by': '提问者：',
@@ -102,7 +103,7 @@ def rows(findings: Sequence[Finding], commands: Mapping[str, str], language: str
         claim = finding.claim
         if finding.cases:
             measured = f'{claim.quantity[language]}: {_cases(finding, language)}'
-            counts = sorted({case.n for case in finding.cases})
+            counts = sorted({case.n for case in finding.cases if case.n})
             n = f'{_range(counts)} {claim.repeated[language]}'
             if len(finding.cases) > 1:
                 n = f'{len(finding.cases)} × {n}'
@@ -162,7 +163,7 @@ def _cases(finding: Finding, language: str) -> str:
     for case in finding.cases:
         where = ', '.join(_say(value, language) for value in case.where.values())
         if case.value is None:
-            number = report.MISSING
+            number = _say('diverged', language) if case.n == 0 else report.MISSING
         elif math.isinf(case.value):
             number = _say('vanishes', language)
         else:

@@ -177,7 +177,7 @@ def agreement(points: Rows, x_title: str, y_title: str) -> Figure:
 def error_against(
     networks: Rows, x: str, x_title: str, group: str, group_titles: Mapping[str, str]
 ) -> Figure:
-    """Training error in % against a number, a panel a group, a marker a network by its variant.
+    """Training error in % against a number, a panel a group, a marker a network by its family.
 
     Args:
         networks: dicts with family, train_error, the number `x` and the `group`.
