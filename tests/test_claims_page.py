@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import math
 
 import pytest
@@ -75,9 +76,12 @@ def test_the_page_stands_alone_with_its_figures(tmp_path):
     figures.mkdir(parents=True)
     picture = b'\x89PNG\r\n, not really'
     (figures / f'{CLAIM.figure}.png').write_bytes(picture)
-    paths = claims_page.write(tmp_path, [FOUND, NOTHING], {}, {'gradient_flow': PROTOCOL})
+    same = dataclasses.replace(claims.CLAIMS[6], figure=CLAIM.figure)
+    findings = [FOUND, NOTHING, Finding(same, 'holds', [], CASES[:1])]
+    paths = claims_page.write(tmp_path, findings, {}, {'gradient_flow': PROTOCOL})
     html = paths['html'].read_text(encoding='utf-8')
     assert html.count('<img') == 1
+    assert 'towards the input. Shortcuts keep the gradient from shrinking. From' in html
     assert base64.b64encode(picture).decode() in html
     assert 'lang="zh"' in html
     assert 'gradient_flow: 70 of 72 cells on digits, 10 epochs, depths 8, 20' in html

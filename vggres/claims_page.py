@@ -83,7 +83,7 @@ def write(
         }
         for language in claims.LANGUAGES
     ]
-    figures = [_figure(directory, finding) for finding in findings]
+    figures = _figures(directory, findings)
     template = report.templates().get_template('claims.html')
     paths = {
         'html': directory / 'claims.html',
@@ -185,16 +185,20 @@ def _range(counts: Sequence[int]) -> str:
     return f'{counts[0]}' if len(counts) == 1 else f'{counts[0]}–{counts[-1]}'
 
 
-def _figure(directory: Path, finding: Finding) -> dict[str, str]:
-    """The picture that goes with a claim, as a data URI; '' where there is none."""
-    claim = finding.claim
-    path = directory / claim.sweep / 'figures' / f'{claim.figure}.png'
-    if not finding.cases or not path.exists():
-        return {'source': '', 'sentence': claim.sentence['en'], 'alt': ''}
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {
-        'source': f'data:image/png;base64,{data}',
-        'sentence': claim.sentence['en'],
-        'alt': f'{claim.figure.replace("_", " ")}, sweep {claim.sweep}',
-        'report': f'{claim.sweep}/report.html',
-    }
+def _figures(directory: Path, findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """The pictures that go with claims, each once, as data URIs."""
+    found: dict[Path, dict[str, str]] = {}
+    for finding in findings:
+        claim = finding.claim
+        path = directory / claim.sweep / 'figures' / f'{claim.figure}.png'
+        if path in found:
+            found[path]['sentences'] += f' {claim.sentence["en"]}'
+        elif finding.cases and path.exists():
+            data = base64.b64encode(path.read_bytes()).decode()
+            found[path] = {
+                'source': f'data:image/png;base64,{data}',
+                'sentences': claim.sentence['en'],
+                'alt': f'{claim.figure.replace("_", " ")}, sweep {claim.sweep}',
+                'report': f'{claim.sweep}/report.html',
+            }
+    return list(found.values())
