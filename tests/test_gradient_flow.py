@@ -215,6 +215,7 @@ def test_a_sweep_ends_with_tables_and_figures(planned):
         assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_or_missing_ends_well(planned):
     first, second, *_ = planned.cells
     lines = (first.directory / 'probes.jsonl').read_text().splitlines()

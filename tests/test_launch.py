@@ -211,6 +211,7 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     assert err == ''
 
 
+@pytest.mark.slow
 def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
     arguments = [a for a in small if a != '--sweep=depth']
     arguments += ['--config.model.name=cifar_plain20']  # of width 2

@@ -282,6 +282,7 @@ def test_each_block_of_a_stage_drops_elements_of_its_own():
     assert np.asarray(y).mean() == pytest.approx(survived, abs=4 * spread)
 
 
+@pytest.mark.slow
 def test_the_hidden_dense_layers_drop_half_of_their_outputs_in_training():
     network = build('vgg', 10, width=2, images='imagenet', vgg_stages=3, norm='none')
     assert network.spec.head.dropout == 0.5

@@ -239,6 +239,7 @@ def test_bfloat16_trains(config, build, device_data):
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
 
 
+@pytest.mark.slow
 def test_it_stops_where_the_loss_is_no_longer_finite(config, build, device_data):
     config.optimizer.learning_rate = 1e30
     config.optimizer.warmup = 'none'
