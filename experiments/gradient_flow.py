@@ -12,12 +12,12 @@ blocks has not shrunk, by networks that train although it has, and by shortcuts 
 much as without.
 
 Observed are all networks before the first update, with five draws of weights and batches each, and
-along training. The story's "shrinks geometrically" is a line in log10(gradient) against the layer:
-see `judge`. Its slope is that of the Euclidean norm of the gradient in a block's input, so that
+along training. The story's "shrinks geometrically" is a line in log10(gradient) against the layer
+(`flow.judge`). Its slope is that of the Euclidean norm of the gradient in a block's input, so that
 layers of other resolution compare; the figures show the root mean square.
 
 Three things to know. Small images lose gradient over their borders: of 2×2 pixels, a 3×3 kernel
-meets four with nine taps, so that even He's variance shrinks it (see `padding`). Batch norm turns
+meets four with nine taps, so that even He's variance shrinks it (`flow.padding`). Batch norm turns
 the gradient's fate around: before training it grows towards the image. And `vgg` weights, of one
 variance everywhere, grow or shrink it by the width of the layers: other widths, other answers.
 """
@@ -26,16 +26,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from statistics import fmean, median, mode
 
 import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import data, report, spec, sweep
+from vggres import data, flow, report, spec, sweep
 from vggres.errors import UserError
-from vggres.estimates import geometric_fit, rank_correlation, t_interval
+from vggres.estimates import rank_correlation
 from vggres.layer_figures import Profile, error_against, error_by_depth, heat_maps, profiles
 from vggres.style import FAMILY_STYLES, Style
 from vggres.sweep import Sweep
@@ -47,13 +46,7 @@ CLAIM = (
 )
 SOURCE = 'The popular explanation of ResNets; doubted by He et al. 2015, §4.1 (arXiv 1512.03385)'
 
-# Fixed before the first sweep was run.
-CONFIDENCE = 0.95
-# "Shrinks" or "grows": by a factor of ten at least over the whole network. A gradient that is ten
-# times smaller is what a ten times smaller learning rate would do, one step of every schedule.
-DECADES = 1.0
-# "Geometrically": the line explains this part of the variance of log10(gradient) at least.
-R_SQUARED = 0.8
+# Fixed before the first sweep was run; those of a single network stand in `vggres.flow`.
 # "Goes with": a rank correlation of this size or more, so that one explains a quarter of the other.
 CORRELATION = 0.5
 # Errors within this part of guessing are alike: that one failed network sits at the majority class
@@ -77,8 +70,6 @@ VARIES = (
 )
 NORMS = {'batch': 'batch norm', 'none': 'no norm'}
 _QUANTITIES = ('input_gradient', 'weight_gradient', 'update_ratio', 'activation')
-_OF_BLOCKS = ('activation', 'input_gradient')
-_JUDGEMENTS = ('vanishes', 'shrinks', 'level', 'grows', 'irregular', 'dead', 'inconclusive')
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
@@ -117,9 +108,10 @@ def analyse(sweep: Sweep) -> dict:
 
     Returns:
         networks: of each cell its coordinates, `norm`, `scheme`, `train_error`, `status` and
-            `padding`, and of each of `probes.QUANTITIES` `before` training (see `flow`) and
-            `during` it, by epoch;
-            `judgement` is that of `input_gradient`, `during` the one of most observations.
+            `padding`, and of each of `probes.QUANTITIES` `before` training (see `flow.change`) and
+            `during` it, by epoch; `judgement` is that of `input_gradient`, `during` the one of most
+            observations.
+        failed: the error in % from which on networks count as failed alike.
         correlations: of the networks without shortcuts, with and without norm, the rank correlation
             of the decades by which the gradient shrinks, before or during training, with the
             training error at the end; among all depths, or of ranks within each depth.
@@ -131,17 +123,17 @@ def analyse(sweep: Sweep) -> dict:
         later = [row for row in rows if row['step'] > 0]
         flows = {}
         for quantity in _QUANTITIES:
-            names, positions = along(described, quantity)
+            names, positions = flow.along(described, quantity)
             scales = [1.0] * len(names)
             if quantity == 'input_gradient':  # the norm, from the root mean square
                 inputs = spec.block_inputs(described, image_shape)
                 scales = [math.sqrt(math.prod(inputs[name])) for name in names]
-            draws = [_values(row, quantity, names) * np.array(scales) for row in before]
+            draws = [flow.values(row, quantity, names) * np.array(scales) for row in before]
             flows[quantity] = {
-                'before': flow(draws, positions),
+                'before': flow.change(draws, positions),
                 'during': {
-                    f'{row["epoch"]:g}': flow(
-                        [_values(row, quantity, names) * np.array(scales)], positions
+                    f'{row["epoch"]:g}': flow.change(
+                        [flow.values(row, quantity, names) * np.array(scales)], positions
                     )
                     for row in later
                 },
@@ -150,8 +142,8 @@ def analyse(sweep: Sweep) -> dict:
             {key: result[key] for key in ('cell', 'variant', 'family', 'depth', 'seed', 'status')}
             | {'norm': cell.config.model.norm, 'scheme': cell.config.init.scheme}
             | {'train_error': result['train_error']}
-            | {'padding': padding(described, image_shape)}
-            | {'judgement': _judgements(flows['input_gradient'])}
+            | {'padding': flow.padding(described, image_shape)}
+            | {'judgement': flow.judgements(flows['input_gradient'])}
             | flows
         )
     classes = data.describe(sweep.config.data).num_classes
@@ -166,122 +158,11 @@ def analyse(sweep: Sweep) -> dict:
             }
             for norm in NORMS
         },
-        'confidence': CONFIDENCE,
-        'decades': DECADES,
-        'r_squared': R_SQUARED,
+        'confidence': flow.CONFIDENCE,
+        'decades': flow.DECADES,
+        'r_squared': flow.R_SQUARED,
         'correlation': CORRELATION,
     }
-
-
-def along(described: spec.NetworkSpec, quantity: str) -> tuple[list[str], list[int]]:
-    """Names and positions of the blocks, or of the layers with weights, between stem and head."""
-    found = spec.positions(described)
-    slashes = 1 if quantity in _OF_BLOCKS else 2
-    names = [name for name in found if name.count('/') == slashes]
-    return names, [found[name] for name in names]
-
-
-def padding(described: spec.NetworkSpec, image_shape: Sequence[int]) -> float:
-    """Decades that the norm of the gradient loses, last block to first, by padding alone.
-
-    Under He's variance each convolution keeps the mean square of a gradient times the part of its
-    taps that meet a pixel.
-    """
-    lost = 0.0
-    blocks = [block for stage in described.stages for block in stage.blocks]
-    inputs = spec.block_inputs(described, tuple(image_shape)).values()
-    for block, (height, width, _) in list(zip(blocks, inputs, strict=True))[:-1]:
-        for convolution in block.convolutions:
-            lost -= sum(math.log10(_met(convolution, size)) for size in (height, width)) / 2
-            height, width = (-(-size // convolution.stride) for size in (height, width))
-    return lost
-
-
-def _met(convolution: spec.Convolution, size: int) -> float:
-    """The part of a convolution's taps, along one side of the image, that meet a pixel."""
-    reach = convolution.kernel_size // 2
-    centres = range(0, size, convolution.stride)
-    taps = [c + tap for c in centres for tap in range(-reach, reach + 1)]
-    return sum(0 <= tap < size for tap in taps) / len(taps)
-
-
-def _values(row: Mapping, quantity: str, names: Sequence[str]) -> np.ndarray:
-    """NaN for what was not finite."""
-    return np.array([row[quantity][name] for name in names], float)  # None becomes NaN
-
-
-def flow(draws: Sequence[Sequence[float]], positions: Sequence[int]) -> dict:
-    """How a quantity changes from the last layer to the first.
-
-    Args:
-        draws: `[n, layers]`, a draw of the weights each, the first layer first.
-        positions: `[layers]`.
-
-    Returns:
-        `decades`, by which it shrinks from the last layer to the first according to the geometric
-        fit, negative where it grows: the mean over draws; its `interval`, Student's over draws, or
-        the fit's own where there is one draw; `per_layer`, the same for one layer; `r_squared`,
-        the mean; `first_to_last`, the median ratio of the two ends, None where one of them is not
-        finite or the last is zero; `ends`, the medians themselves; `zeros`, the mean number of
-        layers with a value of zero, which fits leave out, and `not_finite`; `n`, the number of
-        draws.
-    """
-    draws = np.array(draws, float).reshape(-1, len(positions))
-    fits = [geometric_fit(positions, values, CONFIDENCE) for values in draws]
-    slopes = np.array([fit['slope'] for fit in fits if fit['slope'] is not None])
-    span = positions[-1] - positions[0]
-    interval = t_interval(slopes, CONFIDENCE)
-    if len(slopes) == 1:
-        interval = next(fit['interval'] for fit in fits if fit['interval'])
-    ratios = [float(row[0] / row[-1]) for row in draws if np.isfinite(row).all() and row[-1] > 0]
-    return {
-        'decades': float(slopes.mean() * span) if len(slopes) else None,
-        'interval': [end * span for end in interval] if interval else None,
-        'per_layer': float(slopes.mean()) if len(slopes) else None,
-        'r_squared': fmean(f['r_squared'] for f in fits if f['slope'] is not None)
-        if len(slopes)
-        else None,
-        'first_to_last': median(ratios) if ratios else None,
-        'ends': _ends(draws),
-        'zeros': float((draws == 0).sum(axis=1).mean()) if len(draws) else 0.0,
-        'not_finite': float((~np.isfinite(draws)).sum(axis=1).mean()) if len(draws) else 0.0,
-        'n': len(draws),
-    }
-
-
-def _ends(draws: np.ndarray) -> list[float | None]:
-    """Medians over draws of the first and the last layer, None where one is not finite."""
-    medians = np.median(draws[:, [0, -1]], axis=0) if len(draws) else [np.nan, np.nan]
-    return [float(end) if np.isfinite(end) else None for end in medians]
-
-
-def judge(found: Mapping) -> str:
-    """Whether the gradient shrinks or grows from the last block to the first.
-
-    'vanishes' where it is zero in the first block and not in the last, being below the smallest
-    float32, and 'dead' where zero in both; 'shrinks' or 'grows' where the whole interval of
-    `decades` is beyond `DECADES` and the fit explains `R_SQUARED`; 'level' where it is within;
-    'irregular' where it is beyond, but not geometrically; 'inconclusive' otherwise.
-    """
-    if found['zeros'] and found['first_to_last'] == 0:
-        return 'vanishes'
-    if found['zeros'] and found['ends'] == [0, 0]:
-        return 'dead'
-    if found['interval'] is None:
-        return 'inconclusive'
-    low, high = found['interval']
-    if low > -DECADES and high < DECADES:
-        return 'level'
-    if low < DECADES and high > -DECADES:
-        return 'inconclusive'
-    if found['r_squared'] < R_SQUARED:
-        return 'irregular'
-    return 'shrinks' if low >= DECADES else 'grows'
-
-
-def _judgements(flows: Mapping) -> dict[str, str | None]:
-    during = [judge(found) for found in flows['during'].values()]
-    return {'before': judge(flows['before']), 'during': mode(during) if during else None}
 
 
 def _correlation(
@@ -292,7 +173,11 @@ def _correlation(
     Errors from `failed` on, in %, are equal.
     """
     found = [
-        (network['depth'], shrinkage(network, when), min(network['train_error'], failed))
+        (
+            network['depth'],
+            flow.shrinkage(network['input_gradient'], when),
+            min(network['train_error'], failed),
+        )
         for network in networks
         if network['family'] != 'resnet' and network['norm'] == norm
     ]
@@ -302,7 +187,7 @@ def _correlation(
     depths, decades, errors = zip(*found, strict=True)
     if among == 'one depth':
         decades, errors = (_ranks_within(depths, values) for values in (decades, errors))
-    return rank_correlation(decades, errors, CONFIDENCE)
+    return rank_correlation(decades, errors, flow.CONFIDENCE)
 
 
 def _ranks_within(groups: Sequence[int], values: Sequence[float]) -> list[float]:
@@ -315,15 +200,6 @@ def _ranks_within(groups: Sequence[int], values: Sequence[float]) -> list[float]
     return ranks
 
 
-def shrinkage(network: Mapping, when: str) -> float | None:
-    """Decades, of training the median; infinite where the gradient vanishes."""
-    flows = network['input_gradient']
-    found = [flows['before']] if when == 'before' else list(flows['during'].values())
-    decades = [math.inf if judge(each) == 'vanishes' else each['decades'] for each in found]
-    decades = [each for each in decades if each is not None]
-    return median(decades) if decades else None
-
-
 def words(decision: dict) -> str:
     """The findings at the greatest depth, a line a judgement, and the correlations."""
     networks = decision['networks']
@@ -334,7 +210,7 @@ def words(decision: dict) -> str:
         f'Before the first update, at depth {deepest}, the gradient that reaches the blocks, from '
         'the last one to the first:'
     ]
-    for judgement in _JUDGEMENTS:
+    for judgement in flow.JUDGEMENTS:
         found = [
             network
             for network in networks
@@ -365,7 +241,7 @@ def words(decision: dict) -> str:
                 lines.append(
                     f'Without shortcuts, {NORMS[norm]}, {which}: rank correlation of the shrinking '
                     f'with the training error at the end {each["correlation"]:+.2f} '
-                    f'({100 * CONFIDENCE:g} % interval {low:+.2f} to {high:+.2f}, '
+                    f'({100 * flow.CONFIDENCE:g} % interval {low:+.2f} to {high:+.2f}, '
                     f'n = {each["n"]} networks).'
                 )
     lines.append(
@@ -437,7 +313,10 @@ def tables(decision: dict) -> list[report.Table]:
 
 
 def _row(network: Mapping) -> list[str]:
-    before, in_training = network['input_gradient']['before'], shrinkage(network, 'during')
+    before, in_training = (
+        network['input_gradient']['before'],
+        flow.shrinkage(network['input_gradient'], 'during'),
+    )
     return [
         network['variant'],
         str(network['depth']),
@@ -548,7 +427,7 @@ def _observed(sweep: Sweep) -> list[_Observed]:
     for cell, result, rows in sweep.observed():
         if result['seed'] != sweep.config.seed:
             continue
-        names, positions = along(configuration.network_spec(cell.config), 'input_gradient')
+        names, positions = flow.along(configuration.network_spec(cell.config), 'input_gradient')
         run = [row for row in rows if row['draw'] == 0]
         found.append(
             _Observed(
@@ -556,8 +435,8 @@ def _observed(sweep: Sweep) -> list[_Observed]:
                 f'{result["family"]}, {NORMS[cell.config.model.norm]}',
                 result['depth'],
                 positions,
-                np.array([_values(r, 'input_gradient', names) for r in rows if r['step'] == 0]),
-                np.array([_values(row, 'input_gradient', names) for row in run]),
+                np.array([flow.values(r, 'input_gradient', names) for r in rows if r['step'] == 0]),
+                np.array([flow.values(row, 'input_gradient', names) for row in run]),
                 [row['epoch'] for row in run],
             )
         )

@@ -4,77 +4,15 @@ import io
 import json
 import math
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from experiments import gradient_flow
-from vggres import claims, conclusion, grammar, sweep
+from vggres import claims, conclusion, flow, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
 from vggres.files import write_json
 from vggres.probes import QUANTITIES
-
-
-@pytest.mark.parametrize(
-    ('per_layer', 'judgement'),
-    [(0.1, 'shrinks'), (-0.1, 'grows'), (0.001, 'level'), (0.02, 'inconclusive')],
-)
-def test_a_planted_slope_is_judged(per_layer, judgement):
-    positions = np.arange(1, 52)  # 50 layers: 5, 0.05 or 1 decades
-    random = np.random.default_rng(0)
-    draws = [10 ** (per_layer * positions + 0.05 * random.normal(size=51)) for _ in range(5)]
-    found = gradient_flow.flow(draws, positions)
-    assert found['decades'] == pytest.approx(50 * per_layer, abs=0.05)
-    assert found['per_layer'] == pytest.approx(per_layer, abs=0.001)
-    assert found['n'] == 5
-    assert gradient_flow.judge(found) == judgement
-
-
-def test_ends_and_spread_by_hand():
-    draws = [[1e-4, 1e-3, 1e-2], [1e-5, 1e-3, 1e-1]]
-    found = gradient_flow.flow(draws, [1, 2, 3])
-    assert found['decades'] == pytest.approx(3)  # 2 and 4
-    # Student's quantile for one degree of freedom is 12.706; the standard error of 2 and 4 is 1.
-    assert found['interval'] == pytest.approx([3 - 12.706, 3 + 12.706], abs=1e-3)
-    assert found['r_squared'] == pytest.approx(1)
-    assert found['first_to_last'] == pytest.approx((1e-2 + 1e-4) / 2)  # the median of two
-    assert gradient_flow.judge(found) == 'inconclusive'
-
-
-def test_one_draw_has_the_interval_of_its_fit():
-    found = gradient_flow.flow([[1e-6, 1e-4, 1e-2, 1.0]], [2, 4, 6, 8])
-    assert found['interval'] == pytest.approx([6, 6])
-    assert gradient_flow.judge(found) == 'shrinks'
-
-
-def test_zeros_vanish_and_jumps_are_not_geometric():
-    vanished = gradient_flow.flow([[0.0, 0.0, 1e-3, 1e-2, 1e-1]] * 3, range(5))
-    assert vanished['zeros'] == 2
-    assert vanished['first_to_last'] == 0
-    assert gradient_flow.judge(vanished) == 'vanishes'
-    jump = [1.0] * 25 + [1e-9] + [1e3] * 24  # steep on the whole, but no line
-    assert gradient_flow.judge(gradient_flow.flow([jump, jump], range(50))) == 'irregular'
-
-
-def test_zero_at_both_ends_is_dead():
-    dead = gradient_flow.flow([[0.0, 0.0, 1e-3, 0.0]] * 3, range(4))
-    assert gradient_flow.judge(dead) == 'dead'
-    once = gradient_flow.flow([[0.0, 1e-4, 1e-2, 1.0]] + [[1e-6, 1e-4, 1e-2, 1.0]] * 4, range(4))
-    assert gradient_flow.judge(once) == 'shrinks'
-
-
-def test_borders_by_hand():
-    # Along a side of two pixels a 3×3 kernel meets four of six taps. The last of the seven
-    # convolutions is not between the inputs of the first and the last block.
-    described = grammar.network_spec('vgg', 8, vgg_stages=3, width=4)  # 2, 2 and 3 convolutions
-    parts = [22 / 24, 22 / 24, 10 / 12, 10 / 12, 4 / 6, 4 / 6]  # of 8, 4 and 2 pixels
-    expected = -sum(math.log10(part) for part in parts)  # two sides, and the root of the variance
-    assert gradient_flow.padding(described, (8, 8, 1)) == pytest.approx(expected)
-    # Stride 2 from 8 pixels: windows around 0, 2, 4 and 6, of which the first lacks a tap.
-    described = grammar.network_spec('plain', 8)
-    expected = -sum(math.log10(part) for part in (22 / 24, 22 / 24, 11 / 12, 10 / 12))
-    assert gradient_flow.padding(described, (8, 8, 1)) == pytest.approx(expected)
 
 
 def test_failed_networks_share_a_rank():
@@ -96,13 +34,6 @@ def test_ranks_within_a_depth():
     assert gradient_flow._ranks_within([8, 8, 8, 56, 56], [3, 1, 2, 9, 9]) == [1, -1, 0, 0, 0]
 
 
-def test_nothing_finite_is_nothing_to_judge():
-    found = gradient_flow.flow([[math.nan] * 4], range(4))
-    assert found['decades'] is None
-    assert found['not_finite'] == 4
-    assert gradient_flow.judge(found) == 'inconclusive'
-
-
 @pytest.fixture
 def planned(config, tmp_path):
     """A sweep of all variants at two depths, done, with planted gradients and errors.
@@ -117,7 +48,7 @@ def planned(config, tmp_path):
         at, model = cell.describe(), cell.config.model
         shrinks = model.norm == 'none' and model.family != 'resnet'
         described = configuration.network_spec(cell.config)
-        _, blocks = gradient_flow.along(described, 'input_gradient')
+        _, blocks = flow.along(described, 'input_gradient')
         error = (blocks[-1] - blocks[0] if shrinks else 0.0) + 0.01 * number
         cell.directory.mkdir(parents=True)
         (cell.directory / 'metrics.jsonl').write_text('')
@@ -125,7 +56,7 @@ def planned(config, tmp_path):
         for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
             row = {'epoch': step // 5, 'step': step, 'draw': draw}
             for quantity in QUANTITIES:
-                names, positions = gradient_flow.along(described, quantity)
+                names, positions = flow.along(described, quantity)
                 row[quantity] = {
                     name: 10.0 ** (shrinks * position + 0.001 * draw * position)
                     for name, position in zip(names, positions, strict=True)
@@ -153,16 +84,6 @@ def test_the_grid_is_families_by_norms_by_weights_by_depths(planned):
     assert len({cell.id for cell in planned.cells}) == 36
     settings = {(c.config.model.norm, c.config.init.scheme) for c in planned.cells}
     assert len(settings) == 6
-
-
-def test_layers_and_blocks_along_the_main_path():
-    described = grammar.network_spec('resnet', 14)
-    names, positions = gradient_flow.along(described, 'input_gradient')
-    assert names == [f'stage{i}/block{j}' for i in (1, 2, 3) for j in (1, 2)]
-    assert positions == [2, 4, 6, 8, 10, 12]
-    names, positions = gradient_flow.along(described, 'weight_gradient')
-    assert len(names) == 12
-    assert positions == list(range(2, 14))
 
 
 def test_the_analysis_finds_what_was_planted(planned):

@@ -49,6 +49,7 @@ FLOW = (
     'vggres.progress',
     'vggres.estimates',
     'vggres.verdict',
+    'vggres.flow',
     'vggres.report',
     'vggres.conclusion',
     'vggres.claims',
