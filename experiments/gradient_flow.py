@@ -226,24 +226,30 @@ def words(decision: dict) -> str:
         if (n['depth'], n['norm'], n['scheme']) == (deepest, 'none', 'he')
         and n['judgement']['before'] == 'shrinks'
     ]
-    lines += [
-        f'{network["variant"]}: the first update, weight decay included, is {first:.1e} of the '
-        f'weights in the first layer and {last:.1e} in the last.'
+    updates = [
+        f'{network["variant"]} {first:.1e} and {last:.1e}'
         for network in networks
-        if network['depth'] == deepest and network['scheme'] == 'he'
+        if (network['depth'], network['scheme']) == (deepest, 'he')
         for first, last in [network['update_ratio']['before']['ends']]
         if first is not None
     ]
+    if updates:
+        lines.append(
+            'The first update over the weights, weight decay included, in the first and the last '
+            f'layer: {"; ".join(updates)}.'
+        )
     for norm, found in decision['correlations'].items():
-        for which, each in found.items():
-            if each['interval']:
-                low, high = each['interval']
-                lines.append(
-                    f'Without shortcuts, {NORMS[norm]}, {which}: rank correlation of the shrinking '
-                    f'with the training error at the end {each["correlation"]:+.2f} '
-                    f'({100 * flow.CONFIDENCE:g} % interval {low:+.2f} to {high:+.2f}, '
-                    f'n = {each["n"]} networks).'
-                )
+        said = '; '.join(
+            f'{which} {each["correlation"]:+.2f} ({each["interval"][0]:+.2f} to '
+            f'{each["interval"][1]:+.2f}, n = {each["n"]})'
+            for which, each in found.items()
+            if each['interval']
+        )
+        if said:
+            lines.append(
+                f'Without shortcuts, {NORMS[norm]}, rank correlation of the shrinking with the '
+                f'training error at the end, {100 * flow.CONFIDENCE:g} % interval: {said}.'
+            )
     lines.append(
         f'Errors from {decision["failed"]:.1f} % on count as equal there: no better than guessing.'
     )

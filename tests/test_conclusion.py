@@ -2,6 +2,7 @@ import io
 import json
 
 import pytest
+from planted import finish
 from rich.console import Console
 
 from experiments import depth
@@ -20,17 +21,7 @@ def planned(config, tmp_path):
         cell.directory.mkdir(parents=True)
         record = {'epoch': 1, 'train/error': error, 'validation/error': error + 1}
         (cell.directory / 'metrics.jsonl').write_text(json.dumps(record) + '\n')
-        result = {
-            'status': 'finished',
-            'diverged_at_step': None,
-            'hardware': 'a CPU',
-            'git_commit': 'abc',
-            'versions': {'jax': '1.2'},
-            'peak_memory_mb': 700.0,
-            'parameters': 5,
-        }
-        errors = {'train_error': error, 'validation_error': error + 1, 'test_error': error}
-        write_json(cell.directory / 'result.json', at | result | errors | {'seconds': 1.0})
+        finish(cell, error=error, validation_error=error + 1)
     return planned
 
 

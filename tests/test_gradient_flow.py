@@ -3,15 +3,16 @@
 import io
 import json
 import math
+import re
 
 import pytest
+from planted import finish
 from rich.console import Console
 
 from experiments import gradient_flow
 from vggres import claims, conclusion, flow, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
-from vggres.files import write_json
 from vggres.probes import QUANTITIES
 
 
@@ -45,7 +46,7 @@ def planned(config, tmp_path):
     configuration.set_defaults(config, gradient_flow.defaults(config) | given, [])
     planned = sweep.plan('gradient_flow', config, tmp_path, gradient_flow.cells(config))
     for number, cell in enumerate(planned.cells):
-        at, model = cell.describe(), cell.config.model
+        model = cell.config.model
         shrinks = model.norm == 'none' and model.family != 'resnet'
         described = configuration.network_spec(cell.config)
         _, blocks = flow.along(described, 'input_gradient')
@@ -63,19 +64,7 @@ def planned(config, tmp_path):
                 }
             records.append(json.dumps(row) + '\n')
         (cell.directory / 'probes.jsonl').write_text(''.join(records))
-        result = {
-            'status': 'finished',
-            'diverged_at_step': None,
-            'hardware': 'a CPU',
-            'git_commit': 'abc',
-            'versions': {'jax': '1.2'},
-            'peak_memory_mb': 700.0,
-            'parameters': 5,
-            'image_shape': [32, 32, 3],
-            'seconds': 1.0,
-        }
-        errors = {'train_error': error, 'validation_error': error, 'test_error': error}
-        write_json(cell.directory / 'result.json', at | result | errors)
+        finish(cell, error=error)
     return planned
 
 
@@ -129,7 +118,8 @@ def test_a_sweep_ends_with_tables_and_figures(planned):
     conclusion.conclude(planned, gradient_flow, [], console)
     said = console.file.getvalue()
     assert 'shrinks: vgg, no norm, he (×10^-1' in said
-    assert 'no norm, in training, one depth: rank correlation of the shrinking with' in said
+    assert 'Without shortcuts, no norm, rank correlation of the shrinking with the' in said
+    assert re.search(r'before training, all depths \+0\.\d\d \(\+0', said)
     page = (planned.directory / 'report.html').read_text(encoding='utf-8')
     assert 'Does the shrinking go with the failure to train?' in page
     for name in ('gradient_by_layer_he', 'gradient_in_training_vgg', 'error_against_shrinking'):

@@ -5,13 +5,13 @@ import json
 import math
 
 import pytest
+from planted import finish
 from rich.console import Console
 
 from experiments import identity_shortcut
 from vggres import claims, conclusion, spec, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
-from vggres.files import write_json
 
 
 @pytest.fixture
@@ -21,7 +21,6 @@ def planned(config, tmp_path):
     configuration.set_defaults(config, identity_shortcut.defaults(config) | given, [])
     planned = sweep.plan('identity_shortcut', config, tmp_path, identity_shortcut.cells(config))
     for number, cell in enumerate(planned.cells):
-        at = cell.describe()
         names = [n for n in spec.positions(configuration.network_spec(cell.config)) if '/b' in n]
         names = [name for name in names if name.count('/') == 1]
         scale = cell.config.model.shortcut_scale or 1.0
@@ -45,18 +44,7 @@ def planned(config, tmp_path):
         cell.directory.mkdir(parents=True)
         (cell.directory / 'probes.jsonl').write_text(''.join(rows))
         (cell.directory / 'metrics.jsonl').write_text('')
-        errors = dict.fromkeys(('train_error', 'validation_error', 'test_error'), float(number))
-        result = {
-            'status': 'finished',
-            'diverged_at_step': None,
-            'hardware': 'a CPU',
-            'git_commit': 'abc',
-            'versions': {'jax': '1.2'},
-            'peak_memory_mb': 700.0,
-            'seconds': 1.0,
-            'image_shape': [8, 8, 1],
-        }
-        write_json(cell.directory / 'result.json', at | result | errors)
+        finish(cell, error=float(number))
     return planned
 
 

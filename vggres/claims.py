@@ -106,7 +106,8 @@ def find(claim: Claim, evidence: Evidence | None) -> Finding:
 def decide(cases: Sequence[Case]) -> tuple[str, list[tuple[str, ...]]]:
     """The status of a claim from its cases, and the conditions of it, any of which does.
 
-    It holds only under a condition where it fails in all other cases.
+    It holds only under a condition where it fails in all other cases (amended after a first sweep:
+    undecided ones had been enough).
     """
     true = [case for case in cases if case.holds]
     others = [case for case in cases if not case.holds]
@@ -161,8 +162,9 @@ def _agreed(found: Sequence[Case]) -> Case:
 
 
 # --- More layers fit better. Fit is the training loss, which has no floor as the error has; a
-# diverged run has that of guessing. True where the interval of log10(loss of the deepest / loss of
-# the shallowest), over seeds, is below 0, false where it is above.
+# diverged run has that of guessing (amended after a first sweep: it was left out). True where the
+# interval of log10(loss of the deepest / loss of the shallowest), over seeds, is below 0, false
+# where it is above.
 def _fit(evidence: Evidence) -> Iterator[Case]:
     for family in _families(evidence):
         ratios = _deepest_minus_shallowest(evidence, family, _log_loss)
@@ -185,7 +187,8 @@ def _degradation(evidence: Evidence) -> Iterator[Case]:
 # --- The gradient shrinks geometrically towards the input, in the deepest networks without
 # shortcuts, before the first update and in most observations after it: `judge` of the sweep, by a
 # factor of ten at least with an R² of 0.8 at least. Where some of it falls below the smallest
-# float32, it has shrunk.
+# float32, it has shrunk. Amended after a first sweep: what happens in training is a case of its
+# own.
 def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
     def measure(evidence: Evidence) -> Iterator[Case]:
         for network, when in itertools.product(_deepest(evidence), _WHEN):
@@ -242,7 +245,8 @@ def _near_identity(evidence: Evidence) -> Iterator[Case]:
 
 # --- Shortcuts keep the gradient from shrinking: where the gradient of the deepest plain network
 # shrinks or vanishes, that of the residual one of the same norm and weights does neither; where
-# the residual one diverged before it was looked at again, nothing is decided.
+# the residual one diverged before it was looked at again, nothing is decided. Amended after a first
+# sweep: 'irregular' and 'dead' decide nothing; they had counted as kept.
 def _protection(evidence: Evidence) -> Iterator[Case]:
     networks = {(n['family'], n['norm'], n['scheme'], n['seed']): n for n in _deepest(evidence)}
     for (family, *rest), plain in networks.items():
