@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from vggres import architecture, grammar, spec
+from vggres.networks import grammar, published, spec
 
 NUM_CLASSES = 10
 
@@ -47,7 +47,7 @@ class Case:
     def options(self) -> dict:
         """What differs from the defaults of `config.model`."""
         if self.name:
-            return asdict(grammar.Options(**architecture.variant(self.name).options))
+            return asdict(grammar.Options(**published.variant(self.name).options))
         stages = {'vgg_stages': 3 if self.image_size < 32 else 5} if self.family == 'vgg' else {}
         return {'family': self.family, 'depth': self.depth, **stages}
 

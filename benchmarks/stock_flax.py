@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vggres import spec
-from vggres.blocks import he_fan_out, pad_shortcut
-from vggres.network import average_pool
+from vggres.networks import spec
+from vggres.networks.blocks import he_fan_out, pad_shortcut
+from vggres.networks.network import average_pool
 
 
 class Network(nn.Module):

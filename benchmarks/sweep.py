@@ -24,9 +24,10 @@ from rich.table import Table
 
 from benchmarks import command
 from configs import digits
-from vggres import environment, grammar
+from vggres import environment
 from vggres.errors import UserError
 from vggres.executors import local
+from vggres.networks import grammar
 
 FLAGS = flags.FLAGS
 _ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vggres import spec
+from vggres.networks import spec
 
 
 class Block(nn.Module):

@@ -20,9 +20,10 @@ from rich.table import Table
 
 from benchmarks import command, timing
 from benchmarks.contenders import CONTENDERS, MATMUL_GFLOPS, Case
-from vggres import environment, grammar, spec
+from vggres import environment
 from vggres.errors import UserError, unknown
 from vggres.executors import local
+from vggres.networks import grammar, spec
 
 FLAGS = flags.FLAGS
 

@@ -32,10 +32,11 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import data, flow, report, spec, sweep
+from vggres import data, flow, report, sweep
 from vggres.errors import UserError
 from vggres.estimates import rank_correlation
 from vggres.layer_figures import Profile, error_against, error_by_depth, heat_maps, profiles
+from vggres.networks import spec
 from vggres.style import FAMILY_STYLES, Style
 from vggres.sweep import Sweep
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import stock_flax, timing
 from benchmarks.contenders import NUM_CLASSES, Case
-from vggres import spec, torch_weights
-from vggres.network import Network
+from vggres.networks import spec, torch_weights
+from vggres.networks.network import Network
 
 
 def run(*arguments, name='train_step'):

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from configs import cifar10, digits
-from vggres import architecture, grammar
 from vggres import config as configuration
 from vggres.errors import UserError
+from vggres.networks import grammar, published
 
 
 def changed(key, value):
@@ -98,14 +98,14 @@ def test_configurations_list_the_options_of_networks_with_their_defaults():
         assert changed == ({'vgg_stages'} if module is digits else set())
 
 
-@pytest.mark.parametrize('name', architecture.VARIANTS)
+@pytest.mark.parametrize('name', published.VARIANTS)
 def test_a_name_stands_for_the_published_options(name):
     config = changed('model.name', name)
     with pytest.raises(UserError, match='resolve_name'):
         configuration.check(config)
     configuration.resolve_name(config, given=[])
     assert config.model.name == ''
-    assert configuration.network_spec(config) == architecture.variant_spec(name)
+    assert configuration.network_spec(config) == published.variant_spec(name)
 
 
 def test_what_the_user_gives_as_well_as_a_name_stays():

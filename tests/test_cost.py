@@ -3,9 +3,10 @@ import time
 import pytest
 
 from vggres import config as configuration
-from vggres import cost, data, spec
+from vggres import cost, data
 from vggres.cell import Cell
 from vggres.errors import UserError
+from vggres.networks import spec
 
 HLO = """
 HloModule jit_step

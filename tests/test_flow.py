@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from vggres import flow, grammar
+from vggres import flow
+from vggres.networks import grammar
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import grammar, jacobian, probes, spec
-from vggres.blocks import Block
-from vggres.network import Network
+from vggres import jacobian, probes
+from vggres.networks import grammar, spec
+from vggres.networks.blocks import Block
+from vggres.networks.network import Network
 from vggres.train_step import init_state
 
 KEY = jax.random.key(5)

@@ -10,10 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import grammar, jacobian, probes, spec, trainer
-from vggres.blocks import Block
+from vggres import jacobian, probes, trainer
 from vggres.checkpoint import Checkpoints
-from vggres.network import Network
+from vggres.networks import grammar, spec
+from vggres.networks.blocks import Block
+from vggres.networks.network import Network
 from vggres.train_step import TrainState, init_state
 
 NETWORKS = {

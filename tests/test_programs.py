@@ -9,7 +9,7 @@ import pytest
 
 from vggres import config as configuration
 from vggres import data, programs
-from vggres.network import Network
+from vggres.networks.network import Network
 
 
 @pytest.fixture

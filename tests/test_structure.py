@@ -13,19 +13,19 @@ FLOW = (
     'vggres.errors',
     'vggres.files',
     'vggres.environment',
-    'vggres.spec',
-    'vggres.grammar',
-    'vggres.architecture',
+    'vggres.networks.spec',
+    'vggres.networks.grammar',
+    'vggres.networks.published',
     'vggres.config',
     'vggres.digits',
     'vggres.data',
     'vggres.batches',
-    'vggres.convolution',
-    'vggres.batch_norm',
-    'vggres.blocks',
-    'vggres.network',
-    'vggres.torch_weights',
-    'vggres.initialisation',
+    'vggres.networks.convolution',
+    'vggres.networks.batch_norm',
+    'vggres.networks.blocks',
+    'vggres.networks.network',
+    'vggres.networks.torch_weights',
+    'vggres.networks.initialisation',
     'vggres.optimizer',
     'vggres.train_step',
     'vggres.probes',
@@ -95,7 +95,7 @@ def test_the_launcher_leaves_jax_to_the_workers():
 
 
 def test_a_test_file_for_every_module():
-    tests = {path.stem for path in (ROOT / 'tests').glob('test_*.py')}
+    tests = {path.stem for path in (ROOT / 'tests').rglob('test_*.py')}
     # Blocks are tested with the networks, the worker process with the launcher.
     elsewhere = {'blocks', 'digits', 'worker'}
     assert {f'test_{path.stem}' for path in MODULES if path.stem not in elsewhere} <= tests

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from vggres import grammar, style
+from vggres import style
+from vggres.networks import grammar
 
 
 def test_every_family_has_its_own_look_without_colour():

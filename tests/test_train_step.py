@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import grammar
-from vggres.network import Network, create
+from vggres.networks import grammar
+from vggres.networks.network import Network, create
 from vggres.train_step import eval_step, init_state, train_step, with_weights
 
 NETWORK = Network(grammar.network_spec('resnet', 8, width=2), num_classes=3)

@@ -13,7 +13,7 @@ __all__ = ['create', 'torch_weights']
 def __getattr__(name: str) -> object:
     """Imports on first use: the launcher and command-line tools must not wait for jax."""
     if name == 'create':
-        return importlib.import_module('vggres.network').create
+        return importlib.import_module('vggres.networks.network').create
     if name == 'torch_weights':
-        return importlib.import_module('vggres.torch_weights')
+        return importlib.import_module('vggres.networks.torch_weights')
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import architecture, grammar, spec
 from vggres.errors import UserError, unknown
+from vggres.networks import grammar, published, spec
 
 INIT_SCHEMES = ('he', 'glorot', 'vgg')  # see `initialisation.rescaled`
 _CHOICES = {
@@ -102,8 +102,8 @@ def resolve_name(config: ConfigDict, given: Iterable[str]) -> None:
     """
     if not config.model.name:
         return
-    published = grammar.Options(**architecture.variant(config.model.name).options)
-    for key, value in dataclasses.asdict(published).items():
+    options = grammar.Options(**published.variant(config.model.name).options)
+    for key, value in dataclasses.asdict(options).items():
         if f'model.{key}' not in given:
             config.model[key] = value
     config.model.name = ''

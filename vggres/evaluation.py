@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import data, programs, torch_weights
+from vggres import data, programs
+from vggres.networks import torch_weights
 from vggres.train_step import TrainState
 
 

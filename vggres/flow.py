@@ -10,8 +10,8 @@ from statistics import fmean, median, mode
 
 import numpy as np
 
-from vggres import spec
 from vggres.estimates import geometric_fit, t_interval
+from vggres.networks import spec
 
 # Fixed before the first sweep was run.
 CONFIDENCE = 0.95

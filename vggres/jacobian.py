@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from vggres import probes
-from vggres.blocks import Block
-from vggres.network import Network, Stage
+from vggres.networks.blocks import Block
+from vggres.networks.network import Network, Stage
 from vggres.train_step import TrainState
 
 # Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from vggres import spec
-from vggres.blocks import Block, Convolution
-from vggres.network import Network
+from vggres.networks import spec
+from vggres.networks.blocks import Block, Convolution
+from vggres.networks.network import Network
 from vggres.train_step import TrainState, training_loss
 
 # What is measured, all as root mean squares over all elements:

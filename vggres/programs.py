@@ -15,9 +15,10 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres import batches, data, environment, jacobian, probes, spec
+from vggres import batches, data, environment, jacobian, probes
 from vggres import config as configuration
-from vggres.network import Network
+from vggres.networks import spec
+from vggres.networks.network import Network
 from vggres.optimizer import learning_rate_schedule, optimizer
 from vggres.train_step import TrainState, eval_step, init_state, train_step
 

@@ -10,19 +10,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import (
-    data,
-    environment,
-    layer_figures,
-    programs,
-    torch_weights,
-    tracking,
-    trainer,
-)
+from vggres import data, environment, layer_figures, programs, tracking, trainer
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.checkpoint import Checkpoints
 from vggres.files import write_json
-from vggres.network import Network
+from vggres.networks import torch_weights
+from vggres.networks.network import Network
 
 
 def run(

@@ -17,11 +17,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import environment, spec, torch_weights, tracking
+from vggres import environment, tracking
 from vggres.cell import Cell
 from vggres.data import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
+from vggres.networks import spec, torch_weights
 from vggres.tracking import PROBES_FILE
 
 SWEEP_FILE = 'sweep.json'

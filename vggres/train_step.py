@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vggres import initialisation
-from vggres.network import Network
+from vggres.networks import initialisation
+from vggres.networks.network import Network
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from vggres.errors import UserError, unknown
-from vggres.spec import (
+from vggres.networks.spec import (
     Block,
     Convolution,
     Head,

@@ -10,9 +10,9 @@ import pytest
 from scipy.signal import correlate
 
 import vggres
-from vggres import architecture, blocks, grammar, spec
 from vggres.errors import UserError
-from vggres.network import Network, Stage, average_pool
+from vggres.networks import blocks, grammar, published, spec
+from vggres.networks.network import Network, Stage, average_pool
 
 KEY = jax.random.key(0)
 IMAGES = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
@@ -74,9 +74,9 @@ def main_path_kernels(params):
     return found
 
 
-@pytest.mark.parametrize('name', architecture.VARIANTS)
+@pytest.mark.parametrize('name', published.VARIANTS)
 def test_flax_has_the_layers_that_the_description_says(name):
-    variant = architecture.variant(name)
+    variant = published.variant(name)
     network = vggres.create(name, variant.num_classes)
     variables = shapes(network, (64, 64, 3))
     layers = list(spec.layers(network.spec, (64, 64, 3), variant.num_classes))
@@ -511,7 +511,7 @@ def test_output_is_finite_and_every_parameter_gets_a_gradient(structure):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', architecture.VARIANTS)
+@pytest.mark.parametrize('name', published.VARIANTS)
 def test_the_same_of_every_published_network(name):
     network = vggres.create(name, 10)
     images = jax.random.normal(KEY, (2, 32, 32, 3))

@@ -22,12 +22,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from vggres import spec
 from vggres.errors import UserError
 from vggres.files import write_atomically
+from vggres.networks import spec
 
 if TYPE_CHECKING:
-    from vggres.network import Network
+    from vggres.networks.network import Network
 
 StateDict = Mapping[str, np.ndarray]
 _TORCH_SUFFIXES = ('.pth', '.pt', '.th')

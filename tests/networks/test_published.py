@@ -3,21 +3,21 @@ import sys
 
 import pytest
 
-from vggres import architecture
 from vggres.errors import UserError
+from vggres.networks import published
 
 
 # The names of torchvision and of the papers say the depth; those of a vgg for small images count
 # the two dense layers that it lacks.
-@pytest.mark.parametrize('name', architecture.VARIANTS)
+@pytest.mark.parametrize('name', published.VARIANTS)
 def test_depth_is_what_the_name_says(name):
     number = int(''.join(c for c in name if c.isdigit()))
     missing = 2 if name.startswith('cifar_vgg') else 0
-    assert architecture.variant_spec(name).depth == number - missing
+    assert published.variant_spec(name).depth == number - missing
 
 
 def test_the_networks_there_are():
-    names = set(architecture.VARIANTS)
+    names = set(published.VARIANTS)
     for vgg in ('vgg11', 'vgg13', 'vgg16', 'vgg19'):
         assert {vgg, f'{vgg}_bn', f'cifar_{vgg}', f'cifar_{vgg}_bn'} <= names
     assert {'vgg16c', 'vgg16c_bn', 'plain18', 'plain34'} <= names
@@ -31,21 +31,21 @@ def test_the_networks_there_are():
     ('name', 'strides'), [('resnet50', (1, 2)), ('cifar_preresnet164', (2, 1))]
 )
 def test_bottlenecks_stride_as_torchvision_or_as_he(name, strides):
-    first, middle, _ = architecture.variant_spec(name).stages[1].blocks[0].convolutions
+    first, middle, _ = published.variant_spec(name).stages[1].blocks[0].convolutions
     assert (first.stride, middle.stride) == strides
 
 
 def test_options_may_differ_from_the_published_ones():
-    network = architecture.variant_spec('cifar_vgg16_bn', depth=100, vgg_stages=3)
+    network = published.variant_spec('cifar_vgg16_bn', depth=100, vgg_stages=3)
     assert network.depth == 100
     assert [len(stage.blocks) for stage in network.stages] == [2, 2, 95]
 
 
 def test_options_of_another_family_are_refused():
     with pytest.raises(UserError, match=r"option 'shortcut' of a vgg: there is .*vgg_stages"):
-        architecture.variant_spec('vgg16', shortcut='C')
+        published.variant_spec('vgg16', shortcut='C')
     with pytest.raises(UserError, match=r"option 'dropout' of a resnet: there is .*shortcut"):
-        architecture.variant_spec('resnet18', dropout=0.1)
+        published.variant_spec('resnet18', dropout=0.1)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_options_of_another_family_are_refused():
 )
 def test_an_unknown_name_names_the_nearest(name, message):
     with pytest.raises(UserError, match=message):
-        architecture.variant_spec(name)
+        published.variant_spec(name)
 
 
 def test_the_table_shows_every_network_with_its_source():
-    code = [sys.executable, '-W', 'error', '-m', 'vggres.architecture']
+    code = [sys.executable, '-W', 'error', '-m', 'vggres.networks.published']
     table = subprocess.run(code, capture_output=True, text=True, check=True)
     assert table.stderr == ''
     lines = {line.split()[0]: line for line in table.stdout.splitlines()}
-    assert set(lines) == {'name', *architecture.VARIANTS}
+    assert set(lines) == {'name', *published.VARIANTS}
     # He et al. 2015, Table 1, and torchvision's count; 4.09 billion is torchvision's figure too.
     fields = lines['resnet50'].split()
     assert fields[1:4] == ['50', '3-4-6-3', '25,557,032']

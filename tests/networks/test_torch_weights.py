@@ -14,9 +14,9 @@ import torchvision_shapes
 from ml_dtypes import bfloat16
 
 import vggres
-from vggres import grammar, torch_weights
 from vggres.errors import UserError
-from vggres.network import Network
+from vggres.networks import grammar, torch_weights
+from vggres.networks.network import Network
 
 GOLDEN = json.loads((Path(__file__).parent / 'golden' / 'torchvision.json').read_text())
 RANDOM = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vggres.batch_norm import BatchNorm, normalise
+from vggres.networks.batch_norm import BatchNorm, normalise
 
 SHAPE = (6, 5, 4, 3)
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vggres import grammar, initialisation
 from vggres.cell import Cell
 from vggres.config import INIT_SCHEMES
-from vggres.network import Network
+from vggres.networks import grammar, initialisation
+from vggres.networks.network import Network
 from vggres.run import run
 
 # Stage 2 of a resnet of width 32 starts with 3×3×32×64: fan in 288, fan out 576; its other

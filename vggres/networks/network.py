@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vggres import architecture, spec
-from vggres.batch_norm import BatchNorm
-from vggres.blocks import Block, Convolution, he_fan_in
 from vggres.errors import UserError
+from vggres.networks import published, spec
+from vggres.networks.batch_norm import BatchNorm
+from vggres.networks.blocks import Block, Convolution, he_fan_in
 
 _STACKED = ('params', 'batch_stats', 'activations', 'taps', 'jacobians')  # three of observations
 
@@ -21,7 +21,7 @@ def create(
     """A published network.
 
     Args:
-        name: as `python -m vggres.architecture` lists them: 'resnet50', 'cifar_vgg16_bn', …
+        name: as `python -m vggres.networks.published` lists them: 'resnet50', 'cifar_vgg16_bn', …
         num_classes: outputs of the head.
         dtype: of the computation; parameters are float32.
         **changes: options that differ from the published ones, as in `shortcut='A'` or `depth=100`
@@ -33,7 +33,7 @@ def create(
     is_count = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
     if not is_count or num_classes < 1:
         raise UserError(f'num_classes must be a whole number from 1 on, not {num_classes!r}.')
-    return Network(architecture.variant_spec(name, **changes), num_classes, dtype)
+    return Network(published.variant_spec(name, **changes), num_classes, dtype)
 
 
 class Stage(nn.Module):

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from vggres.convolution import convolve
+from vggres.networks.convolution import convolve
 
 # [batch, height, width, channels], [kernel height, kernel width, output channels], stride, padding
 CASES = {

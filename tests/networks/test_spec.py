@@ -1,7 +1,7 @@
 import pytest
 
-from vggres import architecture, grammar, spec
 from vggres.errors import UserError
+from vggres.networks import grammar, published, spec
 
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 
@@ -64,8 +64,8 @@ CHANGED = [
     [(name, {}, count) for name, count in PARAMETERS.items()] + CHANGED,
 )
 def test_parameters_are_those_published(name, changes, parameters):
-    variant = architecture.variant(name)
-    network_spec = architecture.variant_spec(name, **changes)
+    variant = published.variant(name)
+    network_spec = published.variant_spec(name, **changes)
     counted = spec.count_parameters(network_spec, variant.image_shape, variant.num_classes)
     assert counted == parameters
 
@@ -96,7 +96,7 @@ def test_multiplications_of_vgg16_by_hand():
         + 14**2 * 9 * 3 * 512 * 512
     )
     dense = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
-    network_spec = architecture.variant_spec('vgg16')
+    network_spec = published.variant_spec('vgg16')
     assert spec.count_macs(network_spec, IMAGENET, 1000) == convolutions + dense
 
 
@@ -109,7 +109,7 @@ def test_odd_sizes_round_up_at_strides_and_down_at_pools():
     assert macs['stage3/block1/conv2'] == 9 * 4 * 4 * 2 * 2
     assert macs['head'] == 4 * 2
     assert macs['stem_norm'] == 0
-    large = architecture.variant_spec('resnet18')  # 33 → 17 → 9 pixels
+    large = published.variant_spec('resnet18')  # 33 → 17 → 9 pixels
     macs = {layer.name: layer.macs for layer in spec.layers(large, (33, 33, 3), 2)}
     assert macs['stage1/block1/conv1'] == 9 * 64 * 64 * 9 * 9
     vgg = grammar.network_spec('vgg', 6, width=1, vgg_stages=3)
@@ -131,10 +131,10 @@ def test_layers_come_in_the_order_of_the_forward_pass():
     assert names[-2:] == ['head_norm', 'head']
 
 
-@pytest.mark.parametrize('name', architecture.VARIANTS)
+@pytest.mark.parametrize('name', published.VARIANTS)
 def test_depth_is_the_number_of_weighted_layers(name):
-    network_spec = architecture.variant_spec(name)
-    variant = architecture.variant(name)
+    network_spec = published.variant_spec(name)
+    variant = published.variant(name)
     layers = spec.layers(network_spec, variant.image_shape, variant.num_classes)
     assert sum(layer.is_weighted for layer in layers) == network_spec.depth
 
@@ -170,10 +170,10 @@ def test_positions_count_the_weighted_layers_of_the_main_path():
 
 def test_inputs_of_blocks():
     # A 7×7 stem of stride 2 and a pool halve the image twice; of a vgg each stage halves it.
-    found = spec.block_inputs(architecture.variant_spec('resnet18'), (224, 224, 3))
+    found = spec.block_inputs(published.variant_spec('resnet18'), (224, 224, 3))
     assert list(found.values())[:3] == [(56, 56, 64), (56, 56, 64), (56, 56, 64)]
     assert found['stage2/block2'] == (28, 28, 128)
-    found = spec.block_inputs(architecture.variant_spec('cifar_vgg16_bn'), (32, 32, 3))
+    found = spec.block_inputs(published.variant_spec('cifar_vgg16_bn'), (32, 32, 3))
     assert list(found.values())[:4] == [(32, 32, 3), (32, 32, 64), (16, 16, 64), (16, 16, 128)]
 
 
@@ -182,7 +182,7 @@ def test_inputs_of_blocks():
     [('vgg11', 32, 5), ('cifar_vgg19_bn', 32, 5), ('resnet50', 1, 0), ('cifar_plain20', 1, 0)],
 )
 def test_the_smallest_image(name, smallest, pools):
-    network_spec = architecture.variant_spec(name)
+    network_spec = published.variant_spec(name)
     assert network_spec.smallest_image == smallest
     spec.check_image(network_spec, (4, smallest, smallest, 3))
     if pools:
@@ -199,5 +199,5 @@ def test_where_parameters_lie():
     assert spec.place(network_spec, 'stage2/block1/conv1') == (('stage2', 'block1', 'conv1'), None)
     assert spec.place(network_spec, 'head') == (('head',), None)
     # In configuration C the blocks after the first are not alike.
-    mixed = architecture.variant_spec('vgg16c')
+    mixed = published.variant_spec('vgg16c')
     assert spec.place(mixed, 'stage3/block3/conv1') == (('stage3', 'block3', 'conv1'), None)

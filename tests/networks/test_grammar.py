@@ -1,7 +1,7 @@
 import pytest
 
-from vggres import grammar
 from vggres.errors import UserError
+from vggres.networks import grammar
 
 
 def blocks_per_stage(network_spec):

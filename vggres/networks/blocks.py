@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vggres import spec
-from vggres.batch_norm import BatchNorm
-from vggres.convolution import convolve
+from vggres.networks import spec
+from vggres.networks.batch_norm import BatchNorm
+from vggres.networks.convolution import convolve
 
 # He et al. 2015 (arXiv 1502.01852), backward case: the variance of gradients is kept.
 he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')

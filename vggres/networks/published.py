@@ -1,15 +1,15 @@
 """The published networks of both families by name, with their sources. No JAX.
 
-python -m vggres.architecture          prints the table
+python -m vggres.networks.published          prints the table
 """
 
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vggres import grammar
 from vggres.errors import UserError, unknown
-from vggres.spec import NetworkSpec, count_macs, count_parameters
+from vggres.networks import grammar
+from vggres.networks.spec import NetworkSpec, count_macs, count_parameters
 
 
 @dataclass(frozen=True)
