@@ -28,10 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres import claims, claims_page, conclusion, data, sweep, tracking
+from vggres import claims, claims_page, conclusion, sweep, tracking
 from vggres import config as configuration
 from vggres import plan as tables
 from vggres.cell import Cell
+from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors import local, worker
 from vggres.progress import Progress
@@ -68,7 +69,7 @@ def define_flags() -> None:
         "each network, or on a TPU v5e, by its compiler (pip install 'vggres[tpu]'), without one.",
     )
     flags.DEFINE_bool('evaluate', False, 'Print the error of --config.init.weights; train nothing.')
-    flags.DEFINE_enum('split', 'test', data.SPLITS, 'What --evaluate looks at.')
+    flags.DEFINE_enum('split', 'test', tfds.SPLITS, 'What --evaluate looks at.')
     flags.DEFINE_bool(
         'report_only', False, 'Rebuild verdict and report of --sweep from the results there are.'
     )
@@ -119,7 +120,7 @@ def main(argv: list[str]) -> int:
     configs = experiment.cells(config) if experiment else [('', config)]
     plan = sweep.plan(FLAGS.sweep or '', config, workdir, configs)
     sweep.refuse(plan)
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     for cell in plan.cells:
         sweep.check_data(cell.config, info)
     flops = {cell.id: sweep.flops(cell.config, info) for cell in plan.cells}
@@ -181,7 +182,7 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
         raise UserError('--evaluate needs --config.init.weights=FILE.')
     if config.init.new_head:
         raise UserError('--evaluate needs the head of the weights: leave init.new_head out.')
-    sweep.check_data(config, data.describe(config.data))
+    sweep.check_data(config, tfds.describe(config.data))
     for name, value in (local.DEFAULT_ENVIRONMENT | local.placement(0, 1)).items():
         os.environ.setdefault(name, value)
 
@@ -198,7 +199,7 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
 
 
 def _estimate(
-    plan: sweep.Sweep, info: data.DatasetInfo, flops: dict[str, float], console: Console
+    plan: sweep.Sweep, info: tfds.DatasetInfo, flops: dict[str, float], console: Console
 ) -> int:
     cells = plan.missing()
     if not cells:

@@ -78,7 +78,8 @@ def ours(case: Case) -> tuple[dict, Steps]:
 
     from configs import digits
     from vggres import config as configuration
-    from vggres import data, programs
+    from vggres import programs
+    from vggres.data import tfds
 
     config = digits.get_config()
     config.model.update(case.options)
@@ -86,7 +87,7 @@ def ours(case: Case) -> tuple[dict, Steps]:
     config.train.batch_size = case.batch
     config.train.epochs = 10**5
     images, labels = _images(case, 4 * case.batch)
-    splits = {name: data.Split(images, labels) for name in data.SPLITS}
+    splits = {name: tfds.Split(images, labels) for name in tfds.SPLITS}
     device_data = programs.to_device(splits, NUM_CLASSES)
     shared = configuration.program(config)
     init, train, _, _ = programs.functions(shared, device_data)

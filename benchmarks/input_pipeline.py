@@ -36,11 +36,11 @@ def define_flags() -> None:
 
 
 def ours(images: np.ndarray, batch: int) -> Callable[[int], object]:
-    """`vggres.batches` in a loop on the device, as the trainer runs it."""
+    """`vggres.data.batches` in a loop on the device, as the trainer runs it."""
     import jax
     import jax.numpy as jnp
 
-    from vggres import batches
+    from vggres.data import batches
 
     on_device = jnp.asarray(images)
     mean, deviation = jnp.full(images.shape[1:], _MEAN), jnp.ones((1, 1, images.shape[3]))

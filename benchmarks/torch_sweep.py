@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy
 from benchmarks.torch_network import network
 from configs import digits
 from vggres import config as configuration
-from vggres import data, environment
-from vggres.batches import statistics
+from vggres import environment
+from vggres.data import tfds
+from vggres.data.batches import statistics
 from vggres.optimizer import learning_rate_schedule
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     """Trains each cell and prints its errors and seconds."""
     config = digits.get_config()
     torch.set_num_threads(len(environment.cores()))
-    info, splits = data.describe(config.data), data.load(config.data)
+    info, splits = tfds.describe(config.data), tfds.load(config.data)
     mean, _ = statistics(splits['train'].images, 'mean_image')
     tensors = {
         name: (
@@ -46,7 +47,7 @@ def main() -> None:
                 print(json.dumps(cell | found | {'seconds': time.perf_counter() - started}))
 
 
-def _train(config: object, info: data.DatasetInfo, tensors: dict, seed: int) -> dict:
+def _train(config: object, info: tfds.DatasetInfo, tensors: dict, seed: int) -> dict:
     torch.manual_seed(seed)
     images, labels = tensors['train']
     per_epoch, steps = configuration.steps(config, len(labels))

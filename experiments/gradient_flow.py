@@ -32,7 +32,8 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import data, flow, report, sweep
+from vggres import flow, report, sweep
+from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.estimates import rank_correlation
 from vggres.layer_figures import Profile, error_against, error_by_depth, heat_maps, profiles
@@ -147,7 +148,7 @@ def analyse(sweep: Sweep) -> dict:
             | {'judgement': flow.judgements(flows['input_gradient'])}
             | flows
         )
-    classes = data.describe(sweep.config.data).num_classes
+    classes = tfds.describe(sweep.config.data).num_classes
     failed = GUESSING * 100 * (1 - 1 / classes)
     return {
         'networks': networks,

@@ -10,12 +10,13 @@ os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
 
 import jax
 import pytest
-import tensorflow_datasets as tfds
+import tensorflow_datasets
 from small_color import SmallColor
 
 from configs import digits
 from vggres import config as configuration
-from vggres import data, programs
+from vggres import programs
+from vggres.data import tfds
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
@@ -25,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the b
 def data_dir(tmp_path_factory):
     """A TFDS directory that holds `small_color`."""
     root = tmp_path_factory.mktemp('tfds')
-    tfds.disable_progress_bar()
+    tensorflow_datasets.disable_progress_bar()
     SmallColor(data_dir=root, file_format='array_record').download_and_prepare()
     return root
 
@@ -59,7 +60,7 @@ def config(data_dir):
 def device_data(data_dir):
     """`small_color` on the device, split as in `config`."""
     config = small_config(data_dir)
-    return programs.to_device(data.load(config.data), data.describe(config.data).num_classes)
+    return programs.to_device(tfds.load(config.data), tfds.describe(config.data).num_classes)
 
 
 @pytest.fixture(scope='session')

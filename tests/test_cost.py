@@ -3,8 +3,9 @@ import time
 import pytest
 
 from vggres import config as configuration
-from vggres import cost, data
+from vggres import cost
 from vggres.cell import Cell
+from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.networks import spec
 
@@ -84,7 +85,7 @@ def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cost, 'here', here)
     shown = []
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     costs = cost.of_networks('here', cells, info, lambda cell, found: shown.append(cell.id))
     assert measured == [14, 8]
     assert shown == [cells[0].id, cells[1].id]
@@ -94,7 +95,7 @@ def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
     pytest.importorskip('libtpu', reason="the TPU's compiler is an extra: vggres[tpu]")
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     config.model.width, config.train.batch_size = 64, 40
     found = {}
     for depth in (20, 56):
@@ -112,6 +113,6 @@ def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
 
 def test_without_libtpu_the_extra_is_named(config, monkeypatch):
     monkeypatch.setattr(cost, 'find_spec', lambda name: None)
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     with pytest.raises(UserError, match=r"pip install 'vggres\[tpu\]'"):
         cost.v5e(configuration.program(config), info)

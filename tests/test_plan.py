@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from experiments import depth
-from vggres import data, plan, sweep
+from vggres import plan, sweep
+from vggres.data import tfds
 from vggres.plan import Cost
 
 
@@ -35,13 +36,13 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
     # training set and 1 of validation, after epochs 5, 10 and 12; and 1 of the test set at the end.
     config.train.epochs = 12
     config.evaluation.every_epochs = 5
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     cost = Cost(1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01, batch_size=7)
     assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
 
 
 def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
-    info = data.describe(planned.config.data)
+    info = tfds.describe(planned.config.data)
     flops = {cell.id: 2e12 for cell in planned.cells}
     shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0, 7) for d in (8, 14)}  # 10 updates a cell
     costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vggres import config as configuration
-from vggres import data, programs
+from vggres import programs
+from vggres.data import tfds
 from vggres.networks.network import Network
 
 
@@ -29,7 +30,7 @@ def assert_equal(a, b):
 
 
 def test_the_splits_lie_one_after_another(device_data, config):
-    splits = data.load(config.data)
+    splits = tfds.load(config.data)
     assert device_data.ranges == {'train': (0, 40), 'validation': (40, 45), 'test': (45, 52)}
     for name, (start, stop) in device_data.ranges.items():
         np.testing.assert_array_equal(device_data.images[start:stop], splits[name].images)
@@ -254,7 +255,7 @@ def lowered(config, image_size=8, **model):
     config.model.update(width=16, **model)
     config.train.batch_size = 32
     images = np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), np.uint8)
-    splits = {name: data.Split(images, np.zeros(64, np.int32)) for name in data.SPLITS}
+    splits = {name: tfds.Split(images, np.zeros(64, np.int32)) for name in tfds.SPLITS}
     device_data = programs.to_device(splits, num_classes=10)
     init, train, _, _ = programs.functions(configuration.program(config), device_data)
     state, sums, order_key = jax.eval_shape(init, 0)

@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from vggres import data, sweep
+from vggres import sweep
+from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.files import write_json
 
@@ -126,7 +127,7 @@ def test_there_is_nothing_to_report_on(tmp_path):
 
 
 def test_operations_of_a_cell_by_hand(config):
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     config.model.width = 1
     # 6×6, 3×3 and 2×2 pixels of 1, 2 and 4 channels.
     macs = 9 * (36 * (3 + 1 + 1) + 9 * (2 + 4) + 4 * (8 + 16)) + 4 * 4
@@ -137,11 +138,11 @@ def test_operations_of_a_cell_by_hand(config):
 def test_a_batch_larger_than_the_training_set(config):
     config.train.batch_size = 41
     with pytest.raises(UserError, match=r'batch_size 41 is more than the 40 training images'):
-        sweep.check_data(config, data.describe(config.data))
+        sweep.check_data(config, tfds.describe(config.data))
 
 
 def test_normalisation_and_weights_must_fit_the_images(config, tmp_path):
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     sweep.check_data(config, info)
     config.data.normalisation = 'imagenet'
     sweep.check_data(config, info)

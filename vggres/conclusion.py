@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from vggres import report, tracking
-from vggres.data import SPLITS
+from vggres.data.tfds import SPLITS
 from vggres.files import read_json, write_json
 from vggres.sweep import Sweep
 

@@ -18,9 +18,10 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import data, programs
+from vggres import programs
 from vggres.cell import Cell
-from vggres.data import DatasetInfo
+from vggres.data import tfds
+from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.plan import Cost
 from vggres.programs import DeviceData
@@ -47,7 +48,7 @@ def of_networks(
     if target == 'v5e':
         estimate = partial(v5e, info=info)
     else:
-        splits, data_config = data.load(cells[0].config.data), cells[0].config.data
+        splits, data_config = tfds.load(cells[0].config.data), cells[0].config.data
         device_data = programs.to_device(splits, info.num_classes, data_config.normalisation)
         estimate = partial(here, device_data=device_data)
     known: dict[FrozenConfigDict, Cost] = {}

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import data, programs
+from vggres import programs
+from vggres.data import tfds
 from vggres.networks import torch_weights
 from vggres.train_step import TrainState
 
@@ -23,8 +24,8 @@ def evaluate(config: ConfigDict, split: str) -> dict[str, float]:
     Raises:
         UserError: where the weights or the data are not there or do not fit.
     """
-    num_classes = data.describe(config.data).num_classes
-    splits = data.load(config.data)
+    num_classes = tfds.describe(config.data).num_classes
+    splits = tfds.load(config.data)
     device_data = programs.to_device(splits, num_classes, config.data.normalisation)
     variables = torch_weights.read(
         config.init.weights,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from vggres import config as configuration
 from vggres.cell import Cell
-from vggres.data import DatasetInfo
+from vggres.data.tfds import DatasetInfo
 from vggres.sweep import Sweep
 
 

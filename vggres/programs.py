@@ -15,8 +15,9 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres import batches, data, environment, jacobian, probes
 from vggres import config as configuration
+from vggres import environment, jacobian, probes
+from vggres.data import batches, tfds
 from vggres.networks import spec
 from vggres.networks.network import Network
 from vggres.optimizer import learning_rate_schedule, optimizer
@@ -52,17 +53,17 @@ class DeviceData:
 
 
 def to_device(
-    splits: dict[str, data.Split], num_classes: int, normalisation: str = 'mean_image'
+    splits: dict[str, tfds.Split], num_classes: int, normalisation: str = 'mean_image'
 ) -> DeviceData:
     """Puts the splits on the default device; `normalisation` as in `batches.statistics`."""
     mean, deviation = batches.statistics(splits['train'].images, normalisation)
-    ends = np.cumsum([len(splits[name].labels) for name in data.SPLITS]).tolist()
+    ends = np.cumsum([len(splits[name].labels) for name in tfds.SPLITS]).tolist()
     return DeviceData(
-        images=jnp.asarray(np.concatenate([splits[name].images for name in data.SPLITS])),
-        labels=jnp.asarray(np.concatenate([splits[name].labels for name in data.SPLITS])),
+        images=jnp.asarray(np.concatenate([splits[name].images for name in tfds.SPLITS])),
+        labels=jnp.asarray(np.concatenate([splits[name].labels for name in tfds.SPLITS])),
         mean=jnp.asarray(mean),
         deviation=jnp.asarray(deviation),
-        ranges=dict(zip(data.SPLITS, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
+        ranges=dict(zip(tfds.SPLITS, zip([0, *ends[:-1]], ends, strict=True), strict=True)),
         num_classes=num_classes,
     )
 

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import data, environment, layer_figures, programs, tracking, trainer
+from vggres import environment, layer_figures, programs, tracking, trainer
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.checkpoint import Checkpoints
+from vggres.data import tfds
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
@@ -129,8 +130,8 @@ def _pictures(observations: list[dict]) -> dict[str, Figure]:
 
 @functools.lru_cache(maxsize=1)
 def _device_data(config: FrozenConfigDict) -> programs.DeviceData:
-    num_classes = data.describe(config).num_classes
-    return programs.to_device(data.load(config), num_classes, config.normalisation)
+    num_classes = tfds.describe(config).num_classes
+    return programs.to_device(tfds.load(config), num_classes, config.normalisation)
 
 
 @functools.lru_cache(maxsize=1)

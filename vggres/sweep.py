@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from vggres import config as configuration
 from vggres import environment, tracking
 from vggres.cell import Cell
-from vggres.data import DatasetInfo
+from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec, torch_weights

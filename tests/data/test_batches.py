@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vggres import batches
+from vggres.data import batches
 
 KEY = jax.random.key(3)
 

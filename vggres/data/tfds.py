@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from vggres.digits import Digits
+from vggres.data.digits import Digits
 from vggres.errors import UserError, unknown
 
 SPLITS = ('train', 'validation', 'test')

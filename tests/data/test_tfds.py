@@ -8,10 +8,10 @@ from sklearn.datasets import load_digits
 from small_color import content
 
 from configs import cifar10, digits
-from vggres import data
+from vggres.data import tfds
 from vggres.errors import UserError
 
-SHARED = Path(__file__).parents[2] / 'shared' / 'tfds'
+SHARED = Path(__file__).parents[3] / 'shared' / 'tfds'
 
 
 def as_set(images, labels):
@@ -19,11 +19,11 @@ def as_set(images, labels):
 
 
 def test_a_prepared_directory_is_read_whole_in_its_splits(config):
-    info = data.describe(config.data)
+    info = tfds.describe(config.data)
     assert info.image_shape == (6, 6, 3)
     assert info.num_classes == 4
     assert info.num_images == {'train': 40, 'validation': 5, 'test': 7}
-    splits = data.load(config.data)
+    splits = tfds.load(config.data)
     assert splits['train'].images.dtype == np.uint8
     assert splits['train'].labels.dtype == np.int32
     assert as_set(splits['train'].images, splits['train'].labels) == as_set(*content('train'))
@@ -35,12 +35,12 @@ def test_a_prepared_directory_is_read_whole_in_its_splits(config):
 def test_digits_are_those_of_scikit_learn(tmp_path):
     config = digits.get_config().data
     config.dir = str(tmp_path)
-    info = data.describe(config)
+    info = tfds.describe(config)
     assert info.image_shape == (8, 8, 1)
     assert info.num_images == {'train': 1437, 'validation': 180, 'test': 180}
-    splits = data.load(config)
-    images = np.concatenate([splits[name].images for name in data.SPLITS])[..., 0]
-    labels = np.concatenate([splits[name].labels for name in data.SPLITS])
+    splits = tfds.load(config)
+    images = np.concatenate([splits[name].images for name in tfds.SPLITS])[..., 0]
+    labels = np.concatenate([splits[name].labels for name in tfds.SPLITS])
     source = load_digits()
     # The source's grey levels are 0…16.
     levels = np.rint(images / 255 * 16)
@@ -58,23 +58,23 @@ def test_digits_are_those_of_scikit_learn(tmp_path):
 
 def test_nothing_imports_tensorflow(tmp_path):
     code = (
-        'import sys; from configs import digits; from vggres import data; '
-        f'c = digits.get_config().data; c.dir = {str(tmp_path)!r}; data.load(c); '
+        'import sys; from configs import digits; from vggres.data import tfds; '
+        f'c = digits.get_config().data; c.dir = {str(tmp_path)!r}; tfds.load(c); '
         "assert not {'tensorflow', 'jax'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_an_unknown_data_set_names_the_nearest(config):
     config.data.name = 'small_colour'
     with pytest.raises(UserError, match='did you mean small_color'):
-        data.describe(config.data)
+        tfds.describe(config.data)
 
 
 def test_a_directory_without_the_data_set_says_what_is_there(config):
     config.data.name = 'cifar10'
     with pytest.raises(UserError, match='there is digits, small_color'):
-        data.describe(config.data)
+        tfds.describe(config.data)
 
 
 @pytest.mark.parametrize('name', ['small_color', 'digits'])
@@ -82,7 +82,7 @@ def test_a_directory_that_is_none(config, name):
     config.data.dir += '/nowhere'
     config.data.name = name
     with pytest.raises(UserError, match='not a directory'):
-        data.describe(config.data)
+        tfds.describe(config.data)
     assert not Path(config.data.dir).exists()
 
 
@@ -90,20 +90,20 @@ def test_a_directory_that_is_none(config, name):
 def test_a_split_that_does_not_exist(config, split):
     config.data.validation_split = split
     with pytest.raises(UserError, match='validation_split'):
-        data.describe(config.data)
+        tfds.describe(config.data)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no prepared CIFAR-10 beside the checkout')
 def test_cifar10():
     config = cifar10.get_config().data
     config.dir = str(SHARED)
-    info = data.describe(config)
+    info = tfds.describe(config)
     assert info.image_shape == (32, 32, 3)
     assert info.num_classes == 10
     assert info.num_images == {'train': 45_000, 'validation': 5_000, 'test': 10_000}
     config.train_split = 'train[:2000]'
     config.validation_split = 'train[2000:2100]'
     config.test_split = 'test[:100]'
-    train = data.load(config)['train']
+    train = tfds.load(config)['train']
     assert train.images.shape == (2000, 32, 32, 3)
     assert set(train.labels) == set(range(10))
