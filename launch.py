@@ -186,7 +186,9 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
     for name, value in (local.DEFAULT_ENVIRONMENT | local.placement(0, 1)).items():
         os.environ.setdefault(name, value)
 
-    from vggres.evaluation import evaluate  # imports jax, which reads its surroundings once
+    from vggres.training.evaluation import (
+        evaluate,  # imports jax, which reads its surroundings once
+    )
 
     found = evaluate(config, FLAGS.split)
     console.print(

@@ -78,8 +78,8 @@ def ours(case: Case) -> tuple[dict, Steps]:
 
     from configs import digits
     from vggres import config as configuration
-    from vggres import programs
     from vggres.data import tfds
+    from vggres.training import programs
 
     config = digits.get_config()
     config.model.update(case.options)

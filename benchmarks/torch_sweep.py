@@ -21,7 +21,7 @@ from vggres import config as configuration
 from vggres import environment
 from vggres.data import tfds
 from vggres.data.batches import statistics
-from vggres.optimizer import learning_rate_schedule
+from vggres.training.optimizer import learning_rate_schedule
 
 
 def main() -> None:

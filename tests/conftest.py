@@ -15,8 +15,8 @@ from small_color import SmallColor
 
 from configs import digits
 from vggres import config as configuration
-from vggres import programs
 from vggres.data import tfds
+from vggres.training import programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores

@@ -12,7 +12,7 @@ from vggres import jacobian, probes
 from vggres.networks import grammar, spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
-from vggres.train_step import init_state
+from vggres.training.train_step import init_state
 
 KEY = jax.random.key(5)
 

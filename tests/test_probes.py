@@ -10,12 +10,13 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import jacobian, probes, trainer
-from vggres.checkpoint import Checkpoints
+from vggres import jacobian, probes
 from vggres.networks import grammar, spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
-from vggres.train_step import TrainState, init_state
+from vggres.training import trainer
+from vggres.training.checkpoint import Checkpoints
+from vggres.training.train_step import TrainState, init_state
 
 NETWORKS = {
     'resnet': ('resnet', 14, {'shortcut': 'B'}),

@@ -18,14 +18,14 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import programs
 from vggres.cell import Cell
 from vggres.data import tfds
 from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.plan import Cost
-from vggres.programs import DeviceData
-from vggres.train_step import eval_step, init_state, train_step
+from vggres.training import programs
+from vggres.training.programs import DeviceData
+from vggres.training.train_step import eval_step, init_state, train_step
 
 # Its 197 TFLOP/s in bfloat16 are those of 4 matrix units of 128 × 128 (Google's documentation).
 _V5E_HERTZ = 197e12 / (4 * 128 * 128 * 2)

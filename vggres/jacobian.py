@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from vggres import probes
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network, Stage
-from vggres.train_step import TrainState
+from vggres.training.train_step import TrainState
 
 # Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean
 # of the squared ones; ‖J − I‖ / ‖I‖ in Frobenius norm; the same against what the block's last ReLU

@@ -20,7 +20,7 @@ from flax import traverse_util
 from vggres.networks import spec
 from vggres.networks.blocks import Block, Convolution
 from vggres.networks.network import Network
-from vggres.train_step import TrainState, training_loss
+from vggres.training.train_step import TrainState, training_loss
 
 # What is measured, all as root mean squares over all elements:
 # of an input; of the gradient of the loss in that input, of a block's through branch and shortcut,

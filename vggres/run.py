@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import environment, layer_figures, programs, tracking, trainer
+from vggres import environment, layer_figures, tracking
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
-from vggres.checkpoint import Checkpoints
 from vggres.data import tfds
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
+from vggres.training import programs, trainer
+from vggres.training.checkpoint import Checkpoints
 
 
 def run(

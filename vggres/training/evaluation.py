@@ -5,10 +5,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import programs
 from vggres.data import tfds
 from vggres.networks import torch_weights
-from vggres.train_step import TrainState
+from vggres.training import programs
+from vggres.training.train_step import TrainState
 
 
 def evaluate(config: ConfigDict, split: str) -> dict[str, float]:

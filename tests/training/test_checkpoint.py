@@ -4,8 +4,8 @@ import pytest
 
 from vggres import tracking
 from vggres.cell import Cell
-from vggres.checkpoint import Checkpoints
 from vggres.run import run
+from vggres.training.checkpoint import Checkpoints
 
 
 def trained(build, device_data, config, stops):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vggres import config as configuration
-from vggres import programs
 from vggres.data import tfds
 from vggres.networks.network import Network
+from vggres.training import programs
 
 
 @pytest.fixture

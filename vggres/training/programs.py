@@ -20,8 +20,8 @@ from vggres import environment, jacobian, probes
 from vggres.data import batches, tfds
 from vggres.networks import spec
 from vggres.networks.network import Network
-from vggres.optimizer import learning_rate_schedule, optimizer
-from vggres.train_step import TrainState, eval_step, init_state, train_step
+from vggres.training.optimizer import learning_rate_schedule, optimizer
+from vggres.training.train_step import TrainState, eval_step, init_state, train_step
 
 Metrics = dict[str, jax.Array]
 

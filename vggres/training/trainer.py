@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vggres.checkpoint import Checkpoints
-from vggres.programs import DeviceData, Programs
-from vggres.train_step import TrainState, with_weights
+from vggres.training.checkpoint import Checkpoints
+from vggres.training.programs import DeviceData, Programs
+from vggres.training.train_step import TrainState, with_weights
 
 SECONDS_PER_DISPATCH = 2.0  # about as often progress can be shown
 _FIRST_DISPATCH = 4  # steps, to learn how long one takes

@@ -8,7 +8,7 @@ import pytest
 
 from vggres.networks import grammar
 from vggres.networks.network import Network, create
-from vggres.train_step import eval_step, init_state, train_step, with_weights
+from vggres.training.train_step import eval_step, init_state, train_step, with_weights
 
 NETWORK = Network(grammar.network_spec('resnet', 8, width=2), num_classes=3)
 SGD = optax.sgd(1.0)

@@ -1,8 +1,8 @@
 import pytest
 
 from vggres.cell import WEIGHTS_FILE, Cell
-from vggres.evaluation import evaluate
 from vggres.run import run
+from vggres.training.evaluation import evaluate
 
 
 @pytest.mark.parametrize(

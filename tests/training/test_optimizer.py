@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from configs import cifar10, digits
-from vggres.optimizer import learning_rate_schedule, optimizer
+from vggres.training.optimizer import learning_rate_schedule, optimizer
 
 
 def rates(config, total_steps, depth, steps):

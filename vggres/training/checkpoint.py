@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from vggres.train_step import TrainState
+from vggres.training.train_step import TrainState
 
 
 class Checkpoints:

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from vggres import trainer
-from vggres.checkpoint import Checkpoints
+from vggres.training import trainer
+from vggres.training.checkpoint import Checkpoints
 
 
 @pytest.fixture
