@@ -13,7 +13,7 @@ from experiments import gradient_flow
 from vggres import claims, conclusion, flow, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
-from vggres.probes import QUANTITIES
+from vggres.probes.layers import QUANTITIES
 
 
 def test_failed_networks_share_a_rank():

@@ -16,10 +16,11 @@ import optax
 from ml_collections import FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import environment, jacobian, probes
+from vggres import environment
 from vggres.data import batches, tfds
 from vggres.networks import spec
 from vggres.networks.network import Network
+from vggres.probes import jacobian, layers
 from vggres.training.optimizer import learning_rate_schedule, optimizer
 from vggres.training.train_step import TrainState, eval_step, init_state, train_step
 
@@ -78,7 +79,7 @@ class Programs:
         evaluate: (state, images, labels, mean, deviation, start, stop) → (summed loss, number
             wrong).
         observe: (state, order key, images, labels, mean, deviation) → of each of
-            `probes.QUANTITIES`, and of `jacobian.QUANTITIES` where `config.probes` asks for them,
+            `layers.QUANTITIES`, and of `jacobian.QUANTITIES` where `config.probes` asks for them,
             the values by layer, in the update that comes next; None where it asks for none.
         observe_every: epochs between two observations.
         learning_rate: updates done → learning rate.
@@ -133,7 +134,7 @@ def _observe(
     described, names = configuration.network_spec(config), configuration.observed_names(config)
     observe = jax.jit(observation(config, device_data))
     compiled = compile_well(observe.lower(state, order_key, *device_data.arrays))
-    return lambda *arguments: probes.by_name(compiled(*arguments), described, names)
+    return lambda *arguments: layers.by_name(compiled(*arguments), described, names)
 
 
 def compile_well(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -193,10 +194,10 @@ def observation(config: FrozenConfigDict, device_data: DeviceData) -> Callable:
     network, sgd, _ = parts(config, device_data.num_classes, num_train)
     augment = augmentation(config)
 
-    def observe_next(state: TrainState, order_key: jax.Array, *arrays: jax.Array) -> probes.Stacked:
+    def observe_next(state: TrainState, order_key: jax.Array, *arrays: jax.Array) -> layers.Stacked:
         order = _order(order_key, state.step, num_train, batch_size)
         batch = _batch(state.step, order, order_key, *arrays, batch_size, augment)
-        found = probes.observe(state, *batch, network=network, optimizer=sgd)
+        found = layers.observe(state, *batch, network=network, optimizer=sgd)
         if config.probes.jacobians:
             found |= jacobian.observe(state, *batch, network=network)
         return found

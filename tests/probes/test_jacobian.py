@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import jacobian, probes
 from vggres.networks import grammar, spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
+from vggres.probes import jacobian, layers
 from vggres.training.train_step import init_state
 
 KEY = jax.random.key(5)
@@ -129,7 +129,7 @@ def case(request):
     batch = images, jnp.array([0, 1, 2, 0]), jax.random.key(2)
     found = jax.jit(partial(jacobian.observe, network=network))(state, *batch)
     names = [name for name in spec.observable_names(described) if name.count('/') == 1]
-    return network, state, images, probes.by_name(found, described, names)
+    return network, state, images, layers.by_name(found, described, names)
 
 
 def unrolled(network, state, images):
@@ -233,7 +233,7 @@ def test_blocks_that_pass_on_what_they_get():
     batch = images, jnp.array([0, 1]), KEY
     names = [f'stage1/block{j}' for j in (1, 2)]
     observe = jax.jit(partial(jacobian.observe, network=network))
-    found = probes.by_name(observe(state, *batch), described, names)
+    found = layers.by_name(observe(state, *batch), described, names)
     for name in names:
         assert found['largest_singular_value'][name] == pytest.approx(1, rel=1e-4)
         assert found['distance_from_relu'][name] == 0

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vggres import probes
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network, Stage
+from vggres.probes import layers
 from vggres.training.train_step import TrainState
 
 # Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean
@@ -43,8 +43,8 @@ def observe(
     key: jax.Array,
     *,
     network: Network,
-) -> probes.Stacked:
-    """Measures the blocks in the update that comes next; takes what `probes.observe` takes.
+) -> layers.Stacked:
+    """Measures the blocks in the update that comes next; takes what `layers.observe` takes.
 
     Returns:
         Of each of `QUANTITIES`, by the path of a block: a float32 scalar, or [blocks] where they
@@ -65,17 +65,17 @@ def observe(
         (output,) = updated['outputs'].values()
         return output['value'], updated['jacobians']
 
-    output, pull, jacobians = jax.vjp(last_output, probes.taps(state.params), has_aux=True)
+    output, pull, jacobians = jax.vjp(last_output, layers.taps(state.params), has_aux=True)
 
     def pulled_back(sample_key: jax.Array) -> dict:
         direction = jax.random.normal(sample_key, output.shape)
         (reaching,) = pull(direction.astype(output.dtype))
-        scale = probes.root_mean_square(direction, range(direction.ndim))
+        scale = layers.root_mean_square(direction, range(direction.ndim))
         return jax.tree.map(lambda each: jnp.square(each / scale), reaching)
 
     squares = jax.lax.map(pulled_back, jax.random.split(key, _SAMPLES))
-    chain = probes.by_path(jax.tree.map(lambda each: jnp.sqrt(each.mean(axis=0)), squares))
-    measured = probes.by_path(jacobians, 'values')
+    chain = layers.by_path(jax.tree.map(lambda each: jnp.sqrt(each.mean(axis=0)), squares))
+    measured = layers.by_path(jacobians, 'values')
     found = {
         name: {path: values[name] for path, values in measured.items()} for name in QUANTITIES[:-1]
     }
@@ -201,7 +201,7 @@ def _measure(
         x, train = args
         values = _of_block(module, jax.lax.stop_gradient(x), train)
         module.put_variable('jacobians', 'values', values)
-    result = probes.tap_input(call, args, kwargs, context)
+    result = layers.tap_input(call, args, kwargs, context)
     if isinstance(module, Stage) and module.name == f'stage{len(module.parent.spec.stages)}':
         module.put_variable('outputs', 'value', result)
     return result

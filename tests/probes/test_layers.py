@@ -10,10 +10,10 @@ import numpy as np
 import optax
 import pytest
 
-from vggres import jacobian, probes
 from vggres.networks import grammar, spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
+from vggres.probes import jacobian, layers
 from vggres.training import trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.train_step import TrainState, init_state
@@ -45,9 +45,9 @@ def observed(name, remat=False):
     described = grammar.network_spec(family, depth, width=4, **options)
     network = Network(described, 10, remat=remat)
     state = init_state(jax.random.key(0), network, SGD, (8, 8, 1))
-    found = jax.jit(partial(probes.observe, network=network, optimizer=SGD))(state, *batch())
+    found = jax.jit(partial(layers.observe, network=network, optimizer=SGD))(state, *batch())
     names = spec.observable_names(described)
-    return network, state, probes.by_name(found, described, names)
+    return network, state, layers.by_name(found, described, names)
 
 
 def loss(network, params, state):
@@ -147,8 +147,8 @@ def test_every_layer_sees_the_gradient_of_a_shift_of_its_input(family, depth, op
     state = init_state(jax.random.key(0), network, SGD, (8, 8, 1))
     images, labels, key = batch()
     names = spec.observable_names(described)
-    observe = partial(probes.observe, network=network, optimizer=SGD)
-    found = probes.by_name(jax.jit(observe)(state, images, labels, key), described, names)
+    observe = partial(layers.observe, network=network, optimizer=SGD)
+    found = layers.by_name(jax.jit(observe)(state, images, labels, key), described, names)
 
     def loss_of(shifts):
         given = {}
@@ -194,7 +194,7 @@ def test_two_layers_by_hand():
     }
     sgd = optax.sgd(0.2)
     state = TrainState(jnp.zeros((), jnp.int32), params, {}, sgd.init(params))
-    found = probes.observe(
+    found = layers.observe(
         state,
         jnp.array([[1.0, 2.0]]),
         jnp.array([0]),
@@ -229,21 +229,21 @@ def test_without_a_shortcut_a_block_and_its_first_layer_see_the_same():
 def test_blocks_computed_again_are_observed_alike():
     _, _, kept = observed('resnet')
     _, _, again = observed('resnet', remat=True)
-    for quantity in probes.QUANTITIES:
+    for quantity in layers.QUANTITIES:
         assert again[quantity] == pytest.approx(kept[quantity], rel=1e-4)
 
 
 @pytest.mark.parametrize('scale', [1e-36, 1.0, 1e37])
 def test_no_square_leaves_the_range_of_float32(scale):
     x = scale * jnp.array([[3.0, 4.0], [0.0, 0.0]])
-    np.testing.assert_allclose(probes.root_mean_square(x, (1,)), [scale * 12.5**0.5, 0], rtol=1e-6)
-    both = float(probes.root_mean_square(x, (0, 1)))
+    np.testing.assert_allclose(layers.root_mean_square(x, (1,)), [scale * 12.5**0.5, 0], rtol=1e-6)
+    both = float(layers.root_mean_square(x, (0, 1)))
     assert both == pytest.approx(scale * 2.5, rel=1e-6, abs=0)
 
 
 def test_what_is_not_finite_stays_so():
     for value in (np.inf, np.nan):
-        assert not np.isfinite(probes.root_mean_square(jnp.array([1.0, value]), (0,)))
+        assert not np.isfinite(layers.root_mean_square(jnp.array([1.0, value]), (0,)))
 
 
 def train(build, device_data, config, directory):
@@ -326,6 +326,6 @@ def test_jacobians_come_with_the_rest(config, build, device_data):
     compiled = build(config)
     state, _, order_key = compiled.init(0)
     found = compiled.observe(state, order_key, *device_data.arrays)
-    assert found.keys() == {*probes.QUANTITIES, *jacobian.QUANTITIES}
+    assert found.keys() == {*layers.QUANTITIES, *jacobian.QUANTITIES}
     for quantity in jacobian.QUANTITIES:
         assert list(found[quantity]) == ['stage1/block1', 'stage2/block1', 'stage3/block1']
