@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import report, sweep, verdict
-from vggres.figures import error_against_depth, learning_curves
+from vggres.figures.error import error_against_depth, learning_curves
 from vggres.sweep import Sweep
 
 TITLE = 'Error against depth'

@@ -36,9 +36,9 @@ from vggres import flow, report, sweep
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.estimates import rank_correlation
-from vggres.layer_figures import Profile, error_against, error_by_depth, heat_maps, profiles
+from vggres.figures.layers import Profile, error_against, error_by_depth, heat_maps, profiles
+from vggres.figures.style import FAMILY_STYLES, Style
 from vggres.networks import spec
-from vggres.style import FAMILY_STYLES, Style
 from vggres.sweep import Sweep
 
 TITLE = 'The gradient along the layers'

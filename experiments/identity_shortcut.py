@@ -32,7 +32,7 @@ from vggres import report, sweep, verdict
 from vggres.cell import Cell
 from vggres.errors import UserError
 from vggres.estimates import t_interval
-from vggres.layer_figures import Profile, agreement, bands, error_by_variant, profiles
+from vggres.figures.layers import Profile, agreement, bands, error_by_variant, profiles
 from vggres.networks import spec
 from vggres.sweep import Sweep
 

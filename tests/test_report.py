@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from vggres import figures, report
+from vggres import report
+from vggres.figures import error
 
 VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
 LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')
@@ -157,8 +158,8 @@ def arguments(**changes):
 
 def two_figures():
     return {
-        'error_against_depth': (figures.error_against_depth(RESULTS), 'Error of all runs.'),
-        'other': (figures.error_against_depth(RESULTS[:1]), ''),
+        'error_against_depth': (error.error_against_depth(RESULTS), 'Error of all runs.'),
+        'other': (error.error_against_depth(RESULTS[:1]), ''),
     }
 
 

@@ -20,9 +20,9 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from vggres.figures.rendering import to_png, to_svg
+from vggres.figures.style import order_variants
 from vggres.files import write_atomically
-from vggres.rendering import to_png, to_svg
-from vggres.style import order_variants
 from vggres.verdict import METRIC_WORDS
 
 # These columns come first in results.csv and are always there; other scalars follow by name.

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import environment, layer_figures, tracking
+from vggres import environment, tracking
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.data import tfds
+from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
@@ -122,10 +123,10 @@ def run(
 def _pictures(observations: list[dict]) -> dict[str, Figure]:
     """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
     drawn = {}
-    for quantity in layer_figures.QUANTITY_TITLES.keys() & observations[0].keys():
+    for quantity in layers.QUANTITY_TITLES.keys() & observations[0].keys():
         with contextlib.suppress(ValueError):  # nothing to draw of it
-            drawn[f'heat_map/{quantity}'] = layer_figures.layer_heat_map(observations, quantity)
-            drawn[f'by_layer/{quantity}'] = layer_figures.quantity_by_layer(observations, quantity)
+            drawn[f'heat_map/{quantity}'] = layers.layer_heat_map(observations, quantity)
+            drawn[f'by_layer/{quantity}'] = layers.quantity_by_layer(observations, quantity)
     return drawn
 
 

@@ -17,8 +17,8 @@ from absl import logging
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from vggres.figures.rendering import to_png
 from vggres.files import write_atomically
-from vggres.rendering import to_png
 
 METRICS_FILE = 'metrics.jsonl'
 PROBES_FILE = 'probes.jsonl'

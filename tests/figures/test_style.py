@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from vggres import style
+from vggres.figures import style
 from vggres.networks import grammar
 
 

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from vggres import layer_figures
-from vggres.layer_figures import Profile
-from vggres.style import FAMILY_STYLES
+from vggres.figures import layers
+from vggres.figures.layers import Profile
+from vggres.figures.style import FAMILY_STYLES
 
 
 def observation(epoch, scale):
@@ -25,7 +25,7 @@ def observation(epoch, scale):
 
 
 def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
-    figure = layer_figures.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
+    figure = layers.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
     ax = figure.axes[0]
     (mesh,) = ax.collections
     values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
@@ -37,7 +37,7 @@ def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
 
 def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
     rows = [observation(epoch, 10.0 ** (epoch - 20)) for epoch in range(20)]
-    figure = layer_figures.quantity_by_layer(rows, 'weight_gradient')
+    figure = layers.quantity_by_layer(rows, 'weight_gradient')
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
     assert len(lines) == 7
     np.testing.assert_allclose(lines['0'], [-20, -19, np.nan])
@@ -45,7 +45,7 @@ def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
 
 
 def test_nothing_observed_is_nothing_to_draw():
-    for draw in (layer_figures.layer_heat_map, layer_figures.quantity_by_layer):
+    for draw in (layers.layer_heat_map, layers.quantity_by_layer):
         with pytest.raises(ValueError, match='observed'):
             draw([], 'activation')
 
@@ -68,7 +68,7 @@ def test_a_line_a_depth_in_each_panel():
         for panel in PANELS
         for depth in (110, 8)
     ]
-    figure = layer_figures.profiles(drawn, 'Title')
+    figure = layers.profiles(drawn, 'Title')
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title(loc='left') for ax in shown] == list(PANELS)
     assert [len(ax.lines) for ax in shown] == 4 * [2]
@@ -78,14 +78,14 @@ def test_a_line_a_depth_in_each_panel():
 
 
 def test_zeros_leave_gaps():
-    figure = layer_figures.profiles([Profile('a', 8, [1, 2, 3, 4, 5], [0, 1, 10, 100, 0])], '')
+    figure = layers.profiles([Profile('a', 8, [1, 2, 3, 4, 5], [0, 1, 10, 100, 0])], '')
     (line,) = figure.axes[0].lines
     np.testing.assert_array_equal(line.get_ydata(), [np.nan, 0, 1, 2, np.nan])
 
 
 def test_heat_maps_share_their_colours():
     drawn = [Profile(panel, 8, [2, 4], np.array([[1e-3, 1.0]])) for panel in PANELS]
-    figure = layer_figures.heat_maps(drawn, [0], 'Title')
+    figure = layers.heat_maps(drawn, [0], 'Title')
     meshes = [ax.collections[0] for ax in figure.axes[:4]]
     assert len({mesh.get_clim() for mesh in meshes}) == 1
     np.testing.assert_allclose(meshes[0].get_array().ravel(), [-3, 0])
@@ -94,7 +94,7 @@ def test_heat_maps_share_their_colours():
 def test_error_against_has_a_marker_a_network():
     titles = {'batch': 'batch norm', 'none': 'no norm'}
     gaps = [*NETWORKS, NETWORKS[0] | {'decades': None}]
-    figure = layer_figures.error_against(gaps, 'decades', 'decades', 'norm', titles)
+    figure = layers.error_against(gaps, 'decades', 'decades', 'norm', titles)
     points = [
         [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() != 'None']
         for ax in figure.axes
@@ -108,11 +108,11 @@ def test_error_against_has_a_marker_a_network():
 def test_errors_are_means_over_seeds():
     twice = [*NETWORKS, *(n | {'seed': 1, 'train_error': n['train_error'] + 2} for n in NETWORKS)]
     looks = {family: FAMILY_STYLES[family] for family in ('vgg', 'plain')}
-    figure = layer_figures.error_by_depth(twice, 'norm', {'none': 'no norm'}, 'family', looks)
+    figure = layers.error_by_depth(twice, 'norm', {'none': 'no norm'}, 'family', looks)
     vgg, plain = figure.axes[0].lines
     np.testing.assert_allclose(vgg.get_ydata(), [31, 41])
     np.testing.assert_allclose(plain.get_ydata(), [71, 81])
-    figure = layer_figures.error_by_variant(twice)
+    figure = layers.error_by_variant(twice)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()][:1] == ['vgg, batch']
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[11, 0]]
 
@@ -122,7 +122,7 @@ def band(panel, low, middle, high):
 
 
 def test_a_band_reaches_from_the_smallest_to_the_largest():
-    figure = layer_figures.bands([band('identity', 0.5, 1.5, 3.0)], 'Title')
+    figure = layers.bands([band('identity', 0.5, 1.5, 3.0)], 'Title')
     ax = figure.axes[0]
     ys = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (ys.min(), ys.max()) == (0.5, 3)
@@ -134,14 +134,14 @@ def test_agreement_draws_what_was_measured_against_what_was_expected():
         {'x': 1.0, 'y': 2.0, 'depth': 20, 'name': 'shortcut × 0.5'},
         {'x': 3.0, 'y': 3.5, 'depth': 56, 'name': 'shortcut × 0.5'},
     ]
-    diagonal, *others = layer_figures.agreement(points, 'expected', 'measured').axes[0].lines
+    diagonal, *others = layers.agreement(points, 'expected', 'measured').axes[0].lines
     assert diagonal.get_xydata().tolist() == [[1, 1], [3.5, 3.5]]
     assert [line.get_xydata().tolist() for line in others] == [[[1, 2]], [[3, 3.5]]]
 
 
 SHORTCUTS = [f'shortcut × {i}' for i in range(15)]
 FIGURES = {
-    'profiles': lambda: layer_figures.profiles(
+    'profiles': lambda: layers.profiles(
         [
             Profile(p, d, range(1, d), np.geomspace(1e-30, 1, d - 1))
             for p in PANELS
@@ -149,24 +149,24 @@ FIGURES = {
         ],
         'Gradient reaching each block before the first update, glorot weights',
     ),
-    'heat maps': lambda: layer_figures.heat_maps(
+    'heat maps': lambda: layers.heat_maps(
         [Profile(p, 110, range(109), np.geomspace(1e-30, 1, 654).reshape(6, 109)) for p in PANELS],
         [0, 2, 4, 6, 8, 10],
         'Gradient reaching each block in training, depth 110, glorot weights',
     ),
-    'error against': lambda: layer_figures.error_against(
+    'error against': lambda: layers.error_against(
         NETWORKS, 'decades', 'decades shrunk', 'norm', {'batch': 'batch norm', 'none': 'no norm'}
     ),
-    'by depth': lambda: layer_figures.error_by_depth(
+    'by depth': lambda: layers.error_by_depth(
         NETWORKS, 'norm', {'batch': 'a', 'none': 'b'}, 'family', FAMILY_STYLES
     ),
-    'by variant': lambda: layer_figures.error_by_variant(
+    'by variant': lambda: layers.error_by_variant(
         [{'variant': v, 'depth': d, 'train_error': float(d)} for v in SHORTCUTS for d in (20, 56)]
     ),
-    'bands': lambda: layer_figures.bands(
+    'bands': lambda: layers.bands(
         [band(f'panel {i}', 1e-9, 1.0, 30.0) for i in range(6)], 'Singular values, depth 56'
     ),
-    'agreement': lambda: layer_figures.agreement(
+    'agreement': lambda: layers.agreement(
         [{'x': i, 'y': i, 'depth': 20, 'name': name} for i, name in enumerate(SHORTCUTS[:6])],
         'x',
         'y',
@@ -203,12 +203,12 @@ def test_texts_do_not_overlap_and_stay_inside(name):
 @pytest.mark.parametrize(
     'draw',
     [
-        lambda: layer_figures.profiles([], ''),
-        lambda: layer_figures.heat_maps([], [0], ''),
-        lambda: layer_figures.bands([], ''),
-        lambda: layer_figures.agreement([], 'x', 'y'),
-        lambda: layer_figures.error_by_variant([]),
-        lambda: layer_figures.error_against([], 'x', '', 'norm', {'none': ''}),
+        lambda: layers.profiles([], ''),
+        lambda: layers.heat_maps([], [0], ''),
+        lambda: layers.bands([], ''),
+        lambda: layers.agreement([], 'x', 'y'),
+        lambda: layers.error_by_variant([]),
+        lambda: layers.error_against([], 'x', '', 'norm', {'none': ''}),
     ],
 )
 def test_no_networks_are_nothing_to_draw(draw):

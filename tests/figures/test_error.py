@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from vggres import figures
+from vggres.figures import error
 
 
 def result(variant, depth, seed, error, validation=0.0, status='finished'):
@@ -72,7 +72,7 @@ PLAIN = [
 
 
 def test_depth_figure_draws_the_mean_and_every_seed():
-    training, validation = figures.error_against_depth(PLAIN).axes
+    training, validation = error.error_against_depth(PLAIN).axes
     assert line(training, 'plain mean') == [
         (44, pytest.approx(91.6 / 3)),
         (56, pytest.approx(206.3 / 3)),
@@ -91,7 +91,7 @@ def test_depth_figure_draws_the_mean_and_every_seed():
 
 def test_coinciding_runs_stand_side_by_side():
     rows = [result(f, 20, s, 0.0) for f in ('plain', 'resnet') for s in range(3)]
-    ax = figures.error_against_depth(rows).axes[0]
+    ax = error.error_against_depth(rows).axes[0]
     runs = [drawn for drawn in ax.lines if 'seed' in drawn.get_label()]
     x = sorted(drawn.get_transform().transform(drawn.get_xydata())[0, 0] for drawn in runs)
     assert len(x) == 6
@@ -101,7 +101,7 @@ def test_coinciding_runs_stand_side_by_side():
 
 def test_diverged_run_is_crossed_out_and_counts():
     rows = [result('plain', 20, 0, 10.0), result('plain', 20, 1, 90.0, status='diverged')]
-    figure = figures.error_against_depth(rows)
+    figure = error.error_against_depth(rows)
     ax = figure.axes[0]
     assert line(ax, 'plain mean') == [(20, 50.0)]
     assert line(ax, 'plain 20 seed 1 cross') == [(20, 90.0)]
@@ -113,18 +113,18 @@ def test_diverged_run_is_crossed_out_and_counts():
 
 
 def test_without_divergence_the_legend_does_not_speak_of_it():
-    assert legend(figures.error_against_depth(PLAIN)) == ['plain', 'mean over seeds', 'one run']
+    assert legend(error.error_against_depth(PLAIN)) == ['plain', 'mean over seeds', 'one run']
 
 
 def test_a_family_may_lack_a_depth():
     rows = [result('plain', 20, 0, 1.0), result('resnet', 56, 0, 2.0)]
-    ax = figures.error_against_depth(rows).axes[0]
+    ax = error.error_against_depth(rows).axes[0]
     assert line(ax, 'plain mean') == [(20, 1.0)]
     assert line(ax, 'resnet mean') == [(56, 2.0)]
 
 
 def test_families_differ_without_colour():
-    ax = figures.error_against_depth(grid(('plain', 'resnet', 'vgg'))).axes[0]
+    ax = error.error_against_depth(grid(('plain', 'resnet', 'vgg'))).axes[0]
     means = [drawn for drawn in ax.lines if drawn.get_label().endswith('mean')]
     runs = [drawn for drawn in ax.lines if drawn.get_label().endswith('seed 0')]
     # get_linestyle() names every dash pattern '--'.
@@ -144,7 +144,7 @@ def test_learning_curves_draw_means_and_seeds():
         for variant in ('resnet', 'plain')
         for seed in (0, 1)
     ]
-    plain, resnet = figures.learning_curves(both).axes
+    plain, resnet = error.learning_curves(both).axes
     assert [ax.get_title(loc='left') for ax in (plain, resnet)] == ['plain', 'resnet']
     assert line(plain, 'plain 20 train/error mean') == [(1, 70.0), (2, 5.0)]
     assert line(resnet, 'resnet 20 validation/error mean') == [(1, 80.0), (2, 15.0)]
@@ -159,7 +159,7 @@ def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
         {'variant': 'plain', 'depth': 20, 'seed': seed, 'records': metrics}
         for seed, metrics in enumerate((healthy, diverged))
     ]
-    (ax,) = figures.learning_curves(both).axes
+    (ax,) = error.learning_curves(both).axes
     assert line(ax, 'plain 20 train/error seed 1') == [(1, 30.0)]
     assert line(ax, 'plain 20 train/error seed 0') == [(1, 10.0), (2, 10.0), (3, 10.0)]
     assert line(ax, 'plain 20 validation/error mean') == [(1, 30.0)]
@@ -168,19 +168,19 @@ def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
 def test_epochs_without_evaluation_are_passed_over():
     metrics = [{'epoch': 1, 'batch/error': 9.0}, *curve(2, 8.0)[1:]]
     same = [{'variant': 'plain', 'depth': 20, 'seed': 0, 'records': metrics}]
-    (ax,) = figures.learning_curves(same).axes
+    (ax,) = error.learning_curves(same).axes
     assert line(ax, 'plain 20 train/error mean') == [(2, 4.0)]
 
 
 def test_training_is_dashed_and_validation_solid():
-    for drawn in figures.learning_curves(cells(seeds=2)).axes[0].lines:
+    for drawn in error.learning_curves(cells(seeds=2)).axes[0].lines:
         assert drawn.get_linestyle() == ('--' if 'train/' in drawn.get_label() else '-')
 
 
 def test_curves_fall_into_view_and_share_the_axis():
     long = cells(('plain',), (20,), epochs=100, error=100.0)
     long += cells(('resnet',), (20,), epochs=100, error=10.0)
-    plain, resnet = figures.learning_curves(long).axes
+    plain, resnet = error.learning_curves(long).axes
     assert plain.get_ylim() == resnet.get_ylim()
     assert not any(label.get_visible() for label in resnet.get_yticklabels())
     # The validation error of epoch 25 is 100 / 25 + 1 = 5 %; that of epoch 1, 101 %, is cut off.
@@ -190,11 +190,11 @@ def test_curves_fall_into_view_and_share_the_axis():
 def test_a_run_that_diverged_early_is_in_view():
     both = cells(('plain',), (20,), epochs=100, error=10.0)
     both.append({'variant': 'plain', 'depth': 56, 'seed': 0, 'records': curve(1, 90.0)})
-    (ax,) = figures.learning_curves(both).axes
+    (ax,) = error.learning_curves(both).axes
     assert ax.get_ylim()[1] > 91
 
 
-@pytest.mark.parametrize('draw', [figures.error_against_depth, figures.learning_curves])
+@pytest.mark.parametrize('draw', [error.error_against_depth, error.learning_curves])
 def test_nothing_to_draw_is_an_error(draw):
     with pytest.raises(ValueError, match='to draw'):
         draw([])
@@ -228,9 +228,9 @@ CURVE_CASES = {
 @functools.cache
 def drawn_figure(case):
     if case in CURVE_CASES:
-        figure = figures.learning_curves(CURVE_CASES[case])
+        figure = error.learning_curves(CURVE_CASES[case])
     else:
-        figure = figures.error_against_depth(DEPTH_CASES[case])
+        figure = error.error_against_depth(DEPTH_CASES[case])
     FigureCanvasAgg(figure).draw()
     return figure
 
@@ -275,7 +275,7 @@ def shown_texts(figure):
     ],
 )
 def test_depths_are_ticks_with_labels_where_there_is_room(depths, shown):
-    ax = figures.error_against_depth(grid(depths=depths)).axes[0]
+    ax = error.error_against_depth(grid(depths=depths)).axes[0]
     assert ax.get_xticks().tolist() == list(depths)
     assert [text.get_text() for text in ax.get_xticklabels()] == shown
     assert ax.get_xscale() == ('log' if 1202 in depths else 'linear')

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from vggres.style import (
+from vggres.figures.style import (
     FIGURE_WIDTH,
     FONT_SIZE,
     LINE_WIDTH,

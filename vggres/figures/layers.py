@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vggres.style import (
+from vggres.figures.style import (
     FONT,
     FONT_SIZE,
     INK,

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from vggres import rendering
+from vggres.figures import rendering
 
 
 def draw(error=2.123456):
