@@ -28,13 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres import claims, claims_page, conclusion, sweep, tracking
+from vggres import conclusion, sweep, tracking
 from vggres import config as configuration
 from vggres import plan as tables
 from vggres.cell import Cell
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors import local, worker
+from vggres.findings import claims, claims_page
 from vggres.progress import Progress
 
 FLAGS = flags.FLAGS

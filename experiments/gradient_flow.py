@@ -13,11 +13,11 @@ much as without.
 
 Observed are all networks before the first update, with five draws of weights and batches each, and
 along training. The story's "shrinks geometrically" is a line in log10(gradient) against the layer
-(`flow.judge`). Its slope is that of the Euclidean norm of the gradient in a block's input, so that
+(`along_layers.judge`). Its slope is that of the Euclidean norm of the gradient in a block's input, so that
 layers of other resolution compare; the figures show the root mean square.
 
 Three things to know. Small images lose gradient over their borders: of 2×2 pixels, a 3×3 kernel
-meets four with nine taps, so that even He's variance shrinks it (`flow.padding`). Batch norm turns
+meets four with nine taps, so that even He's variance shrinks it (`along_layers.padding`). Batch norm turns
 the gradient's fate around: before training it grows towards the image. And `vgg` weights, of one
 variance everywhere, grow or shrink it by the width of the layers: other widths, other answers.
 """
@@ -32,12 +32,13 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import flow, report, sweep
+from vggres import sweep
 from vggres.data import tfds
 from vggres.errors import UserError
-from vggres.estimates import rank_correlation
 from vggres.figures.layers import Profile, error_against, error_by_depth, heat_maps, profiles
 from vggres.figures.style import FAMILY_STYLES, Style
+from vggres.findings import along_layers, report
+from vggres.findings.estimates import rank_correlation
 from vggres.networks import spec
 from vggres.sweep import Sweep
 
@@ -48,7 +49,7 @@ CLAIM = (
 )
 SOURCE = 'The popular explanation of ResNets; doubted by He et al. 2015, §4.1 (arXiv 1512.03385)'
 
-# Fixed before the first sweep was run; those of a single network stand in `vggres.flow`.
+# Fixed before the first sweep was run; those of a single network stand in `vggres.findings.along_layers`.
 # "Goes with": a rank correlation of this size or more, so that one explains a quarter of the other.
 CORRELATION = 0.5
 # Errors within this part of guessing are alike: that one failed network sits at the majority class
@@ -110,7 +111,7 @@ def analyse(sweep: Sweep) -> dict:
 
     Returns:
         networks: of each cell its coordinates, `norm`, `scheme`, `train_error`, `status` and
-            `padding`, and of each of `probes.QUANTITIES` `before` training (see `flow.change`) and
+            `padding`, and of each of `probes.QUANTITIES` `before` training (see `along_layers.change`) and
             `during` it, by epoch; `judgement` is that of `input_gradient`, `during` the one of most
             observations.
         failed: the error in % from which on networks count as failed alike.
@@ -125,17 +126,17 @@ def analyse(sweep: Sweep) -> dict:
         later = [row for row in rows if row['step'] > 0]
         flows = {}
         for quantity in _QUANTITIES:
-            names, positions = flow.along(described, quantity)
+            names, positions = along_layers.along(described, quantity)
             scales = [1.0] * len(names)
             if quantity == 'input_gradient':  # the norm, from the root mean square
                 inputs = spec.block_inputs(described, image_shape)
                 scales = [math.sqrt(math.prod(inputs[name])) for name in names]
-            draws = [flow.values(row, quantity, names) * np.array(scales) for row in before]
+            draws = [along_layers.values(row, quantity, names) * np.array(scales) for row in before]
             flows[quantity] = {
-                'before': flow.change(draws, positions),
+                'before': along_layers.change(draws, positions),
                 'during': {
-                    f'{row["epoch"]:g}': flow.change(
-                        [flow.values(row, quantity, names) * np.array(scales)], positions
+                    f'{row["epoch"]:g}': along_layers.change(
+                        [along_layers.values(row, quantity, names) * np.array(scales)], positions
                     )
                     for row in later
                 },
@@ -144,8 +145,8 @@ def analyse(sweep: Sweep) -> dict:
             {key: result[key] for key in ('cell', 'variant', 'family', 'depth', 'seed', 'status')}
             | {'norm': cell.config.model.norm, 'scheme': cell.config.init.scheme}
             | {'train_error': result['train_error']}
-            | {'padding': flow.padding(described, image_shape)}
-            | {'judgement': flow.judgements(flows['input_gradient'])}
+            | {'padding': along_layers.padding(described, image_shape)}
+            | {'judgement': along_layers.judgements(flows['input_gradient'])}
             | flows
         )
     classes = tfds.describe(sweep.config.data).num_classes
@@ -160,9 +161,9 @@ def analyse(sweep: Sweep) -> dict:
             }
             for norm in NORMS
         },
-        'confidence': flow.CONFIDENCE,
-        'decades': flow.DECADES,
-        'r_squared': flow.R_SQUARED,
+        'confidence': along_layers.CONFIDENCE,
+        'decades': along_layers.DECADES,
+        'r_squared': along_layers.R_SQUARED,
         'correlation': CORRELATION,
     }
 
@@ -177,7 +178,7 @@ def _correlation(
     found = [
         (
             network['depth'],
-            flow.shrinkage(network['input_gradient'], when),
+            along_layers.shrinkage(network['input_gradient'], when),
             min(network['train_error'], failed),
         )
         for network in networks
@@ -189,7 +190,7 @@ def _correlation(
     depths, decades, errors = zip(*found, strict=True)
     if among == 'one depth':
         decades, errors = (_ranks_within(depths, values) for values in (decades, errors))
-    return rank_correlation(decades, errors, flow.CONFIDENCE)
+    return rank_correlation(decades, errors, along_layers.CONFIDENCE)
 
 
 def _ranks_within(groups: Sequence[int], values: Sequence[float]) -> list[float]:
@@ -212,7 +213,7 @@ def words(decision: dict) -> str:
         f'Before the first update, at depth {deepest}, the gradient that reaches the blocks, from '
         'the last one to the first:'
     ]
-    for judgement in flow.JUDGEMENTS:
+    for judgement in along_layers.JUDGEMENTS:
         found = [
             network
             for network in networks
@@ -250,7 +251,7 @@ def words(decision: dict) -> str:
         if said:
             lines.append(
                 f'Without shortcuts, {NORMS[norm]}, rank correlation of the shrinking with the '
-                f'training error at the end, {100 * flow.CONFIDENCE:g} % interval: {said}.'
+                f'training error at the end, {100 * along_layers.CONFIDENCE:g} % interval: {said}.'
             )
     lines.append(
         f'Errors from {decision["failed"]:.1f} % on count as equal there: no better than guessing.'
@@ -323,7 +324,7 @@ def tables(decision: dict) -> list[report.Table]:
 def _row(network: Mapping) -> list[str]:
     before, in_training = (
         network['input_gradient']['before'],
-        flow.shrinkage(network['input_gradient'], 'during'),
+        along_layers.shrinkage(network['input_gradient'], 'during'),
     )
     return [
         network['variant'],
@@ -435,7 +436,9 @@ def _observed(sweep: Sweep) -> list[_Observed]:
     for cell, result, rows in sweep.observed():
         if result['seed'] != sweep.config.seed:
             continue
-        names, positions = flow.along(configuration.network_spec(cell.config), 'input_gradient')
+        names, positions = along_layers.along(
+            configuration.network_spec(cell.config), 'input_gradient'
+        )
         run = [row for row in rows if row['draw'] == 0]
         found.append(
             _Observed(
@@ -443,8 +446,14 @@ def _observed(sweep: Sweep) -> list[_Observed]:
                 f'{result["family"]}, {NORMS[cell.config.model.norm]}',
                 result['depth'],
                 positions,
-                np.array([flow.values(r, 'input_gradient', names) for r in rows if r['step'] == 0]),
-                np.array([flow.values(row, 'input_gradient', names) for row in run]),
+                np.array(
+                    [
+                        along_layers.values(r, 'input_gradient', names)
+                        for r in rows
+                        if r['step'] == 0
+                    ]
+                ),
+                np.array([along_layers.values(row, 'input_gradient', names) for row in run]),
                 [row['epoch'] for row in run],
             )
         )

@@ -28,11 +28,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import report, sweep, verdict
+from vggres import sweep
 from vggres.cell import Cell
 from vggres.errors import UserError
-from vggres.estimates import t_interval
 from vggres.figures.layers import Profile, agreement, bands, error_by_variant, profiles
+from vggres.findings import report, verdict
+from vggres.findings.estimates import t_interval
 from vggres.networks import spec
 from vggres.sweep import Sweep
 

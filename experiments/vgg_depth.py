@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments import depth
-from vggres import report, sweep, verdict
+from vggres import sweep
 from vggres.errors import UserError
+from vggres.findings import report, verdict
 from vggres.sweep import Sweep
 
 TITLE = 'Why not VGG-20, -50, -100?'

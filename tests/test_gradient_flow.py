@@ -10,9 +10,10 @@ from planted import finish
 from rich.console import Console
 
 from experiments import gradient_flow
-from vggres import claims, conclusion, flow, sweep
+from vggres import conclusion, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
+from vggres.findings import along_layers, claims
 from vggres.probes.layers import QUANTITIES
 
 
@@ -49,7 +50,7 @@ def planned(config, tmp_path):
         model = cell.config.model
         shrinks = model.norm == 'none' and model.family != 'resnet'
         described = configuration.network_spec(cell.config)
-        _, blocks = flow.along(described, 'input_gradient')
+        _, blocks = along_layers.along(described, 'input_gradient')
         error = (blocks[-1] - blocks[0] if shrinks else 0.0) + 0.01 * number
         cell.directory.mkdir(parents=True)
         (cell.directory / 'metrics.jsonl').write_text('')
@@ -57,7 +58,7 @@ def planned(config, tmp_path):
         for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
             row = {'epoch': step // 5, 'step': step, 'draw': draw}
             for quantity in QUANTITIES:
-                names, positions = flow.along(described, quantity)
+                names, positions = along_layers.along(described, quantity)
                 row[quantity] = {
                     name: 10.0 ** (shrinks * position + 0.001 * draw * position)
                     for name, position in zip(names, positions, strict=True)

@@ -9,9 +9,10 @@ from planted import finish
 from rich.console import Console
 
 from experiments import identity_shortcut
-from vggres import claims, conclusion, sweep
+from vggres import conclusion, sweep
 from vggres import config as configuration
 from vggres.errors import UserError
+from vggres.findings import claims
 from vggres.networks import spec
 
 

@@ -47,13 +47,13 @@ FLOW = (
     'vggres.executors.local',
     'vggres.executors.worker',
     'vggres.progress',
-    'vggres.estimates',
-    'vggres.verdict',
-    'vggres.flow',
-    'vggres.report',
+    'vggres.findings.estimates',
+    'vggres.findings.verdict',
+    'vggres.findings.along_layers',
+    'vggres.findings.report',
     'vggres.conclusion',
-    'vggres.claims',
-    'vggres.claims_page',
+    'vggres.findings.claims',
+    'vggres.findings.claims_page',
 )
 
 

@@ -7,9 +7,10 @@ from types import ModuleType
 from rich.console import Console
 from rich.table import Column, Table
 
-from vggres import report, tracking
+from vggres import tracking
 from vggres.data.tfds import SPLITS
 from vggres.files import read_json, write_json
+from vggres.findings import report
 from vggres.sweep import Sweep
 
 VERDICT_FILE = 'verdict.json'

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from vggres import claims, claims_page
-from vggres.claims import Case, Finding
+from vggres.findings import claims, claims_page
+from vggres.findings.claims import Case, Finding
 
 CLAIM = claims.CLAIMS[2]  # the gradient shrinks
 CASES = [

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from vggres import estimates, verdict
 from vggres.errors import UserError
+from vggres.findings import estimates, verdict
 
 DEPTHS = [8, 20, 32, 44, 56]
 # Plain 6n+2 nets on digits, training error of three seeds, measured with another implementation.

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from vggres.figures.rendering import to_png, to_svg
 from vggres.figures.style import order_variants
 from vggres.files import write_atomically
-from vggres.verdict import METRIC_WORDS
+from vggres.findings.verdict import METRIC_WORDS
 
 # These columns come first in results.csv and are always there; other scalars follow by name.
 FIRST_COLUMNS = (

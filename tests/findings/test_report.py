@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from vggres import report
 from vggres.figures import error
+from vggres.findings import report
 
 VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
 LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')

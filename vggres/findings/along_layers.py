@@ -10,7 +10,7 @@ from statistics import fmean, median, mode
 
 import numpy as np
 
-from vggres.estimates import geometric_fit, t_interval
+from vggres.findings.estimates import geometric_fit, t_interval
 from vggres.networks import spec
 
 # Fixed before the first sweep was run.

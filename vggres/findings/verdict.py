@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vggres.errors import UserError, unknown
-from vggres.estimates import (
+from vggres.findings.estimates import (
     best_shallower,
     excess,
     excess_without_hindsight,

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from vggres import verdict
-from vggres.estimates import t_interval
+from vggres.findings import verdict
+from vggres.findings.estimates import t_interval
 
 HOLDS, FAILS = 'holds', 'does not hold'
 ONLY_IF, HOLDS_IF = 'holds only if', 'holds at least if'

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from vggres import claims
-from vggres.claims import Case, Evidence
+from vggres.findings import claims
+from vggres.findings.claims import Case, Evidence
 
 CLAIMS = {claim.key: claim for claim in claims.CLAIMS}
 

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vggres import claims, report
-from vggres.claims import Finding
 from vggres.files import write_atomically
+from vggres.findings import claims, report
+from vggres.findings.claims import Finding
 
 _HEADINGS = {
     'en': ('claim', 'source', 'verdict', 'measured', 'n'),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vggres import estimates
+from vggres.findings import estimates
 
 # Page's test
 
