@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres import conclusion, sweep, tracking
+from vggres import conclusion, sweep
 from vggres import config as configuration
 from vggres import plan as tables
 from vggres.cell import Cell
@@ -37,6 +37,7 @@ from vggres.errors import UserError
 from vggres.executors import local, worker
 from vggres.findings import claims, claims_page
 from vggres.progress import Progress
+from vggres.tracking import wandb_run
 
 FLAGS = flags.FLAGS
 _INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
@@ -130,7 +131,7 @@ def main(argv: list[str]) -> int:
     if FLAGS.dry_run:
         console.print(tables.plan_table(plan, flops))
         return 0
-    mode = tracking.resolve_mode(config.wandb.mode)
+    mode = wandb_run.resolve_mode(config.wandb.mode)
     for each in (config, *(cell.config for cell in plan.cells)):
         each.wandb.mode = mode
     with sweep.claim(plan):
@@ -168,7 +169,7 @@ def _run(
         conclusion.conclude(plan, experiment, progress.failed, console)
     elif plan.results():
         conclusion.print_cells(plan, console)
-    if missing and (command := tracking.upload_command(plan.directory)):
+    if missing and (command := wandb_run.upload_command(plan.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if progress.failed:
         console.print(f'{len(progress.failed)} cells failed; the same command tries them again.')

@@ -38,7 +38,7 @@ FLOW = (
     'vggres.figures.error.rendering',
     'vggres.figures.error',
     'vggres.figures.layers',
-    'vggres.tracking',
+    'vggres.tracking.wandb_run',
     'vggres.cell',
     'vggres.run',
     'vggres.sweep',

@@ -7,11 +7,11 @@ from types import ModuleType
 from rich.console import Console
 from rich.table import Column, Table
 
-from vggres import tracking
 from vggres.data.tfds import SPLITS
 from vggres.files import read_json, write_json
 from vggres.findings import report
 from vggres.sweep import Sweep
+from vggres.tracking import wandb_run
 
 VERDICT_FILE = 'verdict.json'
 
@@ -47,7 +47,7 @@ def conclude(sweep: Sweep, experiment: ModuleType, failures: list[dict], console
     if not verdict_path.exists() or read_json(verdict_path) != decision:
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in decision.items() if key != 'networks'}
-        tracking.mirror_sweep(
+        wandb_run.mirror_sweep(
             sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
         )
         write_json(verdict_path, decision)

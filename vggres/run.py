@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
-from vggres import environment, tracking
+from vggres import environment
 from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.data import tfds
 from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
+from vggres.tracking import wandb_run
 from vggres.training import programs, trainer
 from vggres.training.checkpoint import Checkpoints
 
@@ -44,10 +45,10 @@ def run(
     write_json(directory / CONFIG_FILE, config.to_dict())
     checkpoints = Checkpoints(directory / 'checkpoints', config.checkpoint.every_seconds)
     step = checkpoints.latest_step()
-    metrics_file = tracking.MetricsFile(directory, step)
+    metrics_file = wandb_run.MetricsFile(directory, step)
     if config.probes.every_epochs:
-        probes_file = tracking.MetricsFile(directory, step, tracking.PROBES_FILE)
-    mirror = tracking.Mirror(
+        probes_file = wandb_run.MetricsFile(directory, step, wandb_run.PROBES_FILE)
+    mirror = wandb_run.Mirror(
         config,
         cell.workdir,
         name=cell.id,
@@ -70,10 +71,10 @@ def run(
             mirror.log(traverse_util.flatten_dict(values, sep='/'))
 
     with mirror:
-        for earlier in tracking.read_metrics(directory):
+        for earlier in wandb_run.read_metrics(directory):
             mirror.log(earlier)
         if config.probes.every_epochs:
-            for earlier in tracking.read_metrics(directory, tracking.PROBES_FILE):
+            for earlier in wandb_run.read_metrics(directory, wandb_run.PROBES_FILE):
                 mirror_observation(earlier)
         shared = configuration.program(config)
         device_data = _device_data(shared.data)
@@ -109,7 +110,7 @@ def run(
         mirror.summarise(result)
         if config.probes.every_epochs and mirror.run:
             with mirror.guard():
-                rows = tracking.read_metrics(directory, tracking.PROBES_FILE)
+                rows = wandb_run.read_metrics(directory, wandb_run.PROBES_FILE)
                 mirror.log_pictures(_pictures([row for row in rows if row['draw'] == 0]))
         if config.checkpoint.save_weights and outcome['status'] == 'finished':
             network = Network(configuration.network_spec(config), device_data.num_classes)

@@ -17,13 +17,14 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import environment, tracking
+from vggres import environment
 from vggres.cell import Cell
 from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec, torch_weights
-from vggres.tracking import PROBES_FILE
+from vggres.tracking import wandb_run
+from vggres.tracking.wandb_run import PROBES_FILE
 
 SWEEP_FILE = 'sweep.json'
 _EXAMPLES = {'families': "('plain', 'resnet')", 'depths': '(8, 20)'}
@@ -67,7 +68,7 @@ class Sweep:
     def observed(self) -> list[tuple[Cell, dict, list[dict]]]:
         """Of each finished cell that was observed: itself, its result, its observations."""
         return [
-            (cell, cell.describe() | result, tracking.read_metrics(cell.directory, PROBES_FILE))
+            (cell, cell.describe() | result, wandb_run.read_metrics(cell.directory, PROBES_FILE))
             for cell in self.cells
             if (result := cell.result()) and (cell.directory / PROBES_FILE).exists()
         ]
@@ -75,7 +76,7 @@ class Sweep:
     def curves(self) -> list[dict]:
         """Of each finished cell its coordinates and, as `records`, a dict an epoch."""
         return [
-            cell.describe() | {'records': tracking.read_metrics(cell.directory)}
+            cell.describe() | {'records': wandb_run.read_metrics(cell.directory)}
             for cell in self.cells
             if cell.result()
         ]

@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from vggres import tracking
 from vggres.cell import Cell
 from vggres.run import run
+from vggres.tracking import wandb_run
 from vggres.training.checkpoint import Checkpoints
 
 
@@ -62,7 +62,7 @@ def test_a_run_that_was_stopped_comes_to_the_same_end(config, tmp_path, epoch):
     for key in ('seconds', 'compile_seconds', 'peak_memory_mb'):
         del expected[key], found[key]
     assert found == expected
-    records = [tracking.read_metrics(cell.directory) for cell in (whole, cut)]
+    records = [wandb_run.read_metrics(cell.directory) for cell in (whole, cut)]
     for record in (*records[0], *records[1]):
         del record['images_per_second']
     assert records[0] == records[1]

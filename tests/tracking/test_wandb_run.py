@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from vggres import tracking
+from vggres.tracking import wandb_run
 
 RESULTS = [
     {'variant': variant, 'depth': depth, 'seed': seed, 'status': 'finished'}
@@ -18,7 +18,7 @@ RESULTS = [
 
 
 def mirror(config, directory):
-    return tracking.Mirror(
+    return wandb_run.Mirror(
         config, directory, name='a-name', group='depth', job_type='cell', tags=('mine',)
     )
 
@@ -32,18 +32,18 @@ def inspect(directory, *options):
 
 
 def test_metrics_are_on_disk_after_each_record(tmp_path):
-    metrics = tracking.MetricsFile(tmp_path, step=0)
+    metrics = wandb_run.MetricsFile(tmp_path, step=0)
     metrics.log({'epoch': 1, 'train/loss': 0.5})
     metrics.log({'epoch': 2, 'train/loss': float('nan')})
     text = (tmp_path / 'metrics.jsonl').read_text()
     assert text == '{"epoch": 1, "train/loss": 0.5}\n{"epoch": 2, "train/loss": null}\n'
-    assert tracking.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
+    assert wandb_run.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
 
 
 def test_numbers_in_a_dict_that_are_not_finite_become_null(tmp_path):
-    observations = tracking.MetricsFile(tmp_path, 0, tracking.PROBES_FILE)
+    observations = wandb_run.MetricsFile(tmp_path, 0, wandb_run.PROBES_FILE)
     observations.log({'epoch': 0, 'activation': {'stem': 1.0, 'head': float('inf')}})
-    assert tracking.read_metrics(tmp_path, tracking.PROBES_FILE) == [
+    assert wandb_run.read_metrics(tmp_path, wandb_run.PROBES_FILE) == [
         {'epoch': 0, 'activation': {'stem': 1.0, 'head': None}}
     ]
     assert not (tmp_path / 'metrics.jsonl').exists()
@@ -54,7 +54,7 @@ def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
     path = tmp_path / 'metrics.jsonl'
     for step, kept in ((20, 2), (15, 1), (0, 0)):
         path.write_text(whole + '{"epoch": 4, "st')
-        tracking.MetricsFile(tmp_path, step)
+        wandb_run.MetricsFile(tmp_path, step)
         assert path.read_text() == ''.join(whole.splitlines(keepends=True)[:kept])
 
 
@@ -86,7 +86,7 @@ def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_p
     config.wandb.mode = 'offline'
     (tmp_path / 'figure.png').write_bytes(PNG)
     verdict = {'families': {'plain': {'verdict': 'degrades', 'excess_error': 12.0}}}
-    tracking.mirror_sweep(config, tmp_path, 'depth', RESULTS, verdict, [tmp_path / 'figure.png'])
+    wandb_run.mirror_sweep(config, tmp_path, 'depth', RESULTS, verdict, [tmp_path / 'figure.png'])
     found = inspect(tmp_path, '--summary')
     assert found['summary']['verdict'] == verdict
     assert {'error_by_cell', 'figures/figure'} <= set(found['summary'])
@@ -111,7 +111,7 @@ def test_disabled_writes_nothing(config, tmp_path):
     with mirror(config, tmp_path) as run:
         run.log({'epoch': 1})
         run.summarise({'a': 1})
-    tracking.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
+    wandb_run.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,10 +174,10 @@ def test_the_mode_follows_the_credential(monkeypatch, login, mode):
 
     monkeypatch.delenv('WANDB_MODE', raising=False)
     monkeypatch.setattr(wandb, 'login', answer)
-    assert tracking.resolve_mode('auto') == mode
-    assert tracking.resolve_mode('disabled') == 'disabled'
+    assert wandb_run.resolve_mode('auto') == mode
+    assert wandb_run.resolve_mode('disabled') == 'disabled'
     monkeypatch.setenv('WANDB_MODE', 'disabled')
-    assert tracking.resolve_mode('auto') == 'disabled'
+    assert wandb_run.resolve_mode('auto') == 'disabled'
 
 
 # One grey pixel.
