@@ -28,15 +28,16 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres import conclusion, sweep
+from vggres import conclusion
 from vggres import config as configuration
-from vggres import plan as tables
-from vggres.cell import Cell
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors import local, worker
 from vggres.findings import claims, claims_page
 from vggres.progress import Progress
+from vggres.sweeps import cost as tables
+from vggres.sweeps import sweep
+from vggres.sweeps.cell import Cell
 from vggres.tracking import wandb_run
 
 FLAGS = flags.FLAGS

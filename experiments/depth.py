@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from vggres import sweep
 from vggres.figures.error import error_against_depth, learning_curves
 from vggres.findings import report, verdict
-from vggres.sweep import Sweep
+from vggres.sweeps import sweep
+from vggres.sweeps.sweep import Sweep
 
 TITLE = 'Error against depth'
 CLAIM = (

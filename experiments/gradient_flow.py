@@ -32,7 +32,6 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import sweep
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.figures.layers import Profile, error_against, error_by_depth, heat_maps, profiles
@@ -40,7 +39,8 @@ from vggres.figures.style import FAMILY_STYLES, Style
 from vggres.findings import along_layers, report
 from vggres.findings.estimates import rank_correlation
 from vggres.networks import spec
-from vggres.sweep import Sweep
+from vggres.sweeps import sweep
+from vggres.sweeps.sweep import Sweep
 
 TITLE = 'The gradient along the layers'
 CLAIM = (

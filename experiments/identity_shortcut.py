@@ -28,14 +28,14 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres import config as configuration
-from vggres import sweep
-from vggres.cell import Cell
 from vggres.errors import UserError
 from vggres.figures.layers import Profile, agreement, bands, error_by_variant, profiles
 from vggres.findings import report, verdict
 from vggres.findings.estimates import t_interval
 from vggres.networks import spec
-from vggres.sweep import Sweep
+from vggres.sweeps import sweep
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.sweep import Sweep
 
 TITLE = 'What a shortcut changes'
 CLAIM = (

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments import depth
-from vggres import sweep
 from vggres.errors import UserError
 from vggres.findings import report, verdict
-from vggres.sweep import Sweep
+from vggres.sweeps import sweep
+from vggres.sweeps.sweep import Sweep
 
 TITLE = 'Why not VGG-20, -50, -100?'
 CLAIM = (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from vggres.cell import Cell
 from vggres.files import write_json
+from vggres.sweeps.cell import Cell
 
 DIES, RAISES, HANGS, GARBLES, DIES_LATE = range(100, 105)  # seeds
 

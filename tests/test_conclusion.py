@@ -6,8 +6,9 @@ from planted import finish
 from rich.console import Console
 
 from experiments import depth
-from vggres import conclusion, sweep
+from vggres import conclusion
 from vggres.files import write_json
+from vggres.sweeps import sweep
 
 
 @pytest.fixture

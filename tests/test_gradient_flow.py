@@ -10,11 +10,12 @@ from planted import finish
 from rich.console import Console
 
 from experiments import gradient_flow
-from vggres import conclusion, sweep
+from vggres import conclusion
 from vggres import config as configuration
 from vggres.errors import UserError
 from vggres.findings import along_layers, claims
 from vggres.probes.layers import QUANTITIES
+from vggres.sweeps import sweep
 
 
 def test_failed_networks_share_a_rank():

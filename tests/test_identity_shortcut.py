@@ -9,11 +9,12 @@ from planted import finish
 from rich.console import Console
 
 from experiments import identity_shortcut
-from vggres import conclusion, sweep
+from vggres import conclusion
 from vggres import config as configuration
 from vggres.errors import UserError
 from vggres.findings import claims
 from vggres.networks import spec
+from vggres.sweeps import sweep
 
 
 @pytest.fixture

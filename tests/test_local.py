@@ -11,8 +11,8 @@ import fake_worker
 import numpy as np
 import pytest
 
-from vggres.cell import Cell
 from vggres.executors import local
+from vggres.sweeps.cell import Cell
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@ import pytest
 
 from experiments import vgg_depth
 from vggres import config as configuration
-from vggres import sweep
 from vggres.errors import UserError
 from vggres.files import write_json
+from vggres.sweeps import sweep
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from vggres.data.tfds import SPLITS
 from vggres.files import read_json, write_json
 from vggres.findings import report
-from vggres.sweep import Sweep
+from vggres.sweeps.sweep import Sweep
 from vggres.tracking import wandb_run
 
 VERDICT_FILE = 'verdict.json'

@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from vggres.cell import Cell
 from vggres.executors.local import Event
+from vggres.sweeps.cell import Cell
 
 _SECONDS_BETWEEN_LINES = 30.0  # in plain output, of cells that are still running
 _PART_TO_JUDGE_BY = 0.03  # of all work: before, compiling hides the pace

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vggres.cell import Cell
 from vggres.config import INIT_SCHEMES
 from vggres.networks import grammar, initialisation
 from vggres.networks.network import Network
-from vggres.run import run
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.run import run
 
 # Stage 2 of a resnet of width 32 starts with 3×3×32×64: fan in 288, fan out 576; its other
 # convolutions are 3×3×64×64, stacked: 576 and 576. The head is 128×50.

@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from vggres.cell import Cell
-from vggres.run import run
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.run import run
 from vggres.tracking import wandb_run
 from vggres.training.checkpoint import Checkpoints
 

@@ -1,7 +1,7 @@
 import pytest
 
-from vggres.cell import WEIGHTS_FILE, Cell
-from vggres.run import run
+from vggres.sweeps.cell import WEIGHTS_FILE, Cell
+from vggres.sweeps.run import run
 from vggres.training.evaluation import evaluate
 
 

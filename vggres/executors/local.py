@@ -21,7 +21,7 @@ from pathlib import Path
 
 from vggres import config as configuration
 from vggres import environment
-from vggres.cell import Cell
+from vggres.sweeps.cell import Cell
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'vggres' / 'xla'
 DEFAULT_ENVIRONMENT = {

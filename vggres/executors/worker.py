@@ -15,7 +15,7 @@ from typing import TextIO
 from absl import logging
 from ml_collections import ConfigDict
 
-from vggres.cell import Cell
+from vggres.sweeps.cell import Cell
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     logging.set_verbosity(logging.WARNING)
     take_cores()
 
-    from vggres.run import run  # imports jax, which reads its surroundings once
+    from vggres.sweeps.run import run  # imports jax, which reads its surroundings once
 
     for line in sys.stdin:
         order = json.loads(line)

@@ -11,12 +11,12 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import config as configuration
 from vggres import environment
-from vggres.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.data import tfds
 from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
+from vggres.sweeps.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.tracking import wandb_run
 from vggres.training import programs, trainer
 from vggres.training.checkpoint import Checkpoints

@@ -3,11 +3,11 @@ import time
 import pytest
 
 from vggres import config as configuration
-from vggres import cost
-from vggres.cell import Cell
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.networks import spec
+from vggres.sweeps import estimate_here
+from vggres.sweeps.cell import Cell
 
 HLO = """
 HloModule jit_step
@@ -44,16 +44,16 @@ ENTRY %main (arg: f32[2]) -> f32[2] {
 
 
 def test_cycles_count_as_often_as_their_loop_runs():
-    assert cost.estimated_cycles(HLO) == 5 * (3 * 10 + 100) + 1
+    assert estimate_here.estimated_cycles(HLO) == 5 * (3 * 10 + 100) + 1
 
 
 def test_a_loop_that_is_not_counted_is_no_estimate():
     with pytest.raises(ValueError, match='counted loop'):
-        cost.estimated_cycles(HLO.replace('direction=LT', 'direction=NE'))
+        estimate_here.estimated_cycles(HLO.replace('direction=LT', 'direction=NE'))
 
 
 def test_a_few_steps_tell_what_the_run_takes(config, device_data, build):
-    found = cost.here(configuration.program(config), device_data)
+    found = estimate_here.here(configuration.program(config), device_data)
     compiled = build(config)
     state, sums, order_key = compiled.init(0)
     state, sums = compiled.train(state, sums, order_key, *device_data.arrays, 1)
@@ -81,12 +81,14 @@ def test_cells_of_one_network_are_measured_once(config, tmp_path, monkeypatch):
 
     def here(program, device_data):
         measured.append(program.model.depth)
-        return cost.Cost(1.0, 1.0, program.model.depth, 1.0, 7)
+        return estimate_here.Cost(1.0, 1.0, program.model.depth, 1.0, 7)
 
-    monkeypatch.setattr(cost, 'here', here)
+    monkeypatch.setattr(estimate_here, 'here', here)
     shown = []
     info = tfds.describe(config.data)
-    costs = cost.of_networks('here', cells, info, lambda cell, found: shown.append(cell.id))
+    costs = estimate_here.of_networks(
+        'here', cells, info, lambda cell, found: shown.append(cell.id)
+    )
     assert measured == [14, 8]
     assert shown == [cells[0].id, cells[1].id]
     assert [costs[cell.id].step_seconds for cell in cells] == [14, 8, 8]
@@ -100,7 +102,7 @@ def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
     found = {}
     for depth in (20, 56):
         config.model.depth = depth
-        found[depth] = cost.v5e(configuration.program(config), info)
+        found[depth] = estimate_here.v5e(configuration.program(config), info)
         described = configuration.network_spec(config)
         macs = spec.count_macs(described, info.image_shape, info.num_classes)
         assert found[depth].step_seconds > 3 * 2 * macs * 40 / 197e12  # its peak, in bfloat16
@@ -112,7 +114,7 @@ def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
 
 
 def test_without_libtpu_the_extra_is_named(config, monkeypatch):
-    monkeypatch.setattr(cost, 'find_spec', lambda name: None)
+    monkeypatch.setattr(estimate_here, 'find_spec', lambda name: None)
     info = tfds.describe(config.data)
     with pytest.raises(UserError, match=r"pip install 'vggres\[tpu\]'"):
-        cost.v5e(configuration.program(config), info)
+        estimate_here.v5e(configuration.program(config), info)

@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 
 from experiments import depth
-from vggres import plan, sweep
 from vggres.data import tfds
-from vggres.plan import Cost
+from vggres.sweeps import cost, sweep
+from vggres.sweeps.cost import Cost
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def printed(table):
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(planned):
-    text = printed(plan.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
+    text = printed(cost.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
     assert text.count('done') == 1
     assert '8 cells, 7 to run: 14.0 of 16.0 TFLOPs' in text
 
@@ -46,12 +46,12 @@ def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
     flops = {cell.id: 2e12 for cell in planned.cells}
     shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0, 7) for d in (8, 14)}  # 10 updates a cell
     costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}
-    text = printed(plan.cost_table(planned.cells, info, flops, costs, 'v5e', workers=1))
+    text = printed(cost.cost_table(planned.cells, info, flops, costs, 'v5e', workers=1))
     assert '8 cells to run, 16.0 TFLOPs: at least 88.0 s on one v5e' in text  # 4 · 8 + 4 · 14 s
     assert text.count('1,400.00') == 4  # ms an update
-    text = printed(plan.cost_table(planned.cells, info, flops, costs, 'here', workers=2))
+    text = printed(cost.cost_table(planned.cells, info, flops, costs, 'here', workers=2))
     # Two networks are compiled, in 30 s each: 60 + 88 s, by two workers.
     assert '74.0 s on this machine, 2 at a time, 60.0 s of 2.5 min for compilation' in text
     (last,) = planned.cells[-1:]
-    text = printed(plan.cost_table([last], info, flops, costs, 'here', workers=2))
+    text = printed(cost.cost_table([last], info, flops, costs, 'here', workers=2))
     assert '1 cell to run, 2.0 TFLOPs: 44.0 s on this machine, 1 at a time' in text

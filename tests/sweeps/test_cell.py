@@ -1,6 +1,6 @@
 from vggres import config as configuration
-from vggres.cell import Cell
 from vggres.files import write_json
+from vggres.sweeps.cell import Cell
 
 
 def test_a_cell_is_done_when_its_result_is_there(config, tmp_path):

@@ -18,11 +18,11 @@ from ml_collections import ConfigDict
 
 from vggres import config as configuration
 from vggres import environment
-from vggres.cell import Cell
 from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec, torch_weights
+from vggres.sweeps.cell import Cell
 from vggres.tracking import wandb_run
 from vggres.tracking.wandb_run import PROBES_FILE
 

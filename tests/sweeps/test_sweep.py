@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from vggres import sweep
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.files import write_json
+from vggres.sweeps import sweep
 
 
 def plan(config, workdir, name='depth'):

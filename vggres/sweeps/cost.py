@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.table import Table
 
 from vggres import config as configuration
-from vggres.cell import Cell
 from vggres.data.tfds import DatasetInfo
-from vggres.sweep import Sweep
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.sweep import Sweep
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from jax.sharding import SingleDeviceSharding
 from ml_collections import FrozenConfigDict
 
 from vggres import config as configuration
-from vggres.cell import Cell
 from vggres.data import tfds
 from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
-from vggres.plan import Cost
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.cost import Cost
 from vggres.training import programs
 from vggres.training.programs import DeviceData
 from vggres.training.train_step import eval_step, init_state, train_step

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from vggres.cell import WEIGHTS_FILE, Cell
-from vggres.run import run
+from vggres.sweeps.cell import WEIGHTS_FILE, Cell
+from vggres.sweeps.run import run
 
 
 def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
