@@ -33,8 +33,8 @@ from vggres import config as configuration
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors import local, worker
+from vggres.executors.progress import Progress
 from vggres.findings import claims, claims_page
-from vggres.progress import Progress
 from vggres.sweeps import cost as tables
 from vggres.sweeps import sweep
 from vggres.sweeps.cell import Cell

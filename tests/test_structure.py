@@ -46,7 +46,7 @@ FLOW = (
     'vggres.sweeps.estimate_here',
     'vggres.executors.local',
     'vggres.executors.worker',
-    'vggres.progress',
+    'vggres.executors.progress',
     'vggres.findings.estimates',
     'vggres.findings.verdict',
     'vggres.findings.along_layers',

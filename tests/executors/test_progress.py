@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from vggres import progress as module
+from vggres.executors import progress as module
 from vggres.executors.local import Event
-from vggres.progress import Progress
+from vggres.executors.progress import Progress
 from vggres.sweeps.cell import Cell
 
 FINISHED = {'status': 'finished', 'train_error': 1.5, 'validation_error': 12.25}
