@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres import conclusion
 from vggres import config as configuration
+from vggres.commands import conclude
 from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors import local, worker
@@ -167,9 +167,9 @@ def _run(
             )
             return _INTERRUPTED
     if plan.results() and experiment:
-        conclusion.conclude(plan, experiment, progress.failed, console)
+        conclude.conclude(plan, experiment, progress.failed, console)
     elif plan.results():
-        conclusion.print_cells(plan, console)
+        conclude.print_cells(plan, console)
     if missing and (command := wandb_run.upload_command(plan.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if progress.failed:
@@ -234,7 +234,7 @@ def _report_only(experiment: ModuleType | None, workdir: Path, console: Console)
     plan = _stored_plan(FLAGS.sweep, workdir)
     if not plan.results():
         raise UserError(f'no finished cell in {plan.directory}: run it without --report_only.')
-    conclusion.conclude(plan, experiment, [], console)
+    conclude.conclude(plan, experiment, [], console)
     return 0
 
 

@@ -10,8 +10,8 @@ from planted import finish
 from rich.console import Console
 
 from experiments import gradient_flow
-from vggres import conclusion
 from vggres import config as configuration
+from vggres.commands import conclude
 from vggres.errors import UserError
 from vggres.findings import along_layers, claims
 from vggres.probes.layers import QUANTITIES
@@ -117,7 +117,7 @@ def test_claims_read_what_the_analysis_writes(planned):
 
 def test_a_sweep_ends_with_tables_and_figures(planned):
     console = Console(file=io.StringIO(), width=200)
-    conclusion.conclude(planned, gradient_flow, [], console)
+    conclude.conclude(planned, gradient_flow, [], console)
     said = console.file.getvalue()
     assert 'shrinks: vgg, no norm, he (×10^-1' in said
     assert 'Without shortcuts, no norm, rank correlation of the shrinking with the' in said
@@ -139,7 +139,7 @@ def test_what_is_not_finite_or_missing_ends_well(planned):
     (first.directory / 'probes.jsonl').write_text(''.join(lines))
     (second.directory / 'probes.jsonl').unlink()
     console = Console(file=io.StringIO(), width=200)
-    conclusion.conclude(planned, gradient_flow, [], console)
+    conclude.conclude(planned, gradient_flow, [], console)
     decision = json.loads((planned.directory / 'verdict.json').read_text())
     assert len(decision['networks']) == 35
     assert decision['networks'][0]['judgement'] == {'before': 'inconclusive', 'during': None}

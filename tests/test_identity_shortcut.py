@@ -9,8 +9,8 @@ from planted import finish
 from rich.console import Console
 
 from experiments import identity_shortcut
-from vggres import conclusion
 from vggres import config as configuration
+from vggres.commands import conclude
 from vggres.errors import UserError
 from vggres.findings import claims
 from vggres.networks import spec
@@ -106,7 +106,7 @@ def test_what_is_not_finite_or_missing_ends_well(planned):
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     (first.directory / 'probes.jsonl').write_text(text)
     (second.directory / 'probes.jsonl').unlink()
-    conclusion.conclude(planned, identity_shortcut, [], Console(file=io.StringIO(), width=200))
+    conclude.conclude(planned, identity_shortcut, [], Console(file=io.StringIO(), width=200))
     decision = json.loads((planned.directory / 'verdict.json').read_text())
     assert len(decision['networks']) == 14
     assert decision['networks'][0]['before'] is None
@@ -114,7 +114,7 @@ def test_what_is_not_finite_or_missing_ends_well(planned):
 
 def test_a_sweep_ends_with_tables_and_figures(planned):
     console = Console(file=io.StringIO(), width=200)
-    conclusion.conclude(planned, identity_shortcut, [], console)
+    conclude.conclude(planned, identity_shortcut, [], console)
     said = console.file.getvalue()
     assert 'identity, depth 20, before training: blocks 0.25 from the identity, 100 % of 7' in said
     assert '0.05 from what the last ReLU makes of it, 100 % of 7 within 0.5' in said

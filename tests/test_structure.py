@@ -51,7 +51,7 @@ FLOW = (
     'vggres.findings.verdict',
     'vggres.findings.along_layers',
     'vggres.findings.report',
-    'vggres.conclusion',
+    'vggres.commands.conclude',
     'vggres.findings.claims',
     'vggres.findings.claims_page',
 )

@@ -6,7 +6,7 @@ from planted import finish
 from rich.console import Console
 
 from experiments import depth
-from vggres import conclusion
+from vggres.commands import conclude
 from vggres.files import write_json
 from vggres.sweeps import sweep
 
@@ -28,7 +28,7 @@ def planned(config, tmp_path):
 
 def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     console = Console(file=io.StringIO(), width=100)
-    conclusion.conclude(planned, depth, [], console)
+    conclude.conclude(planned, depth, [], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert verdict['variants']['plain']['verdict'] == 'degrades'
     assert verdict['variants']['plain']['excess_error'] == 41
@@ -49,9 +49,9 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
 
 def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     calls = []
-    monkeypatch.setattr(conclusion.tracking, 'mirror_sweep', lambda *args: calls.append(args))
-    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
-    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
+    monkeypatch.setattr(conclude.tracking, 'mirror_sweep', lambda *args: calls.append(args))
+    conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
+    conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     ((_, directory, name, results, verdict, figures),) = calls
     assert (directory, name) == (planned.directory, 'depth')
     assert len(results) == 12
@@ -59,7 +59,7 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']
 
     write_json(planned.directory / 'verdict.json', {'of': 'fewer cells'})
-    conclusion.conclude(planned, depth, [], Console(file=io.StringIO()))
+    conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     assert len(calls) == 2
 
 
@@ -68,7 +68,7 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
         (cell.directory / 'result.json').unlink()
     console = Console(file=io.StringIO(), width=100)
     failure = {'cell': planned.cells[3].id, 'message': 'its worker died', 'log': 'worker0.log'}
-    conclusion.conclude(planned, depth, [failure], console)
+    conclude.conclude(planned, depth, [failure], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert verdict['variants']['plain']['verdict'] == 'inconclusive'
     assert verdict['variants']['resnet']['verdict'] == 'does not degrade'
@@ -84,7 +84,7 @@ def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
         result = cell.result() | {'status': 'diverged', 'diverged_at_step': 2, 'train_error': 75.0}
         write_json(cell.directory / 'result.json', result)
     console = Console(file=io.StringIO(), width=100)
-    conclusion.conclude(planned, depth, [], console)
+    conclude.conclude(planned, depth, [], console)
     assert not (planned.directory / 'figures' / 'learning_curves.png').exists()
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert {family['verdict'] for family in verdict['variants'].values()} == {'inconclusive'}
