@@ -38,7 +38,7 @@ class Network(nn.Module):
 class Block(nn.Module):
     """A postactivation block; a shortcut is the identity, padded or projected."""
 
-    spec: spec.Block
+    spec: spec.BlockSpec
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -49,7 +49,7 @@ class Block(nn.Module):
             y = nn.relu(y) if k < last else y
         if self.spec.shortcut:
             if self.spec.shortcut.kind == 'projection':
-                pointwise = spec.Convolution(self.spec.channels, 1, self.spec.stride)
+                pointwise = spec.ConvolutionSpec(self.spec.channels, 1, self.spec.stride)
                 x = _norm(train)(_convolution(pointwise, self.spec.bias)(x))
             else:
                 x = pad_shortcut(x, self.spec.channels, self.spec.stride)
@@ -57,7 +57,7 @@ class Block(nn.Module):
         return nn.relu(y)
 
 
-def _convolution(convolution: spec.Convolution, bias: bool) -> nn.Conv:
+def _convolution(convolution: spec.ConvolutionSpec, bias: bool) -> nn.Conv:
     size = convolution.kernel_size
     return nn.Conv(
         convolution.channels,

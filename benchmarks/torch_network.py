@@ -10,7 +10,7 @@ from vggres.networks import spec
 class Block(nn.Module):
     """A postactivation block; a shortcut is the identity, padded or projected."""
 
-    def __init__(self, block: spec.Block, channels: int) -> None:
+    def __init__(self, block: spec.BlockSpec, channels: int) -> None:
         """Of a block that `channels` channels go into."""
         super().__init__()
         layers, self.stride, self.new = [], block.stride, block.channels - channels
@@ -22,7 +22,7 @@ class Block(nn.Module):
         self.branch = nn.Sequential(*layers[:-1])
         self.kind = block.shortcut and block.shortcut.kind
         if self.kind == 'projection':
-            pointwise = spec.Convolution(channels, 1, block.stride)
+            pointwise = spec.ConvolutionSpec(channels, 1, block.stride)
             self.projection = nn.Sequential(*_convolution(pointwise, given, block.bias, block.norm))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ def network(described: spec.NetworkSpec, channels: int, num_classes: int) -> nn.
 
 
 def _convolution(
-    convolution: spec.Convolution, channels: int, bias: bool, norm: bool
+    convolution: spec.ConvolutionSpec, channels: int, bias: bool, norm: bool
 ) -> list[nn.Module]:
     size, outputs = convolution.kernel_size, convolution.channels
     layer = nn.Conv2d(channels, outputs, size, convolution.stride, size // 2, bias=bias)

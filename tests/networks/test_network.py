@@ -191,7 +191,7 @@ def without_branches(variables):
 def test_a_preactivation_stage_of_zeroed_branches_passes_its_input_through(block, depth):
     network = grammar.network_spec('resnet', depth, width=4, block=block, preactivation=True)
     x = jax.random.normal(KEY, (2, 6, 6, network.stages[0].blocks[0].channels))
-    same, halving = spec.Stage(network.stages[0].blocks[1:]), network.stages[1]
+    same, halving = spec.StageSpec(network.stages[0].blocks[1:]), network.stages[1]
     for stage in (same, halving, network.stages[0]):
         module = Stage(stage)
         variables = without_branches(module.init(KEY, x, train=False))
@@ -273,7 +273,7 @@ def test_shortcut_dropout_has_an_expectation_of_what_it_keeps():
 def test_each_block_of_a_stage_drops_elements_of_its_own():
     options = {'preactivation': True, 'branch_scale': 0.0, 'shortcut_dropout': 0.25}
     scanned = grammar.network_spec('resnet', 32, width=4, **options).stages[0].blocks[1:]
-    stage = Stage(spec.Stage(scanned))
+    stage = Stage(spec.StageSpec(scanned))
     x = jnp.ones((2, 30, 30, 4))
     variables = stage.init(KEY, x, train=False)
     y, _ = stage.apply(variables, x, True, rngs={'dropout': KEY}, mutable=['batch_stats'])

@@ -137,7 +137,7 @@ def padding(described: spec.NetworkSpec, image_shape: Sequence[int]) -> float:
     return lost
 
 
-def _met(convolution: spec.Convolution, size: int) -> float:
+def _met(convolution: spec.ConvolutionSpec, size: int) -> float:
     """The part of a convolution's taps, along one side of the image, that meet a pixel."""
     reach = convolution.kernel_size // 2
     centres = range(0, size, convolution.stride)

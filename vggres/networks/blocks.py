@@ -23,7 +23,7 @@ class Convolution(nn.Module):
         dtype: of the computation; the parameters are float32.
     """
 
-    spec: spec.Convolution
+    spec: spec.ConvolutionSpec
     use_bias: bool = False
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: jnp.dtype = jnp.float32
@@ -64,7 +64,7 @@ class Block(nn.Module):
         dtype: of the computation.
     """
 
-    spec: spec.Block
+    spec: spec.BlockSpec
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -84,9 +84,9 @@ class Block(nn.Module):
         return y if self.spec.preactivation else nn.relu(y)
 
     def _joined(self, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
-        """scale · h(x) + branch_scale · y, gated (see `spec.Shortcut`)."""
+        """scale · h(x) + branch_scale · y, gated (see `spec.ShortcutSpec`)."""
         how = self.spec.shortcut
-        pointwise = spec.Convolution(self.spec.channels, kernel_size=1, stride=self.spec.stride)
+        pointwise = spec.ConvolutionSpec(self.spec.channels, kernel_size=1, stride=self.spec.stride)
         if how.kind == 'projection':
             passed = self._convolution(pointwise, 'projection')(x)
             if not self.spec.preactivation:
@@ -103,7 +103,7 @@ class Block(nn.Module):
             passed = kept * nn.Dropout(how.dropout, deterministic=not train)(passed)
         return how.scale * passed + how.branch_scale * y
 
-    def _convolution(self, convolution: spec.Convolution, name: str) -> Convolution:
+    def _convolution(self, convolution: spec.ConvolutionSpec, name: str) -> Convolution:
         return Convolution(convolution, self.spec.bias, dtype=self.dtype, name=name)
 
     def _norm(self, x: jax.Array, train: bool, name: str) -> jax.Array:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from vggres.errors import UserError, unknown
 from vggres.networks.spec import (
-    Block,
-    Convolution,
-    Head,
+    BlockSpec,
+    ConvolutionSpec,
+    HeadSpec,
     NetworkSpec,
-    Shortcut,
-    Stage,
-    Stem,
+    ShortcutSpec,
+    StageSpec,
+    StemSpec,
 )
 
 FAMILIES = ('vgg', 'plain', 'resnet')
@@ -63,7 +63,7 @@ class Options:
             projects everywhere. This and what follows is for resnet.
         shortcut_scale: constant factor of the shortcut.
         branch_scale: constant factor of the residual branch.
-        gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.Shortcut`).
+        gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.ShortcutSpec`).
         gate_bias: what the gates' biases start from.
         shortcut_dropout: probability of dropping an element of the shortcut.
     """
@@ -163,8 +163,8 @@ def _vgg(options: Options) -> NetworkSpec:
         if options.vgg_pointwise and i >= 2:
             sizes[-1] = 1
         blocks = tuple(
-            Block(
-                (Convolution(channels, size),),
+            BlockSpec(
+                (ConvolutionSpec(channels, size),),
                 norm=options.norm == 'batch',
                 bias=options.has_bias,
             )
@@ -172,12 +172,12 @@ def _vgg(options: Options) -> NetworkSpec:
         )
         if options.vgg_shortcuts and i > 0:
             blocks = _paired(blocks, given=stages[-1].blocks[-1].channels)
-        stages.append(Stage(blocks, pool=True))
-    head = Head() if small else Head(pool_size=7, hidden=hidden, dropout=options.dropout)
+        stages.append(StageSpec(blocks, pool=True))
+    head = HeadSpec() if small else HeadSpec(pool_size=7, hidden=hidden, dropout=options.dropout)
     return NetworkSpec('vgg', None, tuple(stages), head)
 
 
-def _paired(blocks: tuple[Block, ...], given: int) -> tuple[Block, ...]:
+def _paired(blocks: tuple[BlockSpec, ...], given: int) -> tuple[BlockSpec, ...]:
     """Two convolutions to a block, with a shortcut; `given` channels come in."""
     odd = len(blocks) % 2
     paired = list(blocks[:odd])
@@ -186,7 +186,7 @@ def _paired(blocks: tuple[Block, ...], given: int) -> tuple[Block, ...]:
         kind = 'identity' if channels == second.channels else 'pad'
         convolutions = first.convolutions + second.convolutions
         paired.append(
-            dataclasses.replace(first, convolutions=convolutions, shortcut=Shortcut(kind))
+            dataclasses.replace(first, convolutions=convolutions, shortcut=ShortcutSpec(kind))
         )
     return tuple(paired)
 
@@ -209,8 +209,8 @@ def _resnet(options: Options) -> NetworkSpec:
     small = options.images == 'small'
     counts = (_small_counts if small else _imagenet_counts)(options)
     has_norm, preactivation = options.norm == 'batch', options.preactivation
-    stem = Stem(
-        Convolution(options.width, 3 if small else 7, 1 if small else 2),
+    stem = StemSpec(
+        ConvolutionSpec(options.width, 3 if small else 7, 1 if small else 2),
         norm=has_norm and not preactivation,
         bias=options.has_bias,
         activation=not preactivation,
@@ -222,8 +222,8 @@ def _resnet(options: Options) -> NetworkSpec:
         first = _block(options, channels, convolutions, is_first_unit=i == 0)
         channels = first.channels
         rest = _block(options, channels, _branch(options, options.width * 2**i, stride=1))
-        stages.append(Stage((first,) + (rest,) * (count - 1)))
-    head = Head(norm=has_norm and preactivation, activation=preactivation)
+        stages.append(StageSpec((first,) + (rest,) * (count - 1)))
+    head = HeadSpec(norm=has_norm and preactivation, activation=preactivation)
     return NetworkSpec(options.family, stem, tuple(stages), head)
 
 
@@ -254,24 +254,24 @@ def _imagenet_counts(options: Options) -> tuple[int, ...]:
     return counts
 
 
-def _branch(options: Options, channels: int, stride: int) -> tuple[Convolution, ...]:
+def _branch(options: Options, channels: int, stride: int) -> tuple[ConvolutionSpec, ...]:
     if options.block == 'basic':
-        return Convolution(channels, 3, stride), Convolution(channels, 3)
+        return ConvolutionSpec(channels, 3, stride), ConvolutionSpec(channels, 3)
     first, middle = (stride, 1) if options.stride_placement == 'he' else (1, stride)
     return (
-        Convolution(channels, 1, first),
-        Convolution(channels, 3, middle),
-        Convolution(4 * channels, 1),
+        ConvolutionSpec(channels, 1, first),
+        ConvolutionSpec(channels, 3, middle),
+        ConvolutionSpec(4 * channels, 1),
     )
 
 
 def _block(
     options: Options,
     channels: int,
-    convolutions: tuple[Convolution, ...],
+    convolutions: tuple[ConvolutionSpec, ...],
     is_first_unit: bool = False,
-) -> Block:
-    plain = Block(
+) -> BlockSpec:
+    plain = BlockSpec(
         convolutions,
         norm=options.norm == 'batch',
         bias=options.has_bias,
@@ -284,7 +284,7 @@ def _block(
         kind = 'projection'
     else:
         kind = 'pad' if changes else 'identity'
-    shortcut = Shortcut(
+    shortcut = ShortcutSpec(
         kind,
         scale=options.shortcut_scale,
         branch_scale=options.branch_scale,

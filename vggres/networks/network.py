@@ -48,7 +48,7 @@ class Stage(nn.Module):
     that for scanned blocks alone.
     """
 
-    spec: spec.Stage
+    spec: spec.StageSpec
     dtype: jnp.dtype = jnp.float32
     remat: bool = False
 

@@ -13,7 +13,7 @@ from vggres.errors import UserError
 
 
 @dataclass(frozen=True)
-class Convolution:
+class ConvolutionSpec:
     """Square, odd kernel, padded by half of it: [h, w, …] → [⌈h/stride⌉, ⌈w/stride⌉, channels]."""
 
     channels: int
@@ -22,7 +22,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Shortcut:
+class ShortcutSpec:
     """How a block's input x joins its residual branch F(x).
 
     Joined as `scale · h(x) + branch_scale · F(x)`: He et al. 2015 (arXiv 1512.03385), §3.2 and
@@ -50,7 +50,7 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockSpec:
     """Convolutions in a row and the shortcut around them.
 
     Attributes:
@@ -64,8 +64,8 @@ class Block:
             and ReLU.
     """
 
-    convolutions: tuple[Convolution, ...]
-    shortcut: Shortcut | None = None
+    convolutions: tuple[ConvolutionSpec, ...]
+    shortcut: ShortcutSpec | None = None
     norm: bool = True
     bias: bool = False
     preactivation: bool = False
@@ -83,10 +83,10 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageSpec:
     """The blocks of one resolution, and whether a 2×2 max-pool with stride 2 follows."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[BlockSpec, ...]
     pool: bool = False
 
     @property
@@ -96,10 +96,10 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Stem:
+class StemSpec:
     """The first convolution, before the stages."""
 
-    convolution: Convolution
+    convolution: ConvolutionSpec
     norm: bool
     bias: bool
     activation: bool
@@ -107,7 +107,7 @@ class Stem:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadSpec:
     """Average pooling to `pool_size`², hidden dense layers with ReLU and dropout, the logits.
 
     A preactivation network ends in norm and ReLU before the pooling.
@@ -125,9 +125,9 @@ class NetworkSpec:
     """A network, up to the number of classes and the input's shape."""
 
     family: str
-    stem: Stem | None
-    stages: tuple[Stage, ...]
-    head: Head
+    stem: StemSpec | None
+    stages: tuple[StageSpec, ...]
+    head: HeadSpec
 
     @property
     def depth(self) -> int:
@@ -231,7 +231,7 @@ def layers(
     yield Layer('head', 'dense', (inputs, num_classes), bias=True, pixels=1)
 
 
-def _block(name: str, block: Block, channels: int, size: tuple[int, int]) -> Iterator[Layer]:
+def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) -> Iterator[Layer]:
     given = channels
     height, width = size
     for k, convolution in enumerate(block.convolutions, start=1):
@@ -244,7 +244,7 @@ def _block(name: str, block: Block, channels: int, size: tuple[int, int]) -> Ite
             yield _norm(f'{name}/norm{k}', channels, height * width)
     if block.shortcut is None:
         return
-    pointwise = Convolution(channels, kernel_size=1, stride=block.stride)
+    pointwise = ConvolutionSpec(channels, kernel_size=1, stride=block.stride)
     if block.shortcut.kind == 'projection':
         yield _convolution(f'{name}/projection', pointwise, given, block.bias, height * width)
         if block.norm and not block.preactivation:
@@ -254,7 +254,7 @@ def _block(name: str, block: Block, channels: int, size: tuple[int, int]) -> Ite
 
 
 def _convolution(
-    name: str, convolution: Convolution, channels: int, bias: bool, pixels: int
+    name: str, convolution: ConvolutionSpec, channels: int, bias: bool, pixels: int
 ) -> Layer:
     size = convolution.kernel_size
     shape = (size, size, channels, convolution.channels)
