@@ -1,4 +1,4 @@
-"""Imports run one way: from the configuration to the report."""
+"""Imports run one way: from the description of a network to the command that trains it."""
 
 import ast
 import subprocess
@@ -8,84 +8,121 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Whoever comes later may import whoever comes earlier. The README draws it.
-FLOW = (
-    'vggres.errors',
-    'vggres.files',
-    'vggres.environment',
-    'vggres.networks.spec',
-    'vggres.networks.grammar',
-    'vggres.networks.published',
-    'vggres.config',
-    'vggres.data.digits',
-    'vggres.data.tfds',
-    'vggres.data.batches',
-    'vggres.networks.convolution',
-    'vggres.networks.batch_norm',
-    'vggres.networks.blocks',
-    'vggres.networks.network',
-    'vggres.networks.torch_weights',
-    'vggres.networks.initialisation',
-    'vggres.training.optimizer',
-    'vggres.training.train_step',
-    'vggres.probes.layers',
-    'vggres.probes.jacobian',
-    'vggres.training.checkpoint',
-    'vggres.training.programs',
-    'vggres.training.evaluation',
-    'vggres.training.trainer',
-    'vggres.figures.error.style',
-    'vggres.figures.error.rendering',
-    'vggres.figures.error',
-    'vggres.figures.layers',
-    'vggres.tracking.wandb_run',
-    'vggres.sweeps.cell',
-    'vggres.sweeps.run',
-    'vggres.sweeps.sweep',
-    'vggres.sweeps.cost',
-    'vggres.sweeps.estimate_here',
-    'vggres.executors.local',
-    'vggres.executors.worker',
-    'vggres.executors.progress',
-    'vggres.findings.estimates',
-    'vggres.findings.verdict',
-    'vggres.findings.along_layers',
-    'vggres.findings.report',
-    'vggres.commands.conclude',
-    'vggres.findings.claims',
-    'vggres.findings.claims_page',
+
+# The import rule: a room imports from itself and from the lines above its own. The README draws it.
+ROOMS = (
+    ('errors', 'files', 'environment', 'results'),
+    ('figures', 'networks', 'data'),
+    ('config',),
+    ('checks', 'findings'),
+    ('training',),
+    ('probes',),
+    ('tracking',),
+    ('sweeps',),
+    ('executors', 'experiments'),
+    ('commands',),
+    ('launch',),
 )
+# Where JAX may be imported at the top of a file: everything else must start at once, and leave
+# the devices to the workers.
+JAX_ROOMS = ('training', 'probes')
+JAX_FILES = {
+    *(f'networks.{name}' for name in ('convolution', 'batch_norm', 'blocks', 'network')),
+    *('networks.initialisation', 'data.batches', 'data.resident', 'data.stream'),
+    *('sweeps.run', 'sweeps.estimate_here', 'sweeps.estimate_tpu'),
+}
+NO_JAX_FILES = {'probes.quantities'}
+JAX = {'jax', 'flax', 'optax', 'orbax'}
 
-
-def imported(path):
-    """The modules of this package that a file imports, in functions too."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                name = f'{node.module}.{alias.name}'
-                yield name if name in FLOW else node.module
+FILES = sorted(
+    path
+    for folder in ('vggres', 'experiments')
+    for path in (ROOT / folder).rglob('*.py')
+    if path != ROOT / 'vggres' / '__init__.py'
+) + [ROOT / 'launch.py']
 
 
 def name_of(path):
-    return '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+    """'networks.spec' of vggres/networks/spec.py, 'experiments.depth' of experiments/depth.py."""
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    parts = parts[1:] if parts[0] == 'vggres' else parts
+    return '.'.join(parts).removesuffix('.__init__')
 
 
-MODULES = sorted(p for p in (ROOT / 'vggres').rglob('*.py') if p.name != '__init__.py')
+NAMES = {name_of(path): path for path in FILES}
 
 
-def test_every_module_has_its_place():
-    assert {name_of(path) for path in MODULES} == set(FLOW)
+def is_for_types_alone(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING'
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_imports_run_with_the_flow(path):
-    place = FLOW.index(name_of(path))
-    for name in imported(path):
-        if name.startswith('vggres'):
-            assert FLOW.index(name) < place, f'{name_of(path)} imports {name}'
-        assert not name.startswith(('experiments', 'configs', 'launch')), name
+def imported(path, at_the_top=False):
+    """The dotted names that a file imports, those of functions too where not `at_the_top`."""
+    tree = ast.parse(path.read_text())
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+        elif at_the_top and (isinstance(node, ast.FunctionDef) or is_for_types_alone(node)):
+            continue
+        nodes.extend(ast.iter_child_nodes(node))
+
+
+def own(name):
+    """The file of this project that a dotted name belongs to, None for others."""
+    name = name.removeprefix('vggres.')
+    while name and name not in NAMES:
+        name = name.rpartition('.')[0]
+    return name or None
+
+
+def place(name):
+    """The line of `ROOMS` that a file belongs to."""
+    room = name.split('.')[0]
+    (line,) = (i for i, rooms in enumerate(ROOMS) if room in rooms)
+    return line
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_imports_run_one_way(name):
+    room = name.split('.')[0]
+    for other in imported(NAMES[name]):
+        assert not other.startswith('configs'), other
+        if other.startswith(('vggres.', 'experiments', 'launch')) and (found := own(other)):
+            if found.split('.')[0] == room:
+                continue
+            assert place(found) < place(name), f'{name} imports {found}'
+
+
+def test_no_circles_inside_a_room():
+    following = {
+        name: {found for other in imported(path) if (found := own(other)) and found != name}
+        for name, path in NAMES.items()
+    }
+
+    def reachable(name, seen):
+        for other in following[name] - seen:
+            seen.add(other)
+            reachable(other, seen)
+        return seen
+
+    assert [name for name in NAMES if name in reachable(name, set())] == []
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_jax_at_the_top_of_a_file_only_where_it_is_allowed(name):
+    allowed = name in JAX_FILES or (name.split('.')[0] in JAX_ROOMS and name not in NO_JAX_FILES)
+    if not allowed:
+        top = {other.split('.')[0] for other in imported(NAMES[name], at_the_top=True)}
+        assert not JAX & top
+
+
+def test_the_init_files_of_rooms_stay_empty():
+    rooms = [path for path in (ROOT / 'vggres').glob('*/__init__.py')]
+    assert [path for path in rooms if path.read_text()] == []
 
 
 def test_the_launcher_leaves_jax_to_the_workers():
@@ -94,8 +131,12 @@ def test_the_launcher_leaves_jax_to_the_workers():
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
-def test_a_test_file_for_every_module():
-    tests = {path.stem for path in (ROOT / 'tests').rglob('test_*.py')}
+def test_the_tests_stand_in_the_same_rooms():
+    tested = {
+        path.parent.relative_to(ROOT / 'tests').parts + (path.stem.removeprefix('test_'),)
+        for path in (ROOT / 'tests').rglob('test_*.py')
+    }
     # Blocks are tested with the networks, the worker process with the launcher.
-    elsewhere = {'blocks', 'digits', 'worker'}
-    assert {f'test_{path.stem}' for path in MODULES if path.stem not in elsewhere} <= tests
+    elsewhere = {'networks.blocks', 'data.digits', 'executors.worker'}
+    modules = {name for name in NAMES if NAMES[name].name != '__init__.py'} - elsewhere
+    assert {name for name in modules if tuple(name.split('.')) not in tested} == set()
