@@ -49,7 +49,7 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
 
 def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     calls = []
-    monkeypatch.setattr(conclude.tracking, 'mirror_sweep', lambda *args: calls.append(args))
+    monkeypatch.setattr(conclude.wandb_run, 'mirror_sweep', lambda *args: calls.append(args))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     ((_, directory, name, results, verdict, figures),) = calls

@@ -1,0 +1,140 @@
+"""What a training run leaves, as frozen records: no behaviour, no files, no JAX.
+
+The same records travel from the trainer to the files of a cell, to its progress and its mirror, and
+back from the files to figures, verdicts and reports. A list of them is one `pandas.DataFrame(...)`
+away from a table. Errors are in percent, losses are mean cross-entropies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, by its final weights on whole, clean splits in evaluation mode.
+
+    Attributes:
+        status: 'finished' or 'diverged'.
+        diverged_at_step: updates done when the loss or the gradient was no longer finite; None for
+            a finished run.
+        train_error: percent; of a diverged run that of guessing, 100·(1 − 1/classes), as are the
+            other two errors.
+        validation_error: percent.
+        test_error: percent.
+        train_loss: mean cross-entropy; None for a diverged run, as are the other two losses.
+        validation_loss: mean cross-entropy.
+        test_loss: mean cross-entropy.
+    """
+
+    status: str
+    diverged_at_step: int | None
+    train_error: float
+    validation_error: float
+    test_error: float
+    train_loss: float | None
+    validation_loss: float | None
+    test_loss: float | None
+
+
+@dataclass(frozen=True)
+class Result(Outcome):
+    """The outcome of a cell, with its coordinates in the grid and what it ran on.
+
+    Attributes:
+        cell: the cell's id.
+        variant: what its sweep compares at each depth: a family, or one with other options.
+        family: 'vgg', 'plain' or 'resnet'.
+        depth: weighted layers.
+        seed: of initialisation and data order.
+        steps: updates of the whole run.
+        parameters: learnable ones.
+        num_classes: labels of the data set.
+        image_shape: [height, width, channels] of its images.
+        num_images: images in each split; None where it was not recorded (format 1).
+        seconds: of the whole cell, compilation included.
+        compile_seconds: of compilation alone.
+        peak_memory_mb: the most that its process had held so far, in MB.
+        hardware: the devices, in words.
+        git_commit: of the code; None outside of a checkout.
+        versions: of Python and the packages.
+    """
+
+    cell: str
+    variant: str
+    family: str
+    depth: int
+    seed: int
+    steps: int
+    parameters: int
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    num_images: Mapping[str, int] | None
+    seconds: float
+    compile_seconds: float
+    peak_memory_mb: float
+    hardware: str
+    git_commit: str | None
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """An epoch of a run.
+
+    Attributes:
+        epoch: passes over the training set done; fractional where training ends within one.
+        step: updates done.
+        learning_rate: of the last update.
+        gradient_norm: Euclidean, over all parameters, without weight decay: the mean over the
+            epoch's batches.
+        batch_loss: mean over the epoch's batches as trained on, as `batch_error` in percent.
+        batch_error: percent.
+        images_per_second: of training.
+        train_loss: on the whole, clean split in evaluation mode; None where the network was not
+            evaluated, as are the three others.
+        train_error: percent.
+        validation_loss: mean cross-entropy.
+        validation_error: percent.
+    """
+
+    epoch: float
+    step: int
+    learning_rate: float
+    gradient_norm: float
+    batch_loss: float
+    batch_error: float
+    images_per_second: float
+    train_loss: float | None = None
+    train_error: float | None = None
+    validation_loss: float | None = None
+    validation_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The epochs of a finished cell, with its coordinates."""
+
+    cell: str
+    variant: str
+    family: str
+    depth: int
+    seed: int
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What probes found in the update that comes next.
+
+    Attributes:
+        epoch: passes over the training set done.
+        step: updates done.
+        draw: 0 for the run's own weights; others are random ones, before the first update.
+        values: of each quantity by its name (`probes.quantities`) the values by layer or block;
+            None for what was not finite.
+    """
+
+    epoch: float
+    step: int
+    draw: int
+    values: Mapping[str, Mapping[str, float | None]]
