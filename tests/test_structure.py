@@ -19,7 +19,7 @@ ROOMS = (
     ('probes',),
     ('tracking',),
     ('sweeps',),
-    ('executors', 'experiments'),
+    ('executors', 'experiments', 'configs'),
     ('commands',),
     ('launch',),
 )
@@ -32,14 +32,18 @@ JAX_FILES = {
     *('sweeps.run', 'sweeps.estimate_here', 'sweeps.estimate_tpu'),
 }
 NO_JAX_FILES = {'probes.quantities'}
+OWN = ('vggres.', 'experiments', 'configs', 'launch')
 JAX = {'jax', 'flax', 'optax', 'orbax'}
 
-FILES = sorted(
-    path
-    for folder in ('vggres', 'experiments')
-    for path in (ROOT / folder).rglob('*.py')
-    if path != ROOT / 'vggres' / '__init__.py'
-) + [ROOT / 'launch.py']
+FILES = [
+    ROOT / 'launch.py',
+    *(
+        path
+        for folder in ('vggres', 'experiments', 'configs')
+        for path in sorted((ROOT / folder).rglob('*.py'))
+        if path != ROOT / 'vggres' / '__init__.py'
+    ),
+]
 
 
 def name_of(path):
@@ -90,8 +94,7 @@ def place(name):
 def test_imports_run_one_way(name):
     room = name.split('.')[0]
     for other in imported(NAMES[name]):
-        assert not other.startswith('configs'), other
-        if other.startswith(('vggres.', 'experiments', 'launch')) and (found := own(other)):
+        if other.startswith(OWN) and (found := own(other)):
             if found.split('.')[0] == room:
                 continue
             assert place(found) < place(name), f'{name} imports {found}'
@@ -133,10 +136,11 @@ def test_the_launcher_leaves_jax_to_the_workers():
 
 def test_the_tests_stand_in_the_same_rooms():
     tested = {
-        path.parent.relative_to(ROOT / 'tests').parts + (path.stem.removeprefix('test_'),)
+        (*path.parent.relative_to(ROOT / 'tests').parts, path.stem.removeprefix('test_'))
         for path in (ROOT / 'tests').rglob('test_*.py')
     }
     # Blocks are tested with the networks, the worker process with the launcher.
     elsewhere = {'networks.blocks', 'data.digits', 'executors.worker'}
     modules = {name for name in NAMES if NAMES[name].name != '__init__.py'} - elsewhere
+    modules = {name for name in modules if not name.startswith('configs.')}  # tests/test_config.py
     assert {name for name in modules if tuple(name.split('.')) not in tested} == set()

@@ -4,22 +4,44 @@ import json
 import os
 from pathlib import Path
 
+from vggres.errors import UserError
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes beside the target, then renames: a reader or a crash never sees half a file."""
+    """Writes beside the target, then renames: neither a reader nor a crash ever sees half a file.
+
+    What was written beside the target is removed where the disk is full or the name is taken.
+    """
     beside = path.with_name(f'.{path.name}.{os.getpid()}')
-    with beside.open('wb') as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with beside.open('wb') as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: object) -> None:
-    """`write_atomically` of indented JSON; a value that is not finite is an error."""
+    """Writes indented JSON atomically; a number that is not finite is an error."""
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
 
 
 def read_json(path: Path) -> dict:
-    """The parsed content of a JSON file."""
-    return json.loads(path.read_text())
+    """The object in a JSON file.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        UserError: naming the file, where it is cut short or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}.') from None
+    except ValueError:  # JSON or UTF-8
+        raise UserError(f'{path} is damaged: it is no JSON.') from None
+    if not isinstance(value, dict):
+        raise UserError(f'{path} is damaged: it holds a {type(value).__name__}, not an object.')
+    return value

@@ -1,12 +1,17 @@
-"""What a training run leaves, as frozen records: no behaviour, no files, no JAX.
+"""What a training run leaves, as frozen records: no files, no JAX.
 
 The same records travel from the trainer to the files of a cell, to its progress and its mirror, and
 back from the files to figures, verdicts and reports. A list of them is one `pandas.DataFrame(...)`
 away from a table. Errors are in percent, losses are mean cross-entropies.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
+from typing import Any, TypeVar, get_origin
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -138,3 +143,32 @@ class Observation:
     step: int
     draw: int
     values: Mapping[str, Mapping[str, float | None]]
+
+
+def parsed(kind: type[T], values: object) -> T:
+    """A record of a kind from what JSON holds of it; keys that it does not know are left out.
+
+    Raises:
+        ValueError: naming what is missing or of another type than the record's.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f'holds a {type(values).__name__}, not an object')
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in values:
+            raise ValueError(f'lacks {field.name!r}')
+        value = values[field.name]
+        value = tuple(value) if isinstance(value, list) else value
+        if not _conforms(value, field.type):
+            raise ValueError(f'{field.name!r} is {values[field.name]!r}')
+        found[field.name] = value
+    return kind(**found)
+
+
+def _conforms(value: object, kind: Any) -> bool:
+    if isinstance(kind, UnionType):
+        return any(_conforms(value, each) for each in kind.__args__)
+    kind = get_origin(kind) or kind
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

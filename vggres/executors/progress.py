@@ -1,4 +1,4 @@
-"""What a person sees while cells run: bars on a terminal, plain lines elsewhere."""
+"""What a person sees while cells run: bars in a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from rich.text import Text
 from vggres.executors.local import Event
 from vggres.sweeps.cell import Cell
 
-_SECONDS_BETWEEN_LINES = 30.0  # in plain output, of cells that are still running
-_PART_TO_JUDGE_BY = 0.03  # of all work: before, compiling hides the pace
+_SECONDS_BETWEEN_LINES = 30.0  # between two plain lines about cells that are still running
+_PART_TO_JUDGE_BY = 0.03  # of all work: before that, compilation hides the pace
 
 
 class Progress:
@@ -25,12 +25,15 @@ class Progress:
 
         Args:
             cells: what will run.
-            costs: of each cell, by its id, relative to the others.
-            total: cells of the sweep, with those that are done already.
-            console: where to show; whether it is a terminal decides how.
+            costs: the relative cost of each cell, by its id.
+            total: the cells of the sweep, those that are done already included.
+            console: where to show it; whether it is a terminal decides how.
         """
         self.failed: list[dict] = []
+        cells = list(cells)
         self._costs = {cell.id: costs[cell.id] for cell in cells}
+        self._labels = {cell.id: _label(cell) for cell in cells}
+        self._width = max(map(len, self._labels.values()), default=0)
         self._fractions = dict.fromkeys(self._costs, 0.0)
         self._total = total
         self._ended = total - len(self._costs)
@@ -77,7 +80,7 @@ class Progress:
     def _on_started(self, cell: str, values: dict) -> None:
         self._started[cell] = time.monotonic()
         self._states[cell] = 'compiling'
-        self._bars[cell] = self._display.add_task(cell, total=1.0, state='compiling')
+        self._bars[cell] = self._display.add_task(self._labels[cell], total=1.0, state='compiling')
 
     def _on_progress(self, cell: str, values: dict) -> None:
         self._fractions[cell] = values['step'] / values['total']
@@ -86,8 +89,8 @@ class Progress:
         self._update(cell)
 
     def _on_record(self, cell: str, values: dict) -> None:
-        if 'train/error' in values:
-            self._states[cell] = _errors(values['train/error'], values['validation/error'])
+        if values['train_error'] is not None:
+            self._states[cell] = _errors(values['train_error'], values['validation_error'])
         self._update(cell)
 
     def _on_finished(self, cell: str, values: dict) -> None:
@@ -107,7 +110,9 @@ class Progress:
         self._display.remove_task(self._bars.pop(cell))
         self._last_line = time.monotonic()
         width = len(str(self._total))
-        line = f'[{self._ended:>{width}}/{self._total}] {cell:<22} {outcome}, {seconds:.0f} s'
+        label = self._labels[cell]
+        line = f'[{self._ended:>{width}}/{self._total}] {label:<{self._width}}  {outcome}'
+        line += f', {seconds:.0f} s'
         if not self._live and self._ended < self._total:
             line += f'; {self._time_left()}'
         self._console.print(Text(line), soft_wrap=True)
@@ -136,10 +141,16 @@ class Progress:
             return
         self._last_line = time.monotonic()
         running = ', '.join(
-            f'{cell} {100 * self._fractions[cell]:.0f} % ({self._states[cell]})'
+            f'{self._labels[cell]} {100 * self._fractions[cell]:.0f} % ({self._states[cell]})'
             for cell in self._started
         )
         self._console.print(Text(f'running: {running}; {self._time_left()}'), soft_wrap=True)
+
+
+def _label(cell: Cell) -> str:
+    """The id of a cell, and its variant where the id does not say it."""
+    at = cell.coordinates()
+    return cell.id if at['variant'] == at['family'] else f'{cell.id} ({at["variant"]})'
 
 
 def _errors(train: float, validation: float) -> str:

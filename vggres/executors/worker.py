@@ -1,66 +1,84 @@
 """A worker process: reads cells from its input, a JSON line each, and answers with events.
 
-Started by `executors.local`. Whatever libraries print goes to standard error, the worker's log.
+It is started by `executors.local`. Whatever libraries print goes to standard error, the worker's
+log.
 """
 
-import functools
+import dataclasses
 import json
 import os
 import sys
 import time
 import traceback
-from pathlib import Path
 from typing import TextIO
 
 from absl import logging
-from ml_collections import ConfigDict
 
+from vggres.executors.placement import take_cores
+from vggres.results import Record
 from vggres.sweeps.cell import Cell
 
 
 def main() -> None:
-    """Runs cells until its input ends; dies when its output is no longer read."""
-    events = _claim_output()
+    """Runs cells until its input ends, and dies when its output is no longer read."""
+    events = _own_output()
     logging.set_verbosity(logging.WARNING)
     take_cores()
+    if not _finds_devices(events):
+        return
 
     from vggres.sweeps.run import run  # imports jax, which reads its surroundings once
 
     for line in sys.stdin:
-        order = json.loads(line)
-        cell = Cell(
-            ConfigDict(order['config']), Path(order['workdir']), order['sweep'], order['variant']
-        )
+        cell = Cell.from_json(json.loads(line))
 
         def say(kind: str, values: dict, cell: Cell = cell) -> None:
-            events.write(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}) + '\n')
-            events.flush()
+            _say(events, kind, cell.id, values)
+
+        def on_record(record: Record, say: object = say) -> None:
+            say('record', dataclasses.asdict(record))
+
+        def on_progress(step: int, total: int, say: object = say) -> None:
+            say('progress', {'step': step, 'total': total})
 
         try:
-            result = run(
-                cell,
-                on_record=functools.partial(say, 'record'),
-                on_progress=lambda step, total, say=say: say(
-                    'progress', {'step': step, 'total': total}
-                ),
-            )
+            result = run(cell, on_record, on_progress)
         except BrokenPipeError:
             raise
         except Exception as error:
             print(time.ctime(), cell.id, file=sys.stderr)
             traceback.print_exc()
-            say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0][:200]})
+            say('failed', {'message': _first_line(error)})
         else:
-            say('finished', result)
+            say('finished', dataclasses.asdict(result))
 
 
-def take_cores() -> None:
-    """Stays on the cores that `local.placement` gave this process."""
-    if cores := os.environ.get('VGGRES_CORES'):
-        os.sched_setaffinity(0, {int(core) for core in cores.split(',')})
+def _finds_devices(events: TextIO) -> bool:
+    """Says whether jax finds the devices that its environment asks for."""
+    try:
+        import jax
+
+        jax.devices()
+    except Exception as error:
+        traceback.print_exc()
+        platforms = os.environ.get('JAX_PLATFORMS')
+        asked = f' with JAX_PLATFORMS={platforms}' if platforms else ''
+        _say(events, 'unable', '', {'message': f'jax finds no device{asked}: {_first_line(error)}'})
+        return False
+    _say(events, 'ready', '', {})
+    return True
 
 
-def _claim_output() -> TextIO:
+def _say(events: TextIO, kind: str, cell: str, values: dict) -> None:
+    events.write(json.dumps({'kind': kind, 'cell': cell, 'values': values}) + '\n')
+    events.flush()
+
+
+def _first_line(error: Exception) -> str:
+    return (f'{type(error).__name__}: {error}'.splitlines() or [''])[0][:200]
+
+
+def _own_output() -> TextIO:
     """The pipe to the launcher, for events alone: all other output joins standard error."""
     events = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)

@@ -1,24 +1,33 @@
 """A cell: one point of a sweep, one training run, and the directory it leaves.
 
 <cell id>/config.json     what was asked for
-          metrics.jsonl   a record an epoch
-          probes.jsonl    what probes found in each layer, where asked for
+          metrics.jsonl   a record per epoch
+          probes.jsonl    what the probes observed, where they were asked for
           checkpoints/    what an interrupted run goes on from
           weights.safetensors   the final weights, as PyTorch names them
           result.json     appears whole, last: the mark that the cell is done
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import config as configuration
-from vggres.files import read_json
+from vggres.config import Config, cell_id, network_spec
+from vggres.errors import UserError
+from vggres.files import read_json, write_json
+from vggres.networks import spec
+from vggres.results import Result, parsed
 
 CONFIG_FILE = 'config.json'
 RESULT_FILE = 'result.json'
 WEIGHTS_FILE = 'weights.safetensors'
+# Which release wrote a directory of a format, and so reads it.
+FORMAT = 2
+RELEASES = {1: 'vggres 0.1', 2: 'vggres 0.2'}
 
 
 @dataclass(frozen=True)
@@ -26,29 +35,40 @@ class Cell:
     """A training run.
 
     Attributes:
-        config: resolved: what this one run does.
+        config: what this one run does; it is frozen.
         workdir: of its sweep; the cell's own files are in `directory`.
-        sweep: the name of the sweep it belongs to; '' for none.
+        sweep: the name of the sweep that it belongs to; '' for none.
         variant: what its sweep compares at each depth: a family, or one with other options.
+        stored_id: the id under which it was run; '' for the one that follows from the config.
     """
 
-    config: ConfigDict
+    config: Config
     workdir: Path
     sweep: str
     variant: str = ''
+    stored_id: str = ''
 
-    @property
+    def __post_init__(self) -> None:
+        """Freezes the configuration: nothing changes it after it was checked."""
+        object.__setattr__(self, 'config', FrozenConfigDict(self.config))
+
+    @cached_property
     def id(self) -> str:
         """Readable and unique: `resnet-d56-s0-3f9c1a`."""
-        return configuration.cell_id(self.config)
+        return self.stored_id or cell_id(self.config)
+
+    @cached_property
+    def network_spec(self) -> spec.NetworkSpec:
+        """The network that it trains."""
+        return network_spec(self.config)
 
     @property
     def directory(self) -> Path:
-        """Where its files are."""
+        """The place of its files."""
         return self.workdir / 'cells' / self.id
 
-    def describe(self) -> dict:
-        """Its coordinates in the grid."""
+    def coordinates(self) -> dict:
+        """Its place in the grid: cell, variant, family, depth and seed."""
         model = self.config.model
         return {
             'cell': self.id,
@@ -58,7 +78,75 @@ class Cell:
             'seed': self.config.seed,
         }
 
-    def result(self) -> dict | None:
-        """What it came to; None while it is not done."""
+    def result(self) -> Result | None:
+        """Its result; None while it is not done, or where the file is damaged."""
+        try:
+            return self._read()
+        except (FileNotFoundError, UserError):
+            return None
+
+    def damage(self) -> str | None:
+        """What is wrong with the file of its result; None where nothing is."""
+        try:
+            self._read()
+        except FileNotFoundError:
+            return None
+        except UserError as error:
+            return str(error)
+        return None
+
+    def finish(self, result: Result) -> None:
+        """Leaves the result, the mark that the cell is done."""
+        write_json(self.directory / RESULT_FILE, {'format': FORMAT} | dataclasses.asdict(result))
+
+    def _read(self) -> Result:
         path = self.directory / RESULT_FILE
-        return read_json(path) if path.exists() else None
+        values = read_json(path) | self.coordinates()
+        if check_format(path, values) == 1:
+            values = self._from_format_1(values)
+        try:
+            return parsed(Result, values)
+        except ValueError as error:
+            raise UserError(f'{path} is damaged: it {error}.') from None
+
+    def _from_format_1(self, values: Mapping) -> dict:
+        """Adds what format 1 did not record; the classes follow from the count of parameters."""
+        shape, parameters = values.get('image_shape'), values.get('parameters')
+        if not isinstance(shape, list) or not isinstance(parameters, int):
+            return dict(values)
+        one, two = (spec.count_parameters(self.network_spec, tuple(shape), n) for n in (1, 2))
+        num_classes = 1 + (parameters - one) // (two - one)
+        return dict(values) | {'num_classes': num_classes, 'num_images': None}
+
+    def to_json(self) -> dict:
+        """All of it, as JSON can hold it."""
+        return {
+            'config': self.config.to_dict(),
+            'workdir': str(self.workdir),
+            'sweep': self.sweep,
+            'variant': self.variant,
+            'stored_id': self.stored_id,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping) -> 'Cell':
+        """The cell that `to_json` described."""
+        return cls(**dict(values) | {
+            'config': ConfigDict(values['config']), 'workdir': Path(values['workdir'])
+        })  # fmt: skip
+
+
+def check_format(path: Path, values: Mapping) -> int:
+    """The number of the format that a file is in.
+
+    Raises:
+        UserError: naming who reads the file, where this release does not.
+    """
+    number = values.get('format', 1)
+    if number not in RELEASES:
+        newest = RELEASES[FORMAT]
+        raise UserError(
+            f'{path} is of format {number}, which a later release wrote; {newest} reads formats up '
+            f'to {FORMAT}.'
+        )
+    return number

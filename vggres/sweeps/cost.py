@@ -1,28 +1,31 @@
-"""What a sweep would run and what that would cost, as tables. No JAX: `cost` finds the costs."""
+"""What a sweep would run and what that would cost, as tables.
+
+The costs themselves are found by `estimate_here` and `estimate_tpu`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml_collections import ConfigDict
 from rich.console import Group
 from rich.table import Table
 
-from vggres import config as configuration
+from vggres.config import Config, steps
 from vggres.data.tfds import DatasetInfo
+from vggres.networks import spec
 from vggres.sweeps.cell import Cell
-from vggres.sweeps.sweep import Sweep
+from vggres.sweeps.sweep import Sweep, in_words
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one network under one protocol, on one device.
+    """What one network costs under one protocol, on one device.
 
     Attributes:
-        memory_mb: what a step holds, temporaries included.
-        compile_seconds: of all its programs; on a TPU only those of this machine's core.
-        step_seconds: of an update.
-        batch_seconds: of evaluating a batch.
-        batch_size: images in that batch.
+        memory_mb: the memory that a step holds, temporaries included, in MB.
+        compile_seconds: the time to compile all its programs, on a core of this machine.
+        step_seconds: the time of an update.
+        batch_seconds: the time to evaluate a batch.
+        batch_size: the images in that batch.
     """
 
     memory_mb: float
@@ -31,54 +34,82 @@ class Cost:
     batch_seconds: float
     batch_size: int
 
-    def run_seconds(self, config: ConfigDict, info: DatasetInfo) -> float:
-        """Of a whole cell, compilation left out: its updates and its evaluations."""
+    def run_seconds(self, config: Config, info: DatasetInfo) -> float:
+        """The time of a whole cell without compilation: its updates and its evaluations."""
         images = info.num_images
-        per_epoch, steps = configuration.steps(config, images['train'])
-        evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
+        per_epoch, updates = steps(config, images['train'])
+        evaluations = -(-updates // (per_epoch * config.evaluation.every_epochs))
         batches = {name: -(-n // self.batch_size) for name, n in images.items()}
         evaluated = evaluations * (batches['train'] + batches['validation']) + batches['test']
-        return steps * self.step_seconds + evaluated * self.batch_seconds
+        return updates * self.step_seconds + evaluated * self.batch_seconds
 
 
-def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:
+def flops(cell: Cell, info: DatasetInfo) -> float:
+    """The floating-point operations of a cell's convolutions and dense layers.
+
+    Training and evaluation are counted: an update costs three forward passes, and a
+    multiply-accumulate two operations.
+
+    Raises:
+        UserError: for images too small for the network.
+    """
+    macs = spec.count_macs(cell.network_spec, info.image_shape, info.num_classes)
+    per_epoch, updates = steps(cell.config, info.num_images['train'])
+    evaluations = -(-updates // (per_epoch * cell.config.evaluation.every_epochs))
+    evaluated = info.num_images['train'] + info.num_images['validation']
+    trained = 3 * updates * cell.config.train.batch_size
+    return 2.0 * macs * (trained + evaluations * evaluated + info.num_images['test'])
+
+
+def grid_table(sweep: Sweep, info: DatasetInfo) -> Group:
     """The cells, whether they are done, and what they cost."""
-    table = Table('cell', 'status', 'TFLOPs')
-    table.columns[-1].justify = 'right'
+    table = Table('cell', 'network', 'seed', 'status', 'TFLOPs')
+    for column in (table.columns[2], table.columns[-1]):
+        column.justify = 'right'
     missing = {cell.id for cell in sweep.missing()}
+    operations = {cell.id: flops(cell, info) for cell in sweep.cells}
     for cell in sweep.cells:
+        at = cell.coordinates()
         table.add_row(
-            cell.id, 'to run' if cell.id in missing else 'done', f'{flops[cell.id] / 1e12:,.2f}'
+            cell.id,
+            f'{at["variant"]}, depth {at["depth"]}',
+            str(at['seed']),
+            'to run' if cell.id in missing else 'done',
+            f'{operations[cell.id] / 1e12:,.2f}',
         )
-    left = sum(flops[cell] for cell in missing)
+    left = sum(operations[cell] for cell in missing)
     total = (
-        f'{_count(sweep.cells)}, {len(missing)} to run: {left / 1e12:,.1f} of '
-        f'{sum(flops.values()) / 1e12:,.1f} TFLOPs'
+        f'{in_words(len(sweep.cells))}, {len(missing)} to run: {left / 1e12:,.1f} of '
+        f'{sum(operations.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)
 
 
 def cost_line(cell: Cell, cost: Cost) -> str:
-    """What is known of a network as soon as it is known."""
-    model = cell.config.model
+    """The cost of one network, in a line."""
+    at = cell.coordinates()
     return (
-        f'{model.family} of depth {model.depth}: {1e3 * cost.step_seconds:,.2f} ms an update, '
+        f'{at["variant"]} of depth {at["depth"]}: {1e3 * cost.step_seconds:,.2f} ms an update, '
         f'{cost.memory_mb:,.0f} MB, compiled in {cost.compile_seconds:,.0f} s'
     )
 
 
 def cost_table(
-    cells: Sequence[Cell],
-    info: DatasetInfo,
-    flops: dict[str, float],
-    costs: dict[str, Cost],
-    target: str,
-    workers: int,
+    cells: Sequence[Cell], info: DatasetInfo, costs: dict[str, Cost], target: str, workers: int
 ) -> Group:
-    """What the cells will cost, each and together, `workers` of them at a time."""
+    """What the cells will cost, each and all together.
+
+    Args:
+        cells: what would run.
+        info: of their data set.
+        costs: of each cell, by its id.
+        target: 'here' or the name of a TPU.
+        workers: cells run at a time.
+    """
     table = Table('cell', 'TFLOPs', 'memory [MB]', 'update [ms]', 'time')
     for column in table.columns[1:]:
         column.justify = 'right'
+    operations = {cell.id: flops(cell, info) for cell in cells}
     total = 0.0
     for cell in cells:
         cost = costs[cell.id]
@@ -86,17 +117,17 @@ def cost_table(
         total += seconds
         table.add_row(
             cell.id,
-            f'{flops[cell.id] / 1e12:,.2f}',
+            f'{operations[cell.id] / 1e12:,.2f}',
             f'{cost.memory_mb:,.0f}',
             f'{1e3 * cost.step_seconds:,.2f}',
             _duration(seconds),
         )
-    work = f'{_count(cells)} to run, {sum(flops[c.id] for c in cells) / 1e12:,.1f} TFLOPs: '
+    work = f'{in_words(len(cells))} to run, {sum(operations.values()) / 1e12:,.1f} TFLOPs: '
     if target != 'here':
         return Group(
             table,
-            f'{work}at least {_duration(total)} on one {target}: its compiler knows what is '
-            'computed, not what else takes time.',
+            f'{work}at least {_duration(total)} on one {target}. Its compiler estimates the '
+            'computation, and nothing else that takes time.',
         )
     workers = min(workers, len(cells))
     networks = {id(cost): cost for cost in (costs[cell.id] for cell in cells)}
@@ -106,10 +137,6 @@ def cost_table(
         f'{work}{_duration((total + compiling) / workers)} on this machine, {workers} at a time, '
         f'{_duration(compiling)} of {_duration(total + compiling)} for compilation.',
     )
-
-
-def _count(cells: Sequence[Cell]) -> str:
-    return '1 cell' if len(cells) == 1 else f'{len(cells)} cells'
 
 
 def _duration(seconds: float) -> str:

@@ -1,43 +1,75 @@
-"""A sweep: its grid of cells, its directory, what is done and what is left.
+"""A sweep: its cells, its directory, what is done and what is left.
 
-WORKDIR/<sweep>/sweep.json     the grid, the configuration, versions, commit
-                cells/<id>/    one folder a cell: see `cell.py`
+WORKDIR/<sweep>/sweep.json     the grid, the configuration, and every launch that added cells
+                cells/<id>/    one folder per cell: see `cell.py`
                 logs/          what the workers' libraries printed
+
+A grid may grow: a later launch adds seeds, depths or families, and keeps what is there.
 """
 
-import contextlib
-import fcntl
-import itertools
+import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import config as configuration
 from vggres import environment
-from vggres.data.tfds import DatasetInfo
+from vggres.config import Config, differences, from_format_1
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
-from vggres.networks import spec, torch_weights
-from vggres.sweeps.cell import Cell
-from vggres.tracking import wandb_run
-from vggres.tracking.wandb_run import PROBES_FILE
+from vggres.results import Curve, Observation, Result
+from vggres.sweeps.cell import CONFIG_FILE, FORMAT, RELEASES, RESULT_FILE, Cell, check_format
+from vggres.sweeps.grid import changes
+from vggres.sweeps.records import PROBES_FILE, read_observations, read_records
 
 SWEEP_FILE = 'sweep.json'
-_EXAMPLES = {'families': "('plain', 'resnet')", 'depths': '(8, 20)'}
+# Files and folders that a launch writes, and what they have to be.
+_FOLDERS, _FILES = ('cells', 'figures', 'logs'), ('report.html', 'verdict.json', 'results.csv')
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch that added cells to a sweep.
+
+    Attributes:
+        when: local time, as in '2026-01-31 14:05'.
+        cells: how many it added.
+        vggres: the release.
+        git_commit: of the code; None outside of a checkout.
+    """
+
+    when: str
+    cells: int
+    vggres: str
+    git_commit: str | None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A named grid of cells in a directory of its own."""
+    """A named grid of cells in a directory of its own.
+
+    Attributes:
+        name: the experiment's; '' for cells that belong to none.
+        config: what the cells share; the grid's own knobs are those of the last launch.
+        directory: the place of its files.
+        cells: in the order of variants, depths and seeds.
+        launches: those that added cells, oldest first; none before the first launch.
+    """
 
     name: str
-    config: ConfigDict
+    config: Config
     directory: Path
     cells: tuple[Cell, ...]
+    launches: tuple[Launch, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Freezes the configuration: nothing changes it after it was checked."""
+        object.__setattr__(self, 'config', FrozenConfigDict(self.config))
 
     def missing(self) -> list[Cell]:
         """The cells without a result."""
@@ -53,195 +85,222 @@ class Sweep:
             and not (cell.directory / PROBES_FILE).exists()
         ]
 
-    def results(self) -> list[dict]:
-        """The results there are, in the grid's order."""
-        return [cell.describe() | result for cell in self.cells if (result := cell.result())]
+    def results(self) -> list[Result]:
+        """The results that are there, in the order of the cells."""
+        return [result for cell in self.cells if (result := cell.result())]
 
     def depths(self) -> dict[str, set[int]]:
-        """The depths planned for each variant."""
+        """The depths that each variant is planned at."""
         depths: dict[str, set[int]] = {}
         for cell in self.cells:
-            at = cell.describe()
+            at = cell.coordinates()
             depths.setdefault(at['variant'], set()).add(at['depth'])
         return depths
 
-    def observed(self) -> list[tuple[Cell, dict, list[dict]]]:
-        """Of each finished cell that was observed: itself, its result, its observations."""
+    def curves(self) -> list[Curve]:
+        """The epochs of each finished cell, except where their file is missing or damaged."""
         return [
-            (cell, cell.describe() | result, wandb_run.read_metrics(cell.directory, PROBES_FILE))
+            Curve(**cell.coordinates(), records=tuple(read_records(cell.directory)))
             for cell in self.cells
-            if (result := cell.result()) and (cell.directory / PROBES_FILE).exists()
+            if cell.result() and not _damage(read_records, cell)
         ]
 
-    def curves(self) -> list[dict]:
-        """Of each finished cell its coordinates and, as `records`, a dict an epoch."""
+    def observed(self) -> list[tuple[Cell, Result, list[Observation]]]:
+        """Each finished cell that was observed, with its result and its observations."""
         return [
-            cell.describe() | {'records': wandb_run.read_metrics(cell.directory)}
+            (cell, result, read_observations(cell.directory))
             for cell in self.cells
-            if cell.result()
+            if (result := cell.result())
+            and (cell.directory / PROBES_FILE).exists()
+            and not _damage(read_observations, cell)
         ]
 
-
-def grid(
-    config: ConfigDict, variants: Mapping[str, Mapping[str, object]]
-) -> Iterator[tuple[str, ConfigDict]]:
-    """Each variant at each depth of `config.sweep`, once a seed: its name and the configuration.
-
-    Args:
-        config: what the cells share.
-        variants: of each by name the dotted knobs that make it, {'plain': {'model.family': …}}.
-
-    Raises:
-        UserError: for a cell that makes no sense, or a depth that is named twice.
-    """
-    depths = _axis(config, 'depths', int)
-    seeds = range(config.seed, config.seed + config.sweep.seeds)
-    for (name, knobs), depth, seed in itertools.product(variants.items(), depths, seeds):
-        cell_config = config.copy_and_resolve_references()
-        with cell_config.unlocked():
-            cell_config.update_from_flattened_dict(dict(knobs))
-            cell_config.model.depth, cell_config.seed = depth, seed
-        configuration.check(cell_config)
-        yield name, cell_config
+    def damages(self) -> list[str]:
+        """What is wrong with files of its cells and what follows, two sentences each."""
+        found = []
+        for cell in self.cells:
+            if damage := cell.damage():
+                found.append(f'{damage} The cell counts as not done.')
+            elif cell.result():
+                readers = [read_records]
+                readers += [read_observations] * (cell.directory / PROBES_FILE).exists()
+                damages = [_damage(read, cell) for read in readers]
+                found += [f'{each} It is left out of the figures.' for each in damages if each]
+        return found
 
 
-def families(config: ConfigDict) -> dict[str, dict[str, object]]:
-    """The variants that are the families of `config.sweep`.
-
-    Raises:
-        UserError: for none, or one that is named twice.
-    """
-    return {family: {'model.family': family} for family in _axis(config, 'families', str)}
+def in_words(count: int) -> str:
+    """A number of cells in words: '1 cell', '2 cells', …"""
+    return '1 cell' if count == 1 else f'{count} cells'
 
 
-def _axis(config: ConfigDict, axis: str, kind: type) -> tuple:
-    values = tuple(config.sweep[axis])
-    if not values or len(set(values)) < len(values) or {type(v) for v in values} != {kind}:
-        raise UserError(
-            f'sweep.{axis} names one or more {axis}, each once, as in {_EXAMPLES[axis]}, '
-            f'not {values}.'
-        )
-    return values
+def _damage(read: Callable[[Path], list], cell: Cell) -> str | None:
+    try:
+        read(cell.directory)
+    except UserError as error:
+        return str(error)
+    return None
 
 
-def plan(
-    name: str, config: ConfigDict, workdir: Path, configs: Iterable[tuple[str, ConfigDict]]
+def assemble(
+    name: str, config: Config, workdir: Path, grid: Iterable[tuple[str, ConfigDict]]
 ) -> Sweep:
-    """The sweep of some cells; nothing is written.
+    """The sweep of some cells; nothing is read or written.
 
     Args:
-        name: the sweep's; '' for cells that belong to none, which lie in `workdir/cells`.
-        config: the base configuration.
+        name: the experiment's; '' for cells that belong to none, which lie in `workdir/cells`.
+        config: what the cells share.
         workdir: where sweeps go.
-        configs: of each cell its variant and its configuration, checked.
+        grid: the variant and the checked configuration of each cell.
     """
     directory = workdir / name
-    cells = tuple(Cell(each, directory, name, variant) for variant, each in configs)
+    cells = tuple(Cell(each, directory, name, variant) for variant, each in grid)
     return Sweep(name, config, directory, cells)
 
 
-def base_config(name: str, workdir: Path) -> ConfigDict:
-    """The configuration that a sweep was launched with, from its directory.
+def load(directory: Path) -> Sweep:
+    """The sweep in a directory, by its `sweep.json`; formats 1 and 2 are read.
 
     Raises:
-        UserError: where there is no such sweep.
+        UserError: where there is none, or it is damaged or of a later format.
     """
-    path = workdir / name / SWEEP_FILE
-    if not path.exists():
-        raise UserError(f'no sweep in {path.parent}: run it without --report_only first.')
-    return ConfigDict(read_json(path)['config'])
-
-
-def check_data(config: ConfigDict, info: DatasetInfo) -> None:
-    """Raises UserError where a cell's batch, normalisation or weights do not fit its data set."""
-    if config.train.batch_size > info.num_images['train']:
+    path = directory / SWEEP_FILE
+    try:
+        stored = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f'there is no sweep in {directory}: run it first.') from None
+    is_old = check_format(path, stored) == 1
+    try:
+        config = from_format_1(stored['config']) if is_old else stored['config']
+        config = _from_json(config)
+        cells = [_stored_cell(at, config, directory, stored['sweep']) for at in stored['grid']]
+        launches = tuple(Launch(**launch) for launch in stored.get('launches', ()))
+        return Sweep(stored['sweep'], config, directory, tuple(cells), launches)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
-            f'train.batch_size {config.train.batch_size} is more than the '
-            f'{info.num_images["train"]} training images of {config.data.name}.'
-        )
-    channels = info.image_shape[2]
-    if config.data.normalisation == 'imagenet' and channels != 3:
+            f'{path} is damaged ({type(error).__name__}: {error}): move it away, or choose another '
+            '--workdir.'
+        ) from None
+
+
+def _from_json(parts: Mapping) -> ConfigDict:
+    """A configuration whose lists are tuples again."""
+
+    def restored(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {key: restored(each) for key, each in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return ConfigDict(restored(parts))
+
+
+def _stored_cell(at: Mapping, config: ConfigDict, directory: Path, name: str) -> Cell:
+    """A cell of a stored grid: by its changes or, in format 1, by its own configuration."""
+    path = directory / 'cells' / at['cell'] / CONFIG_FILE
+    own = ConfigDict(config.to_dict())
+    place = {'model.family': at['family'], 'model.depth': at['depth'], 'seed': at['seed']}
+    if 'changes' in at:
+        knobs = _from_json(at['changes']).to_dict()
+        own.update_from_flattened_dict(knobs | place)
+    elif path.exists():
+        own = _from_json(from_format_1(read_json(path)))
+    else:
+        own.update_from_flattened_dict(place)
+    return Cell(own, directory, name, at['variant'], at['cell'])
+
+
+def check_directory(sweep: Sweep) -> None:
+    """Raises UserError where a launch could not write to the directory, or another sweep holds it.
+
+    Nothing is written.
+    """
+    above = next(path for path in (sweep.directory, *sweep.directory.parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f'cannot write to {sweep.directory}: choose another --workdir.')
+    check_outputs(sweep)
+    if sweep.name and (sweep.directory / SWEEP_FILE).exists():
+        _check_same_protocol(load(sweep.directory), sweep)
+
+
+def check_outputs(sweep: Sweep) -> None:
+    """Raises UserError where a folder stands in the place of a file, or a file in that of one."""
+    for name in _FOLDERS:
+        if (path := sweep.directory / name).exists() and not path.is_dir():
+            raise UserError(f'{path} is a file where a directory belongs: move it away.')
+    results = [cell.directory / RESULT_FILE for cell in sweep.cells]
+    for path in (*(sweep.directory / name for name in _FILES), *results):
+        if path.is_dir():
+            raise UserError(f'{path} is a directory where a file belongs: move it away.')
+    if sweep.directory.exists() and not os.access(sweep.directory, os.W_OK):
+        raise UserError(f'cannot write to {sweep.directory}: it is read-only.')
+
+
+def _check_same_protocol(stored: Sweep, sweep: Sweep) -> None:
+    number = check_format(sweep.directory / SWEEP_FILE, read_json(sweep.directory / SWEEP_FILE))
+    if number < FORMAT:
         raise UserError(
-            "data.normalisation='imagenet' is for images of 3 channels; those of "
-            f'{config.data.name} have {channels}.'
+            f'{sweep.directory} was written by {RELEASES[number]} (format {number}): this release '
+            'reports on it (--report_only) and does not add to it; choose another --workdir.'
         )
-    if config.init.weights:
-        network_spec, new_head = configuration.network_spec(config), config.init.new_head
-        torch_weights.read(config.init.weights, network_spec, info.num_classes, channels, new_head)
+    changed = differences(_protocol(stored.config), _protocol(sweep.config))
+    if changed:
+        raise UserError(
+            f'{sweep.directory} holds another sweep ({"; ".join(changed[:3])}): choose another '
+            '--workdir. Only seeds, depths and families may be added.'
+        )
 
 
-def flops(config: ConfigDict, info: DatasetInfo) -> float:
-    """Floating-point operations of a cell's convolutions and dense layers.
-
-    Training and evaluation: an update costs three forward passes, a multiply-accumulate two.
-
-    Raises:
-        UserError: for images too small for the network.
-    """
-    network_spec = configuration.network_spec(config)
-    macs = spec.count_macs(network_spec, info.image_shape, info.num_classes)
-    per_epoch, steps = configuration.steps(config, info.num_images['train'])
-    evaluations = -(-steps // (per_epoch * config.evaluation.every_epochs))
-    evaluated = info.num_images['train'] + info.num_images['validation']
-    trained = 3 * steps * config.train.batch_size
-    return 2.0 * macs * (trained + evaluations * evaluated + info.num_images['test'])
+def _protocol(config: Config) -> dict:
+    """What all cells of a grid share, as JSON has it: tuples compare as lists."""
+    parts = config.to_dict()
+    model = {k: v for k, v in parts['model'].items() if k not in ('name', 'family', 'depth')}
+    data = {k: v for k, v in parts['data'].items() if k != 'dir'}
+    rest = {key: parts[key] for key in ('init', 'train', 'optimizer')}
+    return json.loads(json.dumps({'model': model, 'data': data} | rest))
 
 
-@contextlib.contextmanager
-def claim(sweep: Sweep) -> Iterator[None]:
-    """Makes the directory this sweep's alone while its cells run.
+def joined(sweep: Sweep) -> Sweep:
+    """The sweep with the cells of earlier launches, after it was written to `sweep.json`.
 
     Raises:
-        UserError: where it cannot be written, holds another grid, or another launch is at work.
+        UserError: as `check_directory`.
     """
-    refuse(sweep)
-    with contextlib.ExitStack() as stack:
-        try:
-            sweep.directory.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((sweep.directory / '.lock').open('w'))
-        except OSError as error:
-            raise UserError(
-                f'cannot write to {sweep.directory} ({error.strerror}): choose another --workdir.'
-            ) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f'another launch is running in {sweep.directory}.') from None
-        refuse(sweep)
-        if sweep.name and not (sweep.directory / SWEEP_FILE).exists():
-            write_json(sweep.directory / SWEEP_FILE, _description(sweep))
-        yield
+    check_directory(sweep)
+    path = sweep.directory / SWEEP_FILE
+    stored = load(sweep.directory) if path.exists() else None
+    kept = {cell.id: cell for cell in stored.cells} if stored else {}
+    new = [cell for cell in sweep.cells if cell.id not in kept]
+    cells = sorted((*kept.values(), *new), key=_order([*kept.values(), *new]))
+    launches = stored.launches if stored else ()
+    if new or stored is None:
+        now = datetime.now().strftime('%Y-%m-%d %H:%M')
+        launch = Launch(now, len(new), version('vggres'), environment.git_commit())
+        launches = (*launches, launch)
+    whole = dataclasses.replace(sweep, cells=tuple(cells), launches=launches)
+    if new or stored is None:
+        write_json(path, _description(whole))
+    return whole
+
+
+def _order(cells: Iterable[Cell]) -> Callable[[Cell], tuple[int, int, int]]:
+    variants = list(dict.fromkeys(cell.coordinates()['variant'] for cell in cells))
+
+    def place(cell: Cell) -> tuple[int, int, int]:
+        at = cell.coordinates()
+        return variants.index(at['variant']), at['depth'], at['seed']
+
+    return place
 
 
 def _description(sweep: Sweep) -> dict:
     return {
+        'format': FORMAT,
         'sweep': sweep.name,
-        'grid': [cell.describe() for cell in sweep.cells],
+        'grid': [
+            cell.coordinates() | {'changes': changes(cell.config, sweep.config)}
+            for cell in sweep.cells
+        ],
         'config': sweep.config.to_dict(),
+        'launches': [dataclasses.asdict(launch) for launch in sweep.launches],
         'versions': environment.versions(),
-        'git_commit': environment.git_commit(),
     }
-
-
-def refuse(sweep: Sweep) -> None:
-    """Raises UserError where `claim` would because of what is there; writes nothing."""
-    above = next(path for path in (sweep.directory, *sweep.directory.parents) if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UserError(f'cannot write to {sweep.directory}: choose another --workdir.')
-    path = sweep.directory / SWEEP_FILE
-    if not sweep.name or not path.exists():
-        return
-    stored = read_json(path)
-    if [at['cell'] for at in stored['grid']] != [cell.id for cell in sweep.cells]:
-        old, new = (_decisive(ConfigDict(c)) for c in (stored['config'], sweep.config.to_dict()))
-        changed = configuration.differences(old, new)
-        raise UserError(
-            f'{sweep.directory} holds another grid ({"; ".join(changed[:3])}): choose another '
-            '--workdir.'
-        )
-
-
-def _decisive(config: ConfigDict) -> dict:
-    """What decides a grid, as JSON has it: tuples compare as the lists they are stored as."""
-    whole = {'model': config.model.to_dict(), 'sweep': config.sweep.to_dict()}
-    return json.loads(json.dumps(configuration.identity(config) | whole))

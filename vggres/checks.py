@@ -1,0 +1,209 @@
+"""Whether a configuration makes sense: one line for the first knob that does not."""
+
+import math
+from collections.abc import Iterable
+
+from vggres.config import (
+    INIT_SCHEMES,
+    KNOB_OF_OPTION,
+    Config,
+    dotted_keys,
+    get,
+    network_spec,
+)
+from vggres.data.tfds import DatasetInfo
+from vggres.errors import UserError, unknown
+from vggres.networks import grammar, spec, torch_weights
+
+_CHOICES = {
+    'data.normalisation': ('mean_image', 'imagenet'),
+    'init.scheme': INIT_SCHEMES,
+    'model.compute_dtype': ('float32', 'bfloat16'),
+    'optimizer.warmup': ('linear', 'constant', 'none'),
+    'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
+} | {f'model.{KNOB_OF_OPTION[name]}': allowed for name, allowed in grammar.CHOICES.items()}
+_MANY = 10**9
+# The lowest and the highest value of a knob. Upper bounds are far above all that was ever trained:
+# they catch a slip of the finger before it costs hours or memory.
+_RANGES = {
+    'seed': (0, 2**31 - 1 - 1_000_000),  # int32 on the device, with room for a sweep's seeds
+    'data.crop_padding': (0, 1024),
+    'model.depth': (1, 10_000),
+    'model.width': (1, 2048),
+    'model.vgg.stages': (3, 5),
+    'train.batch_size': (1, 2**20),
+    'train.epochs': (0, 1_000_000),
+    'train.steps': (0, _MANY),
+    'optimizer.learning_rate': (0, math.inf),
+    'optimizer.momentum': (0, 1),
+    'optimizer.weight_decay': (0, math.inf),
+    'optimizer.decay_factor': (0, math.inf),
+    'optimizer.warmup_learning_rate': (0, math.inf),
+    'optimizer.warmup_fraction': (0, 1),
+    'optimizer.warmup_min_depth': (0, _MANY),
+    'evaluation.every_epochs': (1, _MANY),
+    'evaluation.batch_size': (0, 2**20),
+    'probes.every_epochs': (0, _MANY),
+    'probes.draws': (1, 10),
+    'checkpoint.every_seconds': (0, math.inf),
+    'sweep.seeds': (1, 1000),
+}
+_BELOW_ONE = ('model.vgg.dropout', 'model.shortcut.dropout')  # probabilities of dropping
+_KINDS = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
+
+
+def check_structure(config: object, base: Config, source: str = 'the configuration') -> None:
+    """Raises UserError where a configuration is not built like the base configuration.
+
+    Args:
+        config: what a configuration file returned.
+        base: lists every knob, with a value of its type.
+        source: what the error calls the configuration.
+    """
+    if not isinstance(config, Config):
+        raise UserError(
+            f'{source} is a {type(config).__name__}; get_config() has to return a ConfigDict.'
+        )
+    known, found = set(dotted_keys(base.to_dict())), set(dotted_keys(config.to_dict()))
+    for key in sorted(found - known):
+        raise unknown(f'knob in {source}', key, known)
+    if missing := sorted(known - found):
+        raise UserError(
+            f'{source} lacks {", ".join(missing[:3])}{" and more" * (len(missing) > 3)}: start '
+            'from configs/base.py and change what differs.'
+        )
+    for key in sorted(known):
+        _check_type(key, get(config, key), get(base, key))
+
+
+def _check_type(key: str, value: object, example: object) -> None:
+    if isinstance(example, tuple | list):
+        if not isinstance(value, tuple | list):
+            raise UserError(f'{key} has to be a tuple, as in {tuple(example)!r}, not {value!r}.')
+        return
+    kind = type(example)
+    allowed = (int, float) if kind is float else kind
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, allowed) or is_bool != (kind is bool):
+        raise UserError(f'{key} has to be {_KINDS[kind]}, not {value!r}.')
+
+
+def check(config: Config) -> None:
+    """Raises UserError, one line, for the first knob that makes no sense."""
+    for key, allowed in _CHOICES.items():
+        if get(config, key) not in allowed:
+            raise unknown(key, get(config, key), allowed)
+    check_numbers(config)
+    if config.optimizer.learning_rate == 0:
+        raise UserError('optimizer.learning_rate has to be positive, not 0.')
+    fractions = tuple(config.optimizer.decay_at)
+    if not all(isinstance(value, int | float) and 0 < value < 1 for value in fractions):
+        raise UserError(
+            'optimizer.decay_at holds fractions of all steps between 0 and 1, as in (0.5, 0.75), '
+            f'not {fractions}.'
+        )
+    if bool(config.train.epochs) == bool(config.train.steps):
+        raise UserError(
+            'give the length of the training in either epochs or steps and set the other to 0: '
+            f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
+        )
+    if config.model.name:
+        raise UserError('model.name is a shorthand, which `config.resolve_name` has to replace.')
+    _check_init(config)
+    _check_probes(config)
+
+
+def check_numbers(config: Config) -> None:
+    """Raises UserError for the first number that is not finite or out of its range."""
+    for key in dotted_keys(config.to_dict()):
+        value = get(config, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f'{key} has to be finite, not {value}.')
+    for key, (lowest, highest) in _RANGES.items():
+        value = get(config, key)
+        if value < lowest:
+            raise UserError(f'{key} has to be at least {lowest}, not {value}.')
+        if value > highest:
+            raise UserError(f'{key} has to be at most {highest}, not {value}.')
+    for key in _BELOW_ONE:
+        if not 0 <= get(config, key) < 1:
+            raise UserError(f'{key} has to be at least 0 and below 1, not {get(config, key)}.')
+
+
+def _check_init(config: Config) -> None:
+    if config.init.new_head and not config.init.weights:
+        raise UserError('init.new_head needs init.weights: a random network has a new head anyway.')
+    if config.init.weights and not config.init.new_head and config.init.scheme != 'he':
+        raise UserError('init.scheme changes nothing where init.weights gives all weights.')
+
+
+def _check_probes(config: Config) -> None:
+    probes = config.probes
+    names = spec.observable_names(network_spec(config))
+    network = f'{config.model.family} of depth {config.model.depth}'
+    for name in probes.names:
+        if name not in names:
+            raise unknown(f'probe of a {network}', name, names)
+    asked = {'names': probes.names, 'jacobians': probes.jacobians, 'draws': probes.draws > 1}
+    for knob, value in asked.items():
+        if value and not probes.every_epochs:
+            raise UserError(f'probes.{knob} needs probes.every_epochs, which is 0: never observe.')
+    if probes.draws > 1 and config.init.weights:
+        raise UserError('probes.draws observes random weights: leave it out with init.weights.')
+
+
+def check_given(given: Iterable[str], families: Iterable[str]) -> None:
+    """Raises UserError for a knob of the model that the user gave and no such network has.
+
+    Args:
+        given: dotted names of the knobs whose values the user gave.
+        families: those of all networks that will be trained.
+
+    Raises:
+        UserError: for a family that does not exist, too.
+    """
+    for family in families:
+        if family not in grammar.FAMILIES:
+            raise unknown('family', family, grammar.FAMILIES)
+    allowed = {KNOB_OF_OPTION[name] for family in families for name in grammar.options_of(family)}
+    for key in given:
+        knob = key.removeprefix('model.')
+        if key.startswith('model.') and knob in KNOB_OF_OPTION.values() and knob not in allowed:
+            kinds, names = ' or '.join(families), ', '.join(sorted(allowed))
+            raise UserError(f'{key} changes nothing in a {kinds} network, which has {names}.')
+
+
+def check_keys(names: Iterable[str], base: Config) -> None:
+    """Raises UserError, with the nearest ones, for the first dotted name that is no knob."""
+    known = set(dotted_keys(base.to_dict()))
+    for name in names:
+        if name not in known:
+            sections = [key for key in known if key.startswith(f'{name}.')]
+            if sections:
+                raise UserError(f'{name} is a section: override its knobs, as in {min(sections)}.')
+            raise unknown('config key', name, known)
+
+
+def check_data(config: Config, info: DatasetInfo) -> None:
+    """Raises UserError where a cell's batch, crop, normalisation or weights do not fit its data."""
+    num_train, (height, width, channels) = info.num_images['train'], info.image_shape
+    if config.train.batch_size > num_train:
+        raise UserError(
+            f'train.batch_size {config.train.batch_size} is more than the {num_train} training '
+            f'images of {config.data.name}.'
+        )
+    if config.data.crop_padding > min(height, width):
+        raise UserError(
+            f'data.crop_padding {config.data.crop_padding} is more than the images have pixels: '
+            f'those of {config.data.name} are {height}×{width}.'
+        )
+    if config.data.normalisation == 'imagenet' and channels != 3:
+        raise UserError(
+            "data.normalisation='imagenet' is for images of 3 channels; those of "
+            f'{config.data.name} have {channels}.'
+        )
+    network = network_spec(config)
+    spec.check_image(network, info.image_shape)
+    if config.init.weights:
+        new_head = config.init.new_head
+        torch_weights.read(config.init.weights, network, info.num_classes, channels, new_head)

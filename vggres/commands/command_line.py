@@ -1,0 +1,164 @@
+"""What can be wrong with a command line, each in one line, before anything is parsed or loaded."""
+
+import runpy
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import base
+from vggres import checks
+from vggres.errors import UserError
+
+MODES = ('report_only', 'claims', 'evaluate', 'estimate', 'dry_run')
+# The flags that change nothing in each mode; 'overrides' are those of knobs.
+_NEEDLESS = {
+    'report_only': ('workers', 'split', 'overrides'),
+    'claims': ('sweep', 'workers', 'split', 'overrides'),
+    'evaluate': ('sweep', 'workers', 'workdir'),
+    'estimate': ('split',),
+    'dry_run': ('workers', 'split'),
+    None: ('split',),
+}
+_OVERRIDE = '--config.'
+_HELP_WIDTH = 22
+
+
+def check(argv: Sequence[str], default_config: Path) -> None:
+    """Raises UserError for flags given twice, knobs that do not exist and files that do not load.
+
+    Args:
+        argv: the command line without the program.
+        default_config: the configuration file where none is given.
+    """
+    _check_repeated(argv)
+    checks.check_keys(overridden(argv), base.get_config())
+    check_config_file(config_file(argv) or str(default_config))
+
+
+def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
+    """Parses a command line that was checked.
+
+    Args:
+        values: the flags.
+        argv: the program and its command line.
+
+    Raises:
+        UserError: for an unknown flag, a value of another kind, or a word that is no flag.
+    """
+    try:
+        rest = values(argv)
+        values.config.keys()  # the file is loaded when it is used
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(str(error)) from None
+    if len(rest) > 1:
+        raise UserError(f'cannot make sense of {rest[1]!r}: flags start with --, see --help.')
+
+
+def given(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, object]:
+    """The values of the flags that were given, and as 'overrides' the knobs overridden."""
+    found = {name: values[name].value for name in values if values[name].present}
+    knobs = overridden(argv)
+    return found | ({'overrides': knobs} if knobs else {})
+
+
+def mode(given: Mapping[str, object]) -> str | None:
+    """The one of `MODES` that was asked for; None to train.
+
+    Raises:
+        UserError: for more than one, for flags that change nothing with it, and for --report_only
+            without a sweep.
+    """
+    chosen = [name for name in MODES if given.get(name)]
+    if len(chosen) > 1:
+        raise UserError(f'{" and ".join(f"--{name}" for name in chosen)}: give only one of them.')
+    found = chosen[0] if chosen else None
+    for name in _NEEDLESS[found]:
+        if name in given:
+            said = f'--config.{given[name][0]}' if name == 'overrides' else f'--{name}'
+            how = f'with --{found}' if found else 'without --evaluate'
+            raise UserError(f'{said} changes nothing {how}: leave it out.')
+    if given.get('estimate') == 'v5e' and 'workers' in given:
+        raise UserError('--workers changes nothing with --estimate v5e: leave it out.')
+    if found == 'report_only' and not given.get('sweep'):
+        raise UserError('--report_only needs --sweep NAME.')
+    return found
+
+
+def where(given: Mapping[str, object]) -> list[str]:
+    """The flags that said which configuration and which directory is meant."""
+    return [f'--{name}={given[name]}' for name in ('config', 'workdir') if name in given]
+
+
+def help_text(examples: str, values: flags.FlagValues) -> str:
+    """The help of one screen: examples, and each flag with what it does."""
+    lines = []
+    for flag in sorted(values.flags_by_module_dict()[sys.argv[0]], key=lambda f: f.name):
+        choices = getattr(flag.parser, 'enum_values', None)
+        value = '' if flag.boolean else f' {"|".join(choices)}' if choices else ' …'
+        lines.append(f'  --{flag.name}{value}'.ljust(_HELP_WIDTH) + f' {flag.help}')
+    return '\n'.join([examples.strip(), '', 'Flags:', *lines])
+
+
+def overridden(argv: Sequence[str]) -> list[str]:
+    """The dotted names of the knobs that a command line overrides."""
+    return [word[len(_OVERRIDE) :].split('=')[0] for word in argv if word.startswith(_OVERRIDE)]
+
+
+def config_file(argv: Sequence[str]) -> str | None:
+    """The value of --config; None where it is not given."""
+    for word, following in zip(argv, [*argv[1:], ''], strict=True):
+        if word == '--config':
+            return following
+        if word.startswith('--config='):
+            return word[len('--config=') :]
+    return None
+
+
+def _check_repeated(argv: Sequence[str]) -> None:
+    seen = set()
+    for word in argv:
+        name = word.split('=')[0]
+        if name.startswith('--') and name in seen:
+            raise UserError(f'{name} is given twice: give it once.')
+        seen.add(name)
+
+
+def check_config_file(path: str) -> ConfigDict:
+    """The configuration in a file, checked for its structure.
+
+    Raises:
+        UserError: where there is no such file, its code fails, or what it returns is not built like
+            `configs/base.py`.
+    """
+    if not Path(path).is_file():
+        there = ', '.join(
+            f'configs/{file.name}'
+            for file in sorted(Path(base.__file__).parent.glob('[!_]*.py'))
+            if file.stem != 'base'
+        )
+        raise UserError(f'no configuration file {path!r}: there are {there}.')
+    try:
+        config = runpy.run_path(path)['get_config']()
+    except KeyError as error:
+        if error.args != ('get_config',):
+            raise UserError(_failure(path, error)) from None
+        raise UserError(f'{path} has no function get_config().') from None
+    except Exception as error:  # a file of the user's own raises anything
+        raise UserError(_failure(path, error)) from None
+    checks.check_structure(config, base.get_config(), path)
+    return config
+
+
+def _failure(path: str, error: Exception) -> str:
+    lines = [
+        f', line {frame.lineno}'
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == path
+    ]
+    where = lines[-1] if lines else ''
+    message = str(error).splitlines()[0] if str(error) else 'no message'
+    return f'cannot read the configuration {path}{where}: {type(error).__name__}: {message}'

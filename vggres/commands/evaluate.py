@@ -1,0 +1,53 @@
+"""The error of a file of weights on one split, without training."""
+
+import os
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from vggres import checks
+from vggres.commands.planning import checked_network, checked_structure
+from vggres.config import set_options
+from vggres.data import tfds
+from vggres.errors import UserError
+from vggres.executors.placement import default_environment, placement
+from vggres.networks import torch_weights
+
+
+def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Console) -> None:
+    """Prints error and loss of the weights in `config.init.weights`.
+
+    A file that this suite wrote describes its network, so that no flag has to repeat it.
+
+    Args:
+        config: the configuration; the given knobs of its model have to agree with the file's.
+        given: dotted names of the knobs whose values the user gave.
+        split: 'train', 'validation' or 'test'.
+        console: where to print.
+
+    Raises:
+        UserError: where the weights, the network and the data do not fit together.
+    """
+    config, path = checked_structure(config), config.init.weights
+    if not path:
+        raise UserError('--evaluate needs --config.init.weights=FILE.')
+    if config.init.new_head:
+        raise UserError('--evaluate needs the head of the weights: leave init.new_head out.')
+    description = torch_weights.read_description(path)
+    if description and not config.model.name:
+        set_options(config, description.options, given)
+    config = checked_network(config, given)
+    checks.check_data(config, tfds.describe(config.data))
+    for name, value in (default_environment() | placement(0, 1)).items():
+        os.environ.setdefault(name, value)
+
+    from vggres.training.evaluation import evaluate  # imports jax, which reads its surroundings
+
+    found = evaluate(config, split)
+    console.print(
+        f'{config.model.family} of depth {config.model.depth} with {path} on {config.data.name}, '
+        f'{split}: error {found["error"]:.2f} % ({found["wrong"]:,} of {found["images"]:,} '
+        f'images), loss {found["loss"]:.4f}',
+        soft_wrap=True,
+    )

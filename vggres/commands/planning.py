@@ -1,0 +1,93 @@
+"""From a configuration to a checked, frozen sweep: every check stands here, in its order."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+import experiments
+from configs import base
+from vggres import checks
+from vggres.config import Config, resolve_name, set_defaults
+from vggres.data import tfds
+from vggres.data.tfds import DatasetInfo
+from vggres.errors import UserError
+from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.grid import changes
+from vggres.sweeps.sweep import Sweep
+
+
+def checked_sweep(
+    name: str,
+    config: Config,
+    workdir: Path,
+    given: Iterable[str] = (),
+    overrides: Iterable[str] = (),
+) -> tuple[Sweep, DatasetInfo]:
+    """The sweep of an experiment, or the one cell of a configuration, and its data set.
+
+    Nothing is written, and the configuration is left as it is.
+
+    Args:
+        name: of the experiment; '' for the one network that the configuration describes.
+        config: built like `configs/base.py`.
+        workdir: where sweeps go.
+        given: dotted names of the knobs whose values the user gave: the experiment's defaults do
+            not replace them, and those that the experiment sets itself are refused.
+        overrides: those given on the command line: they have to change something, and a network's
+            name does not replace them.
+
+    Raises:
+        UserError: one line, for the first thing that makes no sense.
+    """
+    config = checked_structure(config)
+    if name:
+        _set_up(name, config, {*given, *overrides})
+        checks.check_given(overrides, config.sweep.families)
+        grid = experiments.load(name).cells(config)
+    else:
+        config = checked_network(config, overrides)
+        grid = [('', config)]
+    sweep = sweeps.assemble(name, config, workdir, grid)
+    sweeps.check_directory(sweep)
+    info = tfds.describe(config.data)
+    for cell in sweep.cells:
+        checks.check_data(cell.config, info)
+    return sweep, info
+
+
+def checked_structure(config: Config) -> ConfigDict:
+    """A copy of a configuration that has every knob of `configs/base.py` and no other.
+
+    Raises:
+        UserError: where it has not, or a value is of another type.
+    """
+    checks.check_structure(config, base.get_config())
+    return ConfigDict(config.to_dict()).lock()
+
+
+def checked_network(config: ConfigDict, overrides: Iterable[str] = ()) -> ConfigDict:
+    """The configuration of one network, its name resolved; `overrides` as of `checked_sweep`.
+
+    Raises:
+        UserError: for the first knob that makes no sense or changes nothing.
+    """
+    resolve_name(config, overrides)
+    checks.check_given(overrides, (config.model.family,))
+    checks.check(config)
+    return config
+
+
+def given(config: Config) -> set[str]:
+    """The dotted knobs of a configuration that differ from `configs/base.py`."""
+    return set(changes(config, base.get_config()))
+
+
+def _set_up(name: str, config: ConfigDict, given: set[str]) -> None:
+    """Gives a configuration what its experiment wants."""
+    experiment = experiments.load(name)
+    if config.model.name:
+        raise UserError(f'--sweep {name} varies family and depth: leave model.name empty.')
+    if refused := sorted({'model.family', 'model.depth', *experiment.VARIES} & given):
+        raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
+    set_defaults(config, experiment.defaults(config), given)

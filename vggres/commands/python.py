@@ -1,0 +1,188 @@
+"""What the command line does, from Python: train a network, run a sweep, load one.
+
+These functions stand in the package itself, as `vggres.train`, `vggres.run_sweep` and
+`vggres.load_sweep`.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from rich.console import Console
+
+import experiments
+from vggres import checks
+from vggres.commands import planning
+from vggres.commands import train as command
+from vggres.config import Config
+from vggres.data import tfds
+from vggres.errors import UserError
+from vggres.executors.local import Event
+from vggres.executors.progress import Progress
+from vggres.results import Outcome
+from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.sweep import SWEEP_FILE, Sweep, in_words
+
+
+def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
+    """Trains the one network of a configuration in this process.
+
+    >>> import vggres
+    >>> from configs import digits
+    >>> config = digits.get_config()
+    >>> config.model.depth, config.train.epochs = 8, 1
+    >>> outcome, variables = vggres.train(config, progress=False)
+    >>> outcome.status
+    'finished'
+    >>> sorted(variables)
+    ['batch_stats', 'params']
+
+    Nothing is left on disk, except that a data set may be prepared.
+
+    Args:
+        config: built like `configs/base.py`.
+        progress: whether to show a bar in a terminal, or lines in a notebook.
+
+    Returns:
+        The outcome by the final weights on whole, clean splits, and the variables as
+        `Network.apply` takes them: `params` and, with batch norm, `batch_stats`, of arrays.
+
+    Raises:
+        UserError: one line, for the first thing that makes no sense.
+    """
+    from vggres.sweeps.run import train_in_process  # imports jax
+
+    config = planning.checked_network(planning.checked_structure(config))
+    checks.check_data(config, tfds.describe(config.data))
+    cell = Cell(config, Path(), '')
+    console = Console(markup=False, highlight=False, quiet=not progress)
+    with Progress([cell], {cell.id: 1.0}, 1, console) as show:
+        show(Event('started', cell.id, {}))
+        outcome, variables = train_in_process(
+            cell.config,
+            lambda record: show(Event('record', cell.id, dataclasses.asdict(record))),
+            lambda step, total: show(Event('progress', cell.id, {'step': step, 'total': total})),
+        )
+        show(Event('finished', cell.id, dataclasses.asdict(outcome)))
+    return outcome, variables
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """What a sweep has come to, as plain records.
+
+    Attributes:
+        name: of the experiment.
+        title: what it is about, in words.
+        results: a dict per finished cell (`results.Result`): `pandas.DataFrame(sweep.results)`.
+        curves: a dict per cell and epoch (`results.Record`), with the coordinates of its cell.
+        verdict: what the experiment's analysis found, a frozen dataclass; None where no cell is
+            finished.
+        words: the verdict in sentences.
+        damages: what could not be read, a line each.
+    """
+
+    name: str
+    title: str
+    results: list[dict]
+    curves: list[dict]
+    verdict: Any
+    words: str
+    damages: list[str]
+    _sweep: Sweep
+
+    def figures(self) -> dict[str, Figure]:
+        """The figures of the report, drawn anew, by name."""
+        if self.verdict is None:
+            return {}
+        drawn = experiments.load(self.name).figures(self._sweep, self.verdict)
+        return {name: figure for name, (figure, _) in drawn.items()}
+
+
+def run_sweep(
+    name: str,
+    config: Config,
+    workdir: str | Path,
+    workers: int | None = None,
+    progress: bool = True,
+) -> LoadedSweep:
+    """Runs a sweep in worker processes, as `launch.py --sweep` does, and returns what it came to.
+
+    >>> import tempfile, vggres
+    >>> from configs import digits
+    >>> config = digits.get_config()
+    >>> config.sweep.depths, config.sweep.seeds, config.train.epochs = (8,), 1, 1
+    >>> config.wandb.mode = 'disabled'
+    >>> sweep = vggres.run_sweep('depth', config, tempfile.mkdtemp(), progress=False)
+    >>> [(result['family'], result['depth']) for result in sweep.results]
+    [('plain', 8), ('resnet', 8)]
+
+    Cells that have a result in the directory are kept, and only the others run. Values of the
+    configuration count as given by the user only where they differ from `configs/base.py`;
+    elsewhere the experiment's own defaults hold.
+
+    Args:
+        name: of the experiment: `experiments.names()` lists them.
+        config: built like `configs/base.py`.
+        workdir: where sweeps go; this one's files are in `workdir/name`.
+        workers: cells run at once; None for one per GPU or CPU core.
+        progress: whether to show bars in a terminal, or lines in a notebook.
+
+    Raises:
+        UserError: one line, for the first thing that makes no sense.
+        RuntimeError: where cells failed; what is finished is kept.
+    """
+    given = planning.given(config)
+    sweep, info = planning.checked_sweep(name, config, Path(workdir), given)
+    console = Console(markup=False, highlight=False, quiet=not progress)
+    if failed := command.run(sweep, info, workers, console):
+        raise RuntimeError(f'{in_words(len(failed))} failed, the first: {failed[0]["message"]}')
+    return load_sweep(sweep.directory)
+
+
+def load_sweep(workdir: str | Path) -> LoadedSweep:
+    """What a sweep has come to so far, from its directory alone: the data set is not needed.
+
+    >>> import vggres
+    >>> sweep = vggres.load_sweep('runs/digits/depth')  # doctest: +SKIP
+    >>> pandas.DataFrame(sweep.results).groupby(['family', 'depth']).train_error.mean()
+    ... # doctest: +SKIP
+
+    Args:
+        workdir: the directory of the sweep, or one that holds the directory of a single sweep.
+
+    Raises:
+        UserError: where there is no sweep, or several.
+    """
+    sweep = sweeps.load(_directory(Path(workdir)))
+    experiment = experiments.load(sweep.name)
+    verdict = experiment.analyse(sweep) if sweep.results() else None
+    curves = [
+        {key: value for key, value in vars(curve).items() if key != 'records'}
+        | dataclasses.asdict(record)
+        for curve in sweep.curves()
+        for record in curve.records
+    ]
+    return LoadedSweep(
+        name=sweep.name,
+        title=experiment.TITLE,
+        results=[dataclasses.asdict(result) for result in sweep.results()],
+        curves=curves,
+        verdict=verdict,
+        words=experiment.words(verdict) if verdict else '',
+        damages=sweep.damages(),
+        _sweep=sweep,
+    )
+
+
+def _directory(workdir: Path) -> Path:
+    if (workdir / SWEEP_FILE).exists():
+        return workdir
+    found = sorted(path.parent for path in workdir.glob(f'*/{SWEEP_FILE}'))
+    if len(found) > 1:
+        names = ', '.join(map(str, found))
+        raise UserError(f'{workdir} holds several sweeps, choose one: {names}.')
+    return found[0] if found else workdir

@@ -1,0 +1,114 @@
+"""Runs what is left of a sweep, or trains one network, with progress."""
+
+import dataclasses
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+import experiments
+from vggres.commands import conclude
+from vggres.config import Config
+from vggres.data import tfds
+from vggres.data.tfds import DatasetInfo
+from vggres.executors import local
+from vggres.executors.placement import default_workers
+from vggres.executors.progress import Progress
+from vggres.sweeps import cost
+from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.lock import locked
+from vggres.sweeps.sweep import Sweep, in_words
+from vggres.tracking import wandb_run
+
+
+def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) -> list[dict]:
+    """Runs the cells that have no result yet, then concludes with all that the directory holds.
+
+    Args:
+        sweep: as `planning.checked_sweep` returns it.
+        info: of its data set.
+        workers: cells run at once; None for what suits the machine.
+        console: gets progress, verdict and the places of the files.
+
+    Returns:
+        The cells that failed: id, message and log of each.
+
+    Raises:
+        UserError: where the directory cannot be used, or no worker can start.
+        KeyboardInterrupt: what is done is kept.
+    """
+    sweep = _with_resolved_mode(sweep)
+    tfds.prepare(sweep.config.data)
+    with locked(sweep.directory):
+        whole = sweeps.joined(sweep) if sweep.name else sweep
+        _say_what_is_there(sweep, whole, console)
+        missing = sweep.missing()
+        failed = _run_missing(sweep, missing, info, workers, console) if missing else []
+        if whole.results() and sweep.name:
+            conclude.conclude(whole, experiments.load(sweep.name), failed, console)
+        elif whole.results():
+            conclude.printcount(whole, console)
+    if missing and (command := wandb_run.upload_command(sweep.directory)):
+        console.print(f'upload to W&B: {command}', soft_wrap=True)
+    if failed:
+        console.print(f'{in_words(len(failed))} failed; the same command tries again.')
+    return failed
+
+
+def _run_missing(
+    sweep: Sweep, missing: list, info: DatasetInfo, workers: int | None, console: Console
+) -> list[dict]:
+    workers = workers or default_workers()
+    console.print(
+        f'{sweep.directory}: {len(missing)} of {in_words(len(sweep.cells))} to run, '
+        f'{min(workers, len(missing))} at a time',
+        soft_wrap=True,
+    )
+    flops = {cell.id: cost.flops(cell, info) for cell in missing}
+    progress = Progress(missing, flops, len(sweep.cells), console)
+    try:
+        with progress:
+            local.run(missing, flops, workers, sweep.directory / 'logs', progress)
+    except KeyboardInterrupt:
+        console.print(
+            f'stopped: {len(sweep.results())} of {in_words(len(sweep.cells))} are done and kept; '
+            'the same command goes on from there.'
+        )
+        raise
+    return progress.failed
+
+
+def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
+    for damage in whole.damages():
+        console.print(damage, soft_wrap=True)
+    if others := len(whole.cells) - len(asked.cells):
+        console.print(
+            f'{asked.directory} holds {in_words(others)} of earlier launches as well: they are '
+            'kept and reported on.',
+            soft_wrap=True,
+        )
+    if unobserved := [cell.id for cell in asked.unobserved()]:
+        console.print(
+            'these cells are done without the probes that are asked for now: '
+            f'{", ".join(unobserved[:3])}{" and more" * (len(unobserved) > 3)}; in another '
+            '--workdir they would be observed.',
+            soft_wrap=True,
+        )
+
+
+def _with_resolved_mode(sweep: Sweep) -> Sweep:
+    """The sweep with one mode of W&B for all its cells, chosen once."""
+    mode = wandb_run.resolve_mode(sweep.config.wandb.mode)
+
+    def resolved(config: Config) -> ConfigDict:
+        copy = ConfigDict(config.to_dict())
+        copy.wandb.mode = mode
+        return copy
+
+    cells = [dataclasses.replace(cell, config=resolved(cell.config)) for cell in sweep.cells]
+    return dataclasses.replace(sweep, config=resolved(sweep.config), cells=tuple(cells))
+
+
+def results_directory(config_file: str | Path) -> Path:
+    """The default place of results: `runs/` and the name of the configuration file."""
+    return Path('runs') / Path(config_file).stem

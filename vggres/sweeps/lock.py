@@ -1,0 +1,30 @@
+"""A lock on the directory of a sweep, so that two launches never write to it at once."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from vggres.errors import UserError
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Makes the directory and holds it alone.
+
+    Raises:
+        UserError: where it cannot be written, or another launch is at work in it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context((directory / '.lock').open('w'))
+        except OSError as error:
+            raise UserError(
+                f'cannot write to {directory} ({error.strerror}): choose another --workdir.'
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f'another launch is running in {directory}.') from None
+        yield
