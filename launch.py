@@ -91,7 +91,7 @@ def run(argv: list[str]) -> None:
     try:
         define_flags()
         if {'-h', '--help', '-help'} & set(argv):
-            print(command_line.help_text(__doc__, FLAGS))
+            print(command_line.help_text(__doc__, FLAGS, argv[0]))
             return
         command_line.check(argv[1:], DEFAULT_CONFIG)
         command_line.parse(FLAGS, argv)

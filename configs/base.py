@@ -12,10 +12,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The base configuration: the protocol of He et al. 2015, §4.2, for a data set yet to be named.
-
-    It is meant to be locked: knobs can be changed, and none can be added.
-    """
+    """The defaults: the optimiser of He et al. 2015, §4.2, on scikit-learn's digits."""
     config = ConfigDict()
     config.seed = 0  # of initialisation and data order
 
@@ -23,7 +20,7 @@ def get_config() -> ConfigDict:
     config.data.name = 'digits'  # a TFDS data set of images and labels
     config.data.dir = ''  # where it is prepared; '' is TFDS's own directory
     config.data.train_split = 'train'  # in TFDS's split syntax, as in 'train[:90%]'
-    config.data.validation_split = 'validation'
+    config.data.validation_split = 'validation'  # evaluated during training
     config.data.test_split = 'test'  # evaluated once, after training
     config.data.crop_padding = 0  # pixels of zeros around an image before a random crop; 0: no crop
     config.data.normalisation = 'mean_image'  # subtracts it; 'imagenet': PyTorch's constants
@@ -68,8 +65,8 @@ def get_config() -> ConfigDict:
     config.train.steps = 0  # updates; 0: see epochs
 
     config.optimizer = ConfigDict()
-    config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
+    config.optimizer.learning_rate = 0.1  # the full rate, after the warm-up
+    config.optimizer.momentum = 0.9  # of SGD, 0 to 1
     config.optimizer.weight_decay = 1e-4  # times every parameter, added to its gradient
     config.optimizer.decay_at = (0.5, 0.75)  # fractions of all steps
     config.optimizer.decay_factor = 0.1  # multiplies the learning rate at each of them
@@ -93,13 +90,13 @@ def get_config() -> ConfigDict:
     config.checkpoint.save_weights = True  # leaves the final weights beside the result
 
     config.sweep = ConfigDict()
-    config.sweep.families = ('plain', 'resnet')
+    config.sweep.families = ('plain', 'resnet')  # see model.family
     config.sweep.depths = (8, 20, 32, 44, 56)  # weighted layers
     config.sweep.seeds = 3  # runs of each network, with seed, seed + 1, …
 
     config.wandb = ConfigDict()
     config.wandb.mode = 'auto'  # 'online', 'offline', 'disabled'; auto: online with a credential
-    config.wandb.project = 'vggres'
+    config.wandb.project = 'vggres'  # where runs are gathered
     config.wandb.entity = ''  # user or team; '' is the credential's default
     config.wandb.tags = ()  # added to every run
     return config

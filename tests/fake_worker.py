@@ -5,22 +5,25 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
-from ml_collections import ConfigDict
+from planted import finish
 
-from vggres.files import write_json
 from vggres.sweeps.cell import Cell
 
 DIES, RAISES, HANGS, GARBLES, DIES_LATE = range(100, 105)  # seeds
 
 
 def main():
+    how = os.environ.get('FAKE_WORKER')
+    if how == 'aborts':
+        print('Unknown flag in XLA_FLAGS', file=sys.stderr)
+        sys.exit(1)
     print('noise of a library', file=sys.stderr)
     print('no event at all', flush=True)
+    values = {'message': 'jax finds no device'} if how == 'unable' else {}
+    print(json.dumps({'kind': how or 'ready', 'cell': '', 'values': values}), flush=True)
     for line in sys.stdin:
-        order = json.loads(line)
-        cell = Cell(ConfigDict(order['config']), Path(order['workdir']), order['sweep'])
+        cell = Cell.from_json(json.loads(line))
 
         def say(kind, values, cell=cell):
             print(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}), flush=True)
@@ -35,8 +38,7 @@ def main():
             print('{"kind": "finis', end='', flush=True)
             sys.exit(3)
         if cell.config.seed == DIES_LATE:
-            cell.directory.mkdir(parents=True)
-            write_json(cell.directory / 'result.json', {'train_error': 0.0})
+            finish(cell)
             os.kill(os.getpid(), signal.SIGKILL)
         if cell.config.seed == RAISES:
             say('failed', {'message': 'ValueError: no such thing'})

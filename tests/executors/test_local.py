@@ -11,7 +11,10 @@ import fake_worker
 import numpy as np
 import pytest
 
+from vggres import environment
+from vggres.errors import UserError
 from vggres.executors import local
+from vggres.executors.placement import default_environment
 from vggres.sweeps.cell import Cell
 
 
@@ -94,6 +97,20 @@ def test_a_worker_that_dies_after_its_work_has_done_it(make, tmp_path):
     assert {event.kind for event in events.values()} == {'finished'}
 
 
+@pytest.mark.parametrize(
+    ('how', 'message'),
+    [
+        ('unable', 'a worker cannot start: jax finds no device'),
+        ('aborts', r'a worker cannot start .exit code 1.: Unknown flag in XLA_FLAGS; see .*log'),
+    ],
+)
+def test_a_worker_that_cannot_start_is_one_line(make, tmp_path, monkeypatch, how, message):
+    monkeypatch.setenv('FAKE_WORKER', how)
+    with pytest.raises(UserError, match=message) as caught:
+        run([make(8, 0), make(8, 1)], 1, tmp_path)
+    assert '\n' not in str(caught.value)
+
+
 def test_what_libraries_print_is_kept_in_the_log(make, tmp_path):
     run([make(8, 0)], 1, tmp_path)
     assert 'no event at all' in (tmp_path / 'logs' / 'worker0.log').read_text()
@@ -101,7 +118,7 @@ def test_what_libraries_print_is_kept_in_the_log(make, tmp_path):
 
 def test_a_lone_cell_gets_no_more_than_its_share_of_the_cores(make, tmp_path, monkeypatch):
     # So that a cell run again alone computes with the threads it would have had.
-    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(environment, 'cores', lambda: [0, 1, 2, 3])
     (event,) = ended(run([make(8, 0)], 2, tmp_path)).values()
     assert event.values['cores'] == '0,1'
 
@@ -111,64 +128,15 @@ def test_what_the_user_sets_wins_over_defaults_and_not_over_the_placement(
 ):
     monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', 'mine')
     monkeypatch.setenv('VGGRES_CORES', '7')
-    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1])
+    monkeypatch.setattr(environment, 'cores', lambda: [0, 1])
     (event,) = ended(run([make(8, 0)], 2, tmp_path)).values()
     assert (event.values['cache'], event.values['cores']) == ('mine', '0')
 
 
-def test_without_a_tpu_its_compiler_is_left_alone(monkeypatch):
-    # With libtpu installed, jax would look for a TPU, at length.
-    monkeypatch.delenv('JAX_PLATFORMS', raising=False)
-    monkeypatch.setattr(local, 'find_spec', lambda name: name)
-    monkeypatch.setattr(local, 'entry_points', lambda group: [])
-    monkeypatch.setattr(local.Path, 'glob', lambda self, pattern: iter(()))
-    assert local.placement(0, 1)['JAX_PLATFORMS'] == 'cpu'
-    monkeypatch.setenv('JAX_PLATFORMS', 'tpu')
-    assert 'JAX_PLATFORMS' not in local.placement(0, 1)
-    monkeypatch.delenv('JAX_PLATFORMS')
-    monkeypatch.setattr(local, 'find_spec', lambda name: None)
-    assert 'JAX_PLATFORMS' not in local.placement(0, 1)
-
-
 def test_workers_share_the_cores(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(environment, 'cores', lambda: [0, 1, 2, 3])
     events = ended(run([make(8, 0), make(14, 0)], 2, tmp_path))
     assert sorted(event.values['cores'] for event in events.values()) == ['0,1', '2,3']
-
-
-def test_the_costliest_network_starts_first_and_each_worker_takes_another(make):
-    cells = {(d, s): make(d, s) for d in (8, 14, 20) for s in (0, 1)}
-    waiting = local.Waiting(
-        cells.values(), {c.id: float(c.config.model.depth) for c in cells.values()}
-    )
-    first = waiting.take(None, [])
-    second = waiting.take(None, [first])
-    assert [cell.config.model.depth for cell in (first, second)] == [20, 14]
-    assert waiting.take(first, [second]) == cells[20, 1]
-    third = waiting.take(first, [second])
-    assert third == cells[8, 0]
-    # Everything has started somewhere: help with the costliest that is left.
-    assert waiting.take(first, [second, third]) == cells[14, 1]
-    assert waiting.take(first, []) == cells[8, 1]
-    assert waiting.take(first, []) is None
-
-
-@pytest.mark.parametrize(('visible', 'workers'), [('0,3', 2), ('', 4), (None, 1)])
-def test_one_worker_a_gpu(monkeypatch, visible, workers):
-    # With a CUDA plugin installed, jax uses what CUDA_VISIBLE_DEVICES names, or else all devices.
-    class Plugin:
-        name = 'xla_cuda13'
-
-    monkeypatch.delenv('JAX_PLATFORMS', raising=False)
-    monkeypatch.setattr(local, 'entry_points', lambda group: [Plugin])
-    monkeypatch.setattr(local, 'find_spec', lambda name: None)  # no libtpu
-    monkeypatch.setattr(local.environment, 'cores', lambda: [0, 1, 2, 3])
-    monkeypatch.setattr(local.Path, 'glob', lambda self, pattern: iter([Path('/dev/nvidia0')]))
-    if visible is None:
-        monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    else:
-        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
-    assert local.default_workers() == workers
 
 
 def test_the_compilation_cache_may_be_shared_and_damaged(tmp_path):
@@ -177,7 +145,7 @@ def test_the_compilation_cache_may_be_shared_and_damaged(tmp_path):
         'import warnings, jax, jax.numpy as jnp; warnings.simplefilter("ignore"); '
         'print(float(jax.jit(lambda x: jnp.sin(x @ x).sum())(jnp.eye(9))))'
     )
-    (variable,) = (name for name in local.DEFAULT_ENVIRONMENT if 'CACHE' in name)
+    (variable,) = (name for name in default_environment() if 'CACHE' in name)
     surroundings = os.environ | {
         variable: str(tmp_path),
         'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',

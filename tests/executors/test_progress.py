@@ -73,7 +73,7 @@ def test_failures_are_kept_for_the_end(cells):
 
 def test_a_terminal_shows_a_bar_for_each_running_cell_with_its_errors(cells):
     small, large = (cell.id for cell in cells)
-    record = {'train/error': 3.25, 'validation/error': 4.5}
+    record = {'train_error': 3.25, 'validation_error': 4.5}
     _, text = follow(
         cells,
         [
@@ -97,3 +97,11 @@ def test_the_time_left_in_readable_units(cells, clock, seconds, words):
     events = [(0, Event('started', small, {})), (seconds / 3, Event('finished', small, FINISHED))]
     _, text = follow(cells, events, clock=clock)
     assert f'about {words} left' in text
+
+
+def test_a_variant_is_said_where_the_id_does_not_say_it(config, tmp_path):
+    cells = [Cell(config, tmp_path, 'depth', variant) for variant in ('resnet', 'shortcut × 0.5')]
+    assert [module._label(cell) for cell in cells] == [
+        cells[0].id,
+        f'{cells[1].id} (shortcut × 0.5)',
+    ]

@@ -1,154 +1,211 @@
-import dataclasses
 import json
+import re
 
 import pytest
+from planted import finish
 
-from vggres.data import tfds
 from vggres.errors import UserError
-from vggres.files import write_json
-from vggres.sweeps import sweep
+from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.grid import families, grid
 
 
-def plan(config, workdir, name='depth'):
-    return sweep.plan(name, config, workdir, grid(config))
+def assemble(config, workdir, name='depth'):
+    return sweeps.assemble(name, config, workdir, grid(config, families(config)))
 
 
-def grid(config):
-    return sweep.grid(config, sweep.families(config))
+def join(sweep):
+    sweep.directory.mkdir(parents=True, exist_ok=True)
+    return sweeps.joined(sweep)
 
 
-def test_the_grid_is_families_by_depths_by_seeds(config):
-    config.seed = 5
-    points = [(c.model.family, c.model.depth, c.seed) for _, c in grid(config)]
-    assert points == [
-        (family, depth, seed)
-        for family in ('plain', 'resnet')
-        for depth in (8, 14)
-        for seed in (5, 6)
-    ]
-
-
-def test_the_grid_does_not_touch_the_configuration(config):
-    before = config.to_dict()
-    list(grid(config))
-    assert config.to_dict() == before
-
-
-@pytest.mark.parametrize(
-    ('axis', 'values', 'message'),
-    [
-        ('depths', (8, 9), 'nearest 8 or 14'),
-        ('depths', (8, 8), 'once'),
-        ('depths', (), 'once'),
-        ('families', ('plain', 'vggg'), 'family'),
-    ],
-)
-def test_a_grid_that_makes_no_sense(config, axis, values, message):
-    config.sweep[axis] = values
-    with pytest.raises(UserError, match=message):
-        list(grid(config))
+RECORD = {
+    'epoch': 1,
+    'step': 5,
+    'learning_rate': 0.1,
+    'gradient_norm': 1.0,
+    'batch/loss': 1.0,
+    'batch/error': 50.0,
+    'images_per_second': 9.0,
+}
 
 
 def test_what_is_done_and_what_is_left(config, tmp_path):
-    planned = plan(config, tmp_path)
-    assert planned.missing() == list(planned.cells)
-    done = planned.cells[2]
-    done.directory.mkdir(parents=True)
-    write_json(done.directory / 'result.json', {'train_error': 1.0})
-    (done.directory / 'metrics.jsonl').write_text('{"epoch": 1}\n')
-    assert planned.missing() == [cell for cell in planned.cells if cell != done]
-    assert planned.results() == [done.describe() | {'train_error': 1.0}]
-    assert planned.curves() == [done.describe() | {'records': [{'epoch': 1}]}]
+    sweep = assemble(config, tmp_path)
+    assert sweep.missing() == list(sweep.cells)
+    done = sweep.cells[2]
+    finish(done, error=1.0)
+    (done.directory / 'metrics.jsonl').write_text(json.dumps(RECORD) + '\n')
+    assert sweep.missing() == [cell for cell in sweep.cells if cell != done]
+    (result,) = sweep.results()
+    assert (result.cell, result.train_error) == (done.id, 1.0)
+    (curve,) = sweep.curves()
+    assert (curve.cell, curve.variant, curve.depth) == (done.id, 'plain', 14)
+    assert [record.epoch for record in curve.records] == [1]
+    assert sweep.depths() == {'plain': {8, 14}, 'resnet': {8, 14}}
 
 
 def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
     config.probes.every_epochs = 1
-    planned = plan(config, tmp_path)
-    assert planned.unobserved() == []
-    for cell in planned.cells[:2]:
-        cell.directory.mkdir(parents=True)
-        write_json(cell.directory / 'result.json', {'train_error': 0.0})
-    (planned.cells[0].directory / 'probes.jsonl').write_text('')
-    assert planned.unobserved() == [planned.cells[1]]
+    sweep = assemble(config, tmp_path)
+    assert sweep.unobserved() == []
+    for cell in sweep.cells[:2]:
+        finish(cell)
+    (sweep.cells[0].directory / 'probes.jsonl').write_text('')
+    assert sweep.unobserved() == [sweep.cells[1]]
     config.probes.every_epochs = 0
-    assert plan(config, tmp_path).unobserved() == []
+    assert assemble(config, tmp_path).unobserved() == []
 
 
-def test_the_directory_says_what_the_sweep_is_and_gives_it_back(config, tmp_path):
-    planned = plan(config, tmp_path)
-    with sweep.claim(planned):
-        pass
+def test_what_is_damaged_is_named_and_left_out(config, tmp_path):
+    sweep = assemble(config, tmp_path)
+    first, second, third = sweep.cells[:3]
+    for cell in (first, second, third):
+        finish(cell)
+        (cell.directory / 'metrics.jsonl').write_text(json.dumps(RECORD) + '\n')
+    assert sweep.damages() == []
+    (first.directory / 'result.json').write_text('{}')
+    (second.directory / 'metrics.jsonl').write_text('garbage\n' + json.dumps(RECORD) + '\n')
+    assert [curve.cell for curve in sweep.curves()] == [third.id]
+    assert [result.cell for result in sweep.results()] == [second.id, third.id]
+    not_done, left_out = sweep.damages()
+    assert str(first.directory) in not_done
+    assert not_done.endswith('counts as not done.')
+    assert str(second.directory / 'metrics.jsonl') in left_out
+    assert left_out.endswith('left out of the figures.')
+
+
+def test_the_directory_gives_the_sweep_back(config, tmp_path):
+    config.model.shortcut.scale = 0.5
+    sweep = join(assemble(config, tmp_path))
     stored = json.loads((tmp_path / 'depth' / 'sweep.json').read_text())
     assert stored['sweep'] == 'depth'
+    assert stored['format'] == 2
     assert len(stored['grid']) == 8
     assert {'python', 'jax', 'flax'} <= set(stored['versions'])
-    again = plan(sweep.base_config('depth', tmp_path), tmp_path)
-    assert [cell.id for cell in again.cells] == [cell.id for cell in planned.cells]
+    again = sweeps.load(tmp_path / 'depth')
+    assert [cell.id for cell in again.cells] == [cell.id for cell in sweep.cells]
+    assert [cell.config.to_dict() for cell in again.cells] == [
+        cell.config.to_dict() for cell in sweep.cells
+    ]
+    assert again.config.to_dict() == sweep.config.to_dict()
+    (launch,) = again.launches
+    assert launch.cells == 8
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d', launch.when)
 
 
-def test_the_same_grid_may_be_claimed_again_and_another_not(config, tmp_path):
-    with sweep.claim(plan(config, tmp_path)):
-        pass
+def test_a_grid_may_grow_and_keeps_what_is_there(config, tmp_path):
+    first = join(assemble(config, tmp_path))
+    finish(first.cells[0], error=3.0)
+    config.sweep.depths, config.sweep.seeds = (14, 20), 3
+    grown = join(assemble(config, tmp_path))
+    # Two families: depth 8 has seeds 0 and 1 still, the others have three.
+    assert len(grown.cells) == 2 * (2 + 3 + 3)
+    assert {cell.id for cell in first.cells} < {cell.id for cell in grown.cells}
+    at = [cell.coordinates() for cell in grown.cells]
+    order = [(each['variant'], each['depth'], each['seed']) for each in at]
+    assert order == sorted(order)
+    assert grown.results()[0].train_error == 3.0
+    assert [launch.cells for launch in grown.launches] == [8, 8]
+    # The same again adds nothing; a smaller one keeps the rest.
+    assert join(assemble(config, tmp_path)).launches == grown.launches
+    config.sweep.seeds = 1
+    assert len(join(assemble(config, tmp_path)).cells) == len(grown.cells)
+    assert sweeps.load(tmp_path / 'depth').cells == grown.cells
+
+
+def test_another_protocol_is_refused_and_nothing_written(config, tmp_path):
+    join(assemble(config, tmp_path))
     config.data.dir += '/'
-    with sweep.claim(plan(config, tmp_path)):
-        pass
-    before = sorted(tmp_path.rglob('*'))
+    join(assemble(config, tmp_path))
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
     config.train.epochs = 9
-    with (
-        pytest.raises(UserError, match=r'another grid.*train\.epochs 2, not 9'),
-        sweep.claim(plan(config, tmp_path)),
-    ):
-        pass
-    assert sorted(tmp_path.rglob('*')) == before
-
-
-def test_two_launches_do_not_share_a_directory(config, tmp_path):
-    planned = plan(config, tmp_path)
-    with (
-        sweep.claim(planned),
-        pytest.raises(UserError, match='another launch'),
-        sweep.claim(planned),
-    ):
-        pass
+    with pytest.raises(UserError, match=r'holds another sweep .*train\.epochs 2, not 9'):
+        join(assemble(config, tmp_path))
+    after = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+    assert after == before
 
 
 def test_a_workdir_that_cannot_be_written(config, tmp_path):
     (tmp_path / 'file').write_text('')
-    with (
-        pytest.raises(UserError, match='cannot write'),
-        sweep.claim(plan(config, tmp_path / 'file')),
-    ):
-        pass
+    for place in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(UserError, match='cannot write'):
+            sweeps.check_directory(assemble(config, place))
+
+
+def test_files_and_folders_in_the_place_of_one_another(config, tmp_path):
+    sweep = assemble(config, tmp_path)
+    sweep.directory.mkdir()
+    (sweep.directory / 'figures').write_text('')
+    with pytest.raises(UserError, match='figures is a file where a directory belongs'):
+        sweeps.check_outputs(sweep)
+    (sweep.directory / 'figures').unlink()
+    for path in (sweep.directory / 'report.html', sweep.cells[3].directory / 'result.json'):
+        path.mkdir(parents=True)
+        with pytest.raises(UserError, match=f'{path.name} is a directory where a file belongs'):
+            sweeps.check_directory(sweep)
+        path.rmdir()
+    sweeps.check_directory(sweep)
 
 
 def test_there_is_nothing_to_report_on(tmp_path):
-    with pytest.raises(UserError, match='no sweep in'):
-        sweep.base_config('depth', tmp_path)
+    with pytest.raises(UserError, match='there is no sweep in'):
+        sweeps.load(tmp_path)
 
 
-def test_operations_of_a_cell_by_hand(config):
-    info = tfds.describe(config.data)
-    config.model.width = 1
-    # 6×6, 3×3 and 2×2 pixels of 1, 2 and 4 channels.
-    macs = 9 * (36 * (3 + 1 + 1) + 9 * (2 + 4) + 4 * (8 + 16)) + 4 * 4
-    # 2 epochs of 5 steps of 8 images, three passes each; 2 evaluations of 40 + 5; 7 test images.
-    assert sweep.flops(config, info) == 2 * macs * (3 * 2 * 5 * 8 + 2 * 45 + 7)
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('', 'damaged'),
+        ('[]', 'holds a list'),
+        ('{}', 'damaged'),
+        ('{"format": 2}', 'damaged .KeyError'),
+        ('{"format": 9}', 'of format 9, which a later release wrote'),
+        ('{"format": 2, "config": {}, "grid": 5, "sweep": "depth"}', 'damaged .TypeError'),
+    ],
+)
+def test_a_damaged_sweep_is_one_line(tmp_path, content, message):
+    (tmp_path / 'sweep.json').write_text(content)
+    with pytest.raises(UserError, match=message) as caught:
+        sweeps.load(tmp_path)
+    assert 'sweep.json' in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
-def test_a_batch_larger_than_the_training_set(config):
-    config.train.batch_size = 41
-    with pytest.raises(UserError, match=r'batch_size 41 is more than the 40 training images'):
-        sweep.check_data(config, tfds.describe(config.data))
+FLAT = {
+    'vgg': {n: f'vgg_{n}' for n in ('stages', 'pointwise', 'shortcuts')} | {'dropout': 'dropout'},
+    'shortcut': {'kind': 'shortcut', 'scale': 'shortcut_scale', 'dropout': 'shortcut_dropout'}
+    | {name: name for name in ('branch_scale', 'gate', 'gate_bias')},
+}
 
 
-def test_normalisation_and_weights_must_fit_the_images(config, tmp_path):
-    info = tfds.describe(config.data)
-    sweep.check_data(config, info)
-    config.data.normalisation = 'imagenet'
-    sweep.check_data(config, info)
-    gray = dataclasses.replace(info, image_shape=(*info.image_shape[:2], 1))
-    with pytest.raises(UserError, match='images of 3 channels; those of small_color have 1'):
-        sweep.check_data(config, gray)
-    config.init.weights = str(tmp_path / 'none.safetensors')
-    with pytest.raises(UserError, match='no weights file'):
-        sweep.check_data(config, info)
+def in_format_1(parts):
+    """A configuration as vggres 0.1 stored it."""
+    model = dict(parts['model'])
+    for section, names in FLAT.items():
+        for knob, value in model.pop(section).items():
+            model[names[knob]] = value
+    return parts | {'model': model}
+
+
+def test_a_sweep_of_the_first_release_is_read_and_not_added_to(config, tmp_path):
+    sweep = join(assemble(config, tmp_path))
+    for cell in sweep.cells[:3]:
+        finish(cell, error=2.0)
+        parts = in_format_1(cell.config.to_dict())
+        (cell.directory / 'config.json').write_text(json.dumps(parts))
+    path = tmp_path / 'depth' / 'sweep.json'
+    old = {
+        'sweep': 'depth',
+        'grid': [cell.coordinates() for cell in sweep.cells],
+        'config': in_format_1(sweep.config.to_dict()),
+        'versions': {},
+        'git_commit': None,
+    }
+    path.write_text(json.dumps(old))
+    again = sweeps.load(tmp_path / 'depth')
+    assert [cell.id for cell in again.cells] == [cell.id for cell in sweep.cells]
+    assert [result.train_error for result in again.results()] == [2.0] * 3
+    assert again.depths() == sweep.depths()
+    with pytest.raises(UserError, match=r'written by vggres 0.1 \(format 1\).*--report_only'):
+        join(assemble(config, tmp_path))
+    assert json.loads(path.read_text()) == old

@@ -1,7 +1,6 @@
 """What can be wrong with a command line, each in one line, before anything is parsed or loaded."""
 
 import runpy
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +60,8 @@ def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
 def given(values: flags.FlagValues, argv: Sequence[str]) -> dict[str, object]:
     """The values of the flags that were given, and as 'overrides' the knobs overridden."""
     found = {name: values[name].value for name in values if values[name].present}
+    if file := config_file(argv):
+        found['config'] = file  # not the object that it holds
     knobs = overridden(argv)
     return found | ({'overrides': knobs} if knobs else {})
 
@@ -93,10 +94,10 @@ def where(given: Mapping[str, object]) -> list[str]:
     return [f'--{name}={given[name]}' for name in ('config', 'workdir') if name in given]
 
 
-def help_text(examples: str, values: flags.FlagValues) -> str:
-    """The help of one screen: examples, and each flag with what it does."""
+def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
+    """The help of one screen: examples, and what each flag of a module does."""
     lines = []
-    for flag in sorted(values.flags_by_module_dict()[sys.argv[0]], key=lambda f: f.name):
+    for flag in sorted(values.flags_by_module_dict()[module], key=lambda f: f.name):
         choices = getattr(flag.parser, 'enum_values', None)
         value = '' if flag.boolean else f' {"|".join(choices)}' if choices else ' …'
         lines.append(f'  --{flag.name}{value}'.ljust(_HELP_WIDTH) + f' {flag.help}')

@@ -75,7 +75,8 @@ def _say(events: TextIO, kind: str, cell: str, values: dict) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (f'{type(error).__name__}: {error}'.splitlines() or [''])[0][:200]
+    message = f': {error}' if str(error) else ''
+    return f'{type(error).__name__}{message}'.splitlines()[0][:200]
 
 
 def _own_output() -> TextIO:

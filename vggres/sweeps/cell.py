@@ -50,7 +50,7 @@ class Cell:
 
     def __post_init__(self) -> None:
         """Freezes the configuration: nothing changes it after it was checked."""
-        object.__setattr__(self, 'config', FrozenConfigDict(self.config))
+        object.__setattr__(self, 'config', FrozenConfigDict(self.config.to_dict()))
 
     @cached_property
     def id(self) -> str:

@@ -69,7 +69,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         """Freezes the configuration: nothing changes it after it was checked."""
-        object.__setattr__(self, 'config', FrozenConfigDict(self.config))
+        object.__setattr__(self, 'config', FrozenConfigDict(self.config.to_dict()))
 
     def missing(self) -> list[Cell]:
         """The cells without a result."""

@@ -1,0 +1,141 @@
+import textwrap
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from configs import digits
+from vggres.commands import command_line
+from vggres.errors import UserError
+
+DIGITS = digits.__file__
+
+
+@pytest.fixture
+def values():
+    """Flags like those of `launch.py`, of this test alone."""
+    found = flags.FlagValues()
+    config_flags.DEFINE_config_file('config', DIGITS, lock_config=True, flag_values=found)
+    flags.DEFINE_string('sweep', None, 'which', flag_values=found)
+    flags.DEFINE_string('workdir', None, 'where', flag_values=found)
+    flags.DEFINE_integer('workers', None, 'how many', 1, flag_values=found)
+    flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'cost', flag_values=found)
+    flags.DEFINE_enum('split', 'test', ['train', 'test'], 'split', flag_values=found)
+    for name in ('dry_run', 'report_only', 'claims', 'evaluate'):
+        flags.DEFINE_bool(name, False, name, flag_values=found)
+    return found
+
+
+def mode(values, *argv):
+    command_line.check(argv, DIGITS)
+    command_line.parse(values, ['launch.py', *argv])
+    return command_line.mode(command_line.given(values, argv))
+
+
+@pytest.mark.parametrize(
+    ('argv', 'expected'),
+    [
+        ((), None),
+        (('--sweep=depth', '--workers=2', '--config.train.epochs=3'), None),
+        (('--sweep=depth', '--dry_run'), 'dry_run'),
+        (('--sweep=depth', '--report_only', '--workdir=x'), 'report_only'),
+        (('--sweep=depth', '--estimate=here', '--workers=2'), 'estimate'),
+        (('--evaluate', '--split=train', '--config.init.weights=w.pth'), 'evaluate'),
+        (('--claims',), 'claims'),
+        (('--nodry_run',), None),
+    ],
+)
+def test_what_is_asked_for(values, argv, expected):
+    assert mode(values, *argv) == expected
+
+
+@pytest.mark.parametrize(
+    ('argv', 'message'),
+    [
+        (('--report_only',), '--report_only needs --sweep NAME'),
+        (('--claims', '--sweep=depth'), '--sweep changes nothing with --claims'),
+        (('--claims', '--config.seed=3'), '--config.seed changes nothing with --claims'),
+        (
+            ('--report_only', '--sweep=depth', '--config.train.epochs=3'),
+            '--config.train.epochs changes nothing with --report_only',
+        ),
+        (('--dry_run', '--workers=2'), '--workers changes nothing with --dry_run'),
+        (('--split=train',), '--split changes nothing without --evaluate'),
+        (('--evaluate', '--sweep=depth'), '--sweep changes nothing with --evaluate'),
+        (('--estimate=v5e', '--workers=1'), '--workers changes nothing with --estimate v5e'),
+        (('--evaluate', '--dry_run'), '--evaluate and --dry_run: give only one'),
+        (('--sweep=depth', '--sweep=vgg_depth'), '--sweep is given twice'),
+        (('--config.seed=1', '--config.seed=2'), '--config.seed is given twice'),
+        (('--workers=0',), 'positive'),
+        (('--swep=depth',), "Unknown command line flag 'swep'"),
+        (('sweep',), "cannot make sense of 'sweep'"),
+        (('--config.model.deph=3',), "unknown config key 'model.deph': did you mean model.depth"),
+        (('--config.model={}',), 'model is a section'),
+        (('--config.train.epochs=many',), 'invalid literal'),
+        (('--config', 'configs/digit.py'), "no configuration file 'configs/digit.py': there are"),
+        (('--config=configs/digits.py:foo',), 'no configuration file'),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(values, argv, message):
+    with pytest.raises(UserError, match=message) as caught:
+        mode(values, *argv)
+    assert '\n' not in str(caught.value).strip()
+
+
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        ('', 'has no function get_config'),
+        ('def get_config(:', 'SyntaxError'),
+        ('def get_config():\n    return None', 'is a NoneType; get_config.. has to return'),
+        ('def get_config():\n    return {}', 'is a dict; get_config.. has to return'),
+        ('def get_config():\n    return 1 + "a"', 'line 2: TypeError: unsupported operand'),
+        ('def get_config():\n    return {}["a"]', "line 2: KeyError: 'a'"),
+        ('def get_config():\n    raise ValueError', 'line 2: ValueError: no message'),
+        (
+            """
+            from configs import digits
+
+            def get_config():
+                config = digits.get_config()
+                config.optimizer.nesterov = True
+                return config
+            """,
+            "unknown knob in .*mine.py 'optimizer.nesterov': did you mean optimizer.",
+        ),
+        (
+            """
+            from configs import digits
+
+            def get_config():
+                config = digits.get_config()
+                config.optimizer.learning_rate = None
+                return config
+            """,
+            'optimizer.learning_rate has to be a number, not None',
+        ),
+    ],
+)
+def test_a_configuration_file_that_fails_says_where(tmp_path, source, message):
+    path = tmp_path / 'mine.py'
+    path.write_text(textwrap.dedent(source))
+    with pytest.raises(UserError, match=message) as caught:
+        command_line.check_config_file(str(path))
+    assert '\n' not in str(caught.value)
+    assert 'mine.py' in str(caught.value) or 'learning_rate' in str(caught.value)
+
+
+def test_the_help_fits_one_screen(values):
+    module = values.flags_by_module_dict()
+    (name,) = (each for each in module if any(flag.name == 'sweep' for flag in module[each]))
+    text = command_line.help_text('Examples.', values, name)
+    assert len(text.splitlines()) < 40
+    for flag in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'estimate here|v5e'):
+        assert f'--{flag}' in text
+
+
+def test_where_names_the_flags_that_were_given(values):
+    argv = ['--config', 'configs/cifar10.py', '--workdir=x']
+    command_line.parse(values, ['launch.py', *argv])
+    given = command_line.given(values, argv)
+    assert command_line.where(given) == ['--config=configs/cifar10.py', '--workdir=x']
