@@ -196,8 +196,8 @@ def _evaluate(config: ConfigDict, console: Console) -> int:
     found = evaluate(config, FLAGS.split)
     console.print(
         f'{config.model.family} of depth {config.model.depth} with {config.init.weights} on '
-        f'{config.data.name}, {FLAGS.split}: error {found["error"]:.2f} % ({found["wrong"]:,} of '
-        f'{found["images"]:,} images), loss {found["loss"]:.4f}',
+        f'{config.data.name}, {FLAGS.split}: error {found.error:.2f} % ({found.wrong:,} of '
+        f'{found.images:,} images), loss {found.loss:.4f}',
         soft_wrap=True,
     )
     return 0
@@ -218,12 +218,21 @@ def _estimate(
         os.environ.setdefault(name, value)
     worker.take_cores()
 
-    from vggres import cost  # imports jax, which reads its surroundings once
+    # These import jax, which reads its surroundings once.
+    if FLAGS.estimate == 'here':
+        from vggres.data import resident
+        from vggres.sweeps import estimate_here
 
-    def show(cell: Cell, found: cost.Cost) -> None:
+        estimate = partial(estimate_here.estimate, data=resident.load(plan.config.data))
+    else:
+        from vggres.sweeps import estimate_tpu
+
+        estimate = partial(estimate_tpu.estimate, info=info)
+
+    def show(cell: Cell, found: tables.Cost) -> None:
         console.print(tables.cost_line(cell, found), soft_wrap=True)
 
-    costs = cost.of_networks(FLAGS.estimate, cells, info, show)
+    costs = tables.of_cells(cells, estimate, show)
     console.print(tables.cost_table(cells, info, flops, costs, FLAGS.estimate, workers))
     return 0
 

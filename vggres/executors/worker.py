@@ -3,12 +3,12 @@
 Started by `executors.local`. Whatever libraries print goes to standard error, the worker's log.
 """
 
-import functools
 import json
 import os
 import sys
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.records import to_dict
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
         try:
             result = run(
                 cell,
-                on_record=functools.partial(say, 'record'),
+                on_record=lambda record, say=say: say('record', to_dict(record)),
                 on_progress=lambda step, total, say=say: say(
                     'progress', {'step': step, 'total': total}
                 ),
@@ -51,7 +52,7 @@ def main() -> None:
             traceback.print_exc()
             say('failed', {'message': f'{type(error).__name__}: {error}'.splitlines()[0][:200]})
         else:
-            say('finished', result)
+            say('finished', asdict(result))
 
 
 def take_cores() -> None:

@@ -1,9 +1,10 @@
-"""What a sweep would run and what that would cost, as tables. No JAX: `cost` finds the costs."""
+"""What a sweep would run and what that would cost, as tables. No JAX: `estimate_here` and
+`estimate_tpu` find the costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 from rich.console import Group
 from rich.table import Table
 
@@ -39,6 +40,31 @@ class Cost:
         batches = {name: -(-n // self.batch_size) for name, n in images.items()}
         evaluated = evaluations * (batches['train'] + batches['validation']) + batches['test']
         return steps * self.step_seconds + evaluated * self.batch_seconds
+
+
+def of_cells(
+    cells: Sequence[Cell],
+    estimate: Callable[[FrozenConfigDict], Cost],
+    on_cost: Callable[[Cell, Cost], object],
+) -> dict[str, Cost]:
+    """Estimates the cost of each cell; cells of one network share it.
+
+    Args:
+        cells: what would run.
+        estimate: the part of a configuration that `vggres.config.program` selects → its cost: see
+            `estimate_here` and `estimate_tpu`.
+        on_cost: called with the first cell of each network as soon as its cost is known.
+
+    Returns:
+        The costs, by the cells' ids.
+    """
+    known: dict[FrozenConfigDict, Cost] = {}
+    for cell in cells:
+        program = configuration.program(cell.config)
+        if program not in known:
+            known[program] = estimate(program)
+            on_cost(cell, known[program])
+    return {cell.id: known[configuration.program(cell.config)] for cell in cells}
 
 
 def plan_table(sweep: Sweep, flops: dict[str, float]) -> Group:

@@ -22,9 +22,9 @@ from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec, torch_weights
+from vggres.sweeps import records
 from vggres.sweeps.cell import Cell
-from vggres.tracking import wandb_run
-from vggres.tracking.wandb_run import PROBES_FILE
+from vggres.sweeps.records import PROBES_FILE
 
 SWEEP_FILE = 'sweep.json'
 _EXAMPLES = {'families': "('plain', 'resnet')", 'depths': '(8, 20)'}
@@ -68,7 +68,11 @@ class Sweep:
     def observed(self) -> list[tuple[Cell, dict, list[dict]]]:
         """Of each finished cell that was observed: itself, its result, its observations."""
         return [
-            (cell, cell.describe() | result, wandb_run.read_metrics(cell.directory, PROBES_FILE))
+            (
+                cell,
+                cell.describe() | result,
+                [records.to_dict(each) for each in records.read_observations(cell.directory)],
+            )
             for cell in self.cells
             if (result := cell.result()) and (cell.directory / PROBES_FILE).exists()
         ]
@@ -76,7 +80,8 @@ class Sweep:
     def curves(self) -> list[dict]:
         """Of each finished cell its coordinates and, as `records`, a dict an epoch."""
         return [
-            cell.describe() | {'records': wandb_run.read_metrics(cell.directory)}
+            cell.describe()
+            | {'records': [records.to_dict(each) for each in records.read_records(cell.directory)]}
             for cell in self.cells
             if cell.result()
         ]
