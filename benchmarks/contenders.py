@@ -77,9 +77,10 @@ def ours(case: Case) -> tuple[dict, Steps]:
     import jax
 
     from configs import digits
-    from vggres import config as configuration
-    from vggres.data import tfds
+    from vggres.config import program
+    from vggres.data import resident, tfds
     from vggres.training import programs
+    from vggres.training.compiling import compile_well
 
     config = digits.get_config()
     config.model.update(case.options)
@@ -88,20 +89,19 @@ def ours(case: Case) -> tuple[dict, Steps]:
     config.train.epochs = 10**5
     images, labels = _images(case, 4 * case.batch)
     splits = {name: tfds.Split(images, labels) for name in tfds.SPLITS}
-    device_data = programs.to_device(splits, NUM_CLASSES)
-    shared = configuration.program(config)
-    init, train, _, _ = programs.functions(shared, device_data)
+    data = resident.put(splits, NUM_CLASSES)
+    init, train, _ = programs.functions(program(config), data)
     state, sums, order_key = jax.jit(init)(0)
     jitted = jax.jit(train, donate_argnums=(0, 1))
     started = time.perf_counter()
-    lowered = jitted.lower(state, sums, order_key, *device_data.arrays, 0)
-    compiled = programs.compile_well(lowered)
+    lowered = jitted.lower(state, sums, order_key, data, 0)
+    compiled = compile_well(lowered)
     begun = _begun(started, compiled)
     carry = [state, sums]
 
     def steps(count: int) -> None:
         stop = int(carry[0].step) + count
-        carry[:] = compiled(*carry, order_key, *device_data.arrays, stop)
+        carry[:] = compiled(*carry, order_key, data, stop)
         jax.block_until_ready(carry)
         if int(carry[0].step) != stop:  # it would look fast
             raise SystemExit(f'ours diverged at step {int(carry[0].step)}: nothing to measure')

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from vggres.figures import layers
 from vggres.figures.layers import Profile
 from vggres.figures.style import FAMILY_STYLES
+from vggres.results import Observation
 
 
 def observation(epoch, scale):
@@ -21,11 +22,12 @@ def observation(epoch, scale):
         **{'stem': scale, 'stage1/block1/conv1': 10 * scale},
         **{'stage1/block1/projection': 7.0, 'head': 0.0},
     }
-    return {'epoch': epoch, 'activation': inputs, 'weight_gradient': weights}
+    return Observation(epoch, 0, 0, {'activation': inputs, 'weight_gradient': weights})
 
 
 def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
-    figure = layers.layer_heat_map([observation(0, 1e-3), observation(2, 0.1)], 'activation')
+    observations = [observation(0, 1e-3), observation(2, 0.1)]
+    figure = layers.layer_heat_map(observations, 'activation', 'Inputs', 'block')
     ax = figure.axes[0]
     (mesh,) = ax.collections
     values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
@@ -37,7 +39,7 @@ def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
 
 def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
     rows = [observation(epoch, 10.0 ** (epoch - 20)) for epoch in range(20)]
-    figure = layers.quantity_by_layer(rows, 'weight_gradient')
+    figure = layers.quantity_by_layer(rows, 'weight_gradient', 'Gradients', 'layer')
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
     assert len(lines) == 7
     np.testing.assert_allclose(lines['0'], [-20, -19, np.nan])
@@ -47,7 +49,7 @@ def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
 def test_nothing_observed_is_nothing_to_draw():
     for draw in (layers.layer_heat_map, layers.quantity_by_layer):
         with pytest.raises(ValueError, match='observed'):
-            draw([], 'activation')
+            draw([], 'activation', 'Inputs', 'block')
 
 
 PANELS = ('vgg, batch norm', 'plain, batch norm', 'vgg, no norm', 'plain, no norm')

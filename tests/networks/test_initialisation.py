@@ -29,7 +29,7 @@ def drawn():
 
 @pytest.mark.parametrize('scheme', VARIANCES)
 def test_variances_are_those_of_the_papers(scheme, drawn):
-    params = initialisation.rescaled(drawn['params'], INIT_SCHEMES.index(scheme))
+    params = initialisation.rescaled(drawn['params'], scheme)
     kernels = (
         params['stage2']['block1']['conv1']['kernel'],
         params['stage2']['blocks']['conv2']['kernel'],
@@ -43,9 +43,9 @@ def test_variances_are_those_of_the_papers(scheme, drawn):
 
 
 def test_he_is_what_is_drawn_and_no_scheme_touches_the_rest(drawn):
-    same = initialisation.rescaled(drawn['params'], 0)
+    same = initialisation.rescaled(drawn['params'], 'he')
     jax.tree.map(np.testing.assert_array_equal, same, drawn['params'])
-    other = initialisation.rescaled(drawn['params'], 2)
+    other = initialisation.rescaled(drawn['params'], 'vgg')
     kept = jax.tree_util.tree_map_with_path(
         lambda path, a, b: path[-1].key == 'kernel' or np.array_equal(a, b), other, drawn['params']
     )
@@ -53,7 +53,10 @@ def test_he_is_what_is_drawn_and_no_scheme_touches_the_rest(drawn):
 
 
 def test_schemes_of_one_seed_differ_by_a_factor(drawn):
-    glorot, vgg = (initialisation.rescaled(drawn['params'], i)['head']['kernel'] for i in (1, 2))
+    glorot, vgg = (
+        initialisation.rescaled(drawn['params'], scheme)['head']['kernel']
+        for scheme in ('glorot', 'vgg')
+    )
     np.testing.assert_allclose(vgg / glorot, np.sqrt(0.01 / (2 / 178)), rtol=1e-5)
 
 

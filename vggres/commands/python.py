@@ -54,6 +54,7 @@ def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
         UserError: one line, for the first thing that makes no sense.
     """
     from vggres.sweeps.run import train_in_process  # imports jax
+    from vggres.training.trainer import Listeners
 
     config = planning.checked_network(planning.checked_structure(config))
     checks.check_data(config, tfds.describe(config.data))
@@ -61,13 +62,15 @@ def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
     console = Console(markup=False, highlight=False, quiet=not progress)
     with Progress([cell], {cell.id: 1.0}, 1, console) as show:
         show(Event('started', cell.id, {}))
-        outcome, variables = train_in_process(
-            cell.config,
-            lambda record: show(Event('record', cell.id, dataclasses.asdict(record))),
-            lambda step, total: show(Event('progress', cell.id, {'step': step, 'total': total})),
+        listeners = Listeners(
+            on_record=lambda record: show(Event('record', cell.id, dataclasses.asdict(record))),
+            on_progress=lambda step, total: show(
+                Event('progress', cell.id, {'step': step, 'total': total})
+            ),
         )
-        show(Event('finished', cell.id, dataclasses.asdict(outcome)))
-    return outcome, variables
+        trained = train_in_process(cell.config, listeners)
+        show(Event('finished', cell.id, dataclasses.asdict(trained.outcome)))
+    return trained.outcome, trained.variables
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from vggres.figures.style import (
     new_figure,
     styles,
 )
+from vggres.results import Observation
 
 Rows = Sequence[Mapping[str, Any]]
 _COLUMNS = 3  # panels side by side
@@ -327,59 +328,46 @@ def _color_bar(figure: Figure, image: AxesImage, axes: Sequence[Axes]) -> None:
     bar.outline.set_visible(False)
 
 
-_OF_LAYERS = ('weight_gradient', 'update_ratio')
-QUANTITY_TITLES = {
-    'activation': 'Root mean square of the inputs of blocks',
-    'input_gradient': 'Root mean square of the gradient in the inputs of blocks',
-    'weight_gradient': 'Root mean square of the gradient in the weights',
-    'update_ratio': 'Root mean square of the update, over that of the weights',
-    'largest_singular_value': "Largest singular value of a block's Jacobian",
-    'smallest_singular_value': "Smallest singular value of a block's Jacobian, from above",
-    'mean_squared_singular_value': "Mean squared singular value of a block's Jacobian",
-    'distance_from_identity': "Distance of a block's Jacobian from the identity, relative",
-    'distance_from_relu': "Distance of a block's Jacobian from that of its last ReLU, relative",
-    'chain': 'What the blocks to the last pull a random vector back to, relative',
-}
-
-
-def layer_heat_map(observations: Rows, quantity: str) -> Figure:
+def layer_heat_map(observations: Sequence[Observation], name: str, title: str, of: str) -> Figure:
     """log10 of a quantity along the main path, a row a layer or block, the first on top.
 
     A column is an epoch; blank is what is zero or not finite.
 
     Args:
-        observations: records of `probes.jsonl`: dicts with epoch and of each quantity a dict by
-            layer.
-        quantity: one of `probes.QUANTITIES`.
+        observations: of one network, the oldest first.
+        name: the name of a quantity that they hold.
+        title: the heading.
+        of: 'layer' or 'block': what stands along the main path.
 
     Raises:
         ValueError: no observations, or none of the main path.
     """
-    names, values = _by_layer(observations, quantity)
+    names, values = _by_layer(observations, name, of)
     figure, (ax,) = new_figure(1)
-    label_panel(ax, QUANTITY_TITLES[quantity], 'epoch', '')
-    image = _heat_map(ax, values, [row['epoch'] for row in observations])
+    label_panel(ax, title, 'epoch', '')
+    image = _heat_map(ax, values, [each.epoch for each in observations])
     rows = _spaced(len(names), 14)
     ax.set_yticks(rows + 0.5, [names[i] for i in rows])
     _color_bar(figure, image, [ax])
     return figure
 
 
-def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
+def quantity_by_layer(
+    observations: Sequence[Observation], name: str, title: str, of: str
+) -> Figure:
     """log10 of a quantity along the main path, a line an epoch, at most seven of them.
 
     Args and Raises: as of `layer_heat_map`.
     """
-    names, values = _by_layer(observations, quantity)
+    names, values = _by_layer(observations, name, of)
     figure, (ax,) = new_figure(1)
-    kind = 'layer' if quantity in _OF_LAYERS else 'block'
-    label_panel(ax, QUANTITY_TITLES[quantity], f'{kind}, from the image on', 'log10')
+    label_panel(ax, title, f'{of}, from the image on', 'log10')
     shown = _spaced(len(observations), 7)
     colors = depth_colors(shown.tolist())
     handles = []
     for i in shown:
         line = {'color': colors[i], 'linewidth': LINE_WIDTH}
-        label = f'{observations[i]["epoch"]:g}'
+        label = f'{observations[i].epoch:g}'
         ax.plot(range(1, len(names) + 1), values[i], label=label, **line)
         handles.append(Line2D([], [], label=label, **line))
     ax.margins(x=0.02)
@@ -388,15 +376,17 @@ def quantity_by_layer(observations: Rows, quantity: str) -> Figure:
     return figure
 
 
-def _by_layer(observations: Rows, quantity: str) -> tuple[list[str], np.ndarray]:
+def _by_layer(
+    observations: Sequence[Observation], quantity: str, of: str
+) -> tuple[list[str], np.ndarray]:
     """Names along the main path, and log10 [observations, names]; NaN for zero and not finite.
 
     Of inputs those of whole blocks, whose gradient comes through branch and shortcut; of weights
     those of the layers.
     """
-    rows = [row[quantity] for row in observations]
+    rows = [each.values[quantity] for each in observations]
     names = [name for name in (rows[0] if rows else ()) if all(name in row for row in rows)]
-    if quantity in _OF_LAYERS:
+    if of == 'layer':
         names = [name for name in names if not name.endswith(('/projection', '/gate'))]
     else:
         names = [name for name in names if name.count('/') < 2]  # blocks, not what is in them

@@ -3,12 +3,11 @@
 import math
 
 import jax
-import jax.numpy as jnp
 
 _VGG_VARIANCE = 1e-2
 
 
-def rescaled(params: dict, scheme: int | jax.Array) -> dict:
+def rescaled(params: dict, scheme: str) -> dict:
     """Gives each kernel the variance of a scheme.
 
     All are normal around zero, so that two networks of one seed differ by one factor a layer:
@@ -20,8 +19,10 @@ def rescaled(params: dict, scheme: int | jax.Array) -> dict:
 
     Args:
         params: as `Network.init` draws them.
-        scheme: its index in `config.INIT_SCHEMES`; may be traced, so that one program serves all.
+        scheme: 'he', 'glorot' or 'vgg'.
     """
+    if scheme == 'he':
+        return params
 
     def scaled(path: tuple, leaf: jax.Array) -> jax.Array:
         if path[-1].key != 'kernel':
@@ -33,7 +34,7 @@ def rescaled(params: dict, scheme: int | jax.Array) -> dict:
             height, width, inputs, outputs = leaf.shape[-4:]  # stacked or not
             fan_in, fan_out = height * width * inputs, height * width * outputs
             drawn = 2 / fan_out
-        variances = (drawn, 2 / (fan_in + fan_out), _VGG_VARIANCE)
-        return leaf * jnp.array([math.sqrt(each / drawn) for each in variances])[scheme]
+        variance = {'glorot': 2 / (fan_in + fan_out), 'vgg': _VGG_VARIANCE}[scheme]
+        return leaf * math.sqrt(variance / drawn)
 
     return jax.tree_util.tree_map_with_path(scaled, params)

@@ -1,8 +1,9 @@
-"""The local Jacobian of each block, by products with vectors: its singular values, and their chain.
+"""Measures the local Jacobian of each block, and the chain of all Jacobians behind it.
 
-A block maps a batch to a batch; under batch norm every image depends on the others, so the Jacobian
-is that of the whole batch, in training mode, at the inputs that the network gives it. It is never
-written down: 8 images of 8×8 pixels and 16 channels already make 8,192² numbers.
+A block maps a batch to a batch. Under batch norm every image depends on the others, so that the
+Jacobian is that of the whole batch, in training mode, at the inputs that the network gives to the
+block. It is never written down, since 8 images of 8×8 pixels and 16 channels already make 8,192²
+numbers; everything is computed from products with vectors.
 """
 
 from collections.abc import Callable
@@ -16,24 +17,13 @@ from vggres.networks.network import Network, Stage
 from vggres.probes import layers
 from vggres.training.train_step import TrainState
 
-# Of a block's Jacobian J: its largest singular value; an upper bound of its smallest one; the mean
-# of the squared ones; ‖J − I‖ / ‖I‖ in Frobenius norm; the same against what the block's last ReLU
-# alone makes of the identity, which zeroes what it closes (a preactivation block has none). The two
-# distances are not numbers where the shape changes. And of the chain of all blocks from this one to
-# the last: the root mean square of what it pulls a random vector back to, over that of the vector.
-QUANTITIES = (
-    'largest_singular_value',
-    'smallest_singular_value',
-    'mean_squared_singular_value',
-    'distance_from_identity',
-    'distance_from_relu',
-    'chain',
-)
-IMAGES = 8  # of the batch, at most
-_STEPS = 20  # of the bidiagonalisation
-_SAMPLES = 4  # random vectors for each mean
+IMAGES = 8  # the most images of a batch that are looked at
+_STEPS = 20  # the most steps of the bidiagonalisation
+_SAMPLES = 4  # the number of random vectors for each mean
+_EXHAUSTED = 1e-5  # relative to the largest value: what is smaller is rounding error
 
-Linear = Callable[[jax.Array], jax.Array]
+Linear = Callable[[jax.Array], jax.Array]  # a product of a matrix with a flat vector
+Measured = dict[str, jax.Array]  # quantities by name, each a scalar
 
 
 def observe(
@@ -44,19 +34,26 @@ def observe(
     *,
     network: Network,
 ) -> layers.Stacked:
-    """Measures the blocks in the update that comes next; takes what `layers.observe` takes.
+    """Measures the Jacobians of the blocks in the update that comes next.
+
+    Args:
+        state: the state before the update.
+        images: [batch, height, width, channels] float32, normalised and augmented; the first
+            `IMAGES` of them are looked at.
+        labels: [batch] int32; they are not used.
+        key: the random key of what dropout drops, and of the random vectors.
+        network: the network to observe.
 
     Returns:
-        Of each of `QUANTITIES`, by the path of a block: a float32 scalar, or [blocks] where they
-        are stacked.
+        Each quantity that needs Jacobians (see `quantities`) by the path of a block: a float32
+        scalar, or [blocks] where blocks are stacked.
     """
-    variables = {'params': state.params, 'batch_stats': state.batch_stats}
     collections = ('batch_stats', 'activations', 'jacobians', 'outputs')
 
     def last_output(taps: dict) -> tuple[jax.Array, dict]:
         with nn.intercept_methods(_measure):
             _, updated = network.apply(
-                variables | {'taps': taps},
+                state.variables | {'taps': taps},
                 images[:IMAGES],
                 train=True,
                 rngs={'dropout': key},
@@ -76,27 +73,32 @@ def observe(
     squares = jax.lax.map(pulled_back, jax.random.split(key, _SAMPLES))
     chain = layers.by_path(jax.tree.map(lambda each: jnp.sqrt(each.mean(axis=0)), squares))
     measured = layers.by_path(jacobians, 'values')
-    found = {
-        name: {path: values[name] for path, values in measured.items()} for name in QUANTITIES[:-1]
-    }
-    return found | {'chain': {path: chain[path] for path in measured}}
+    by_quantity: layers.Stacked = {'chain': {path: chain[path] for path in measured}}
+    for path, values in measured.items():
+        for name, value in values.items():
+            by_quantity.setdefault(name, {})[path] = value
+    return by_quantity
 
 
 def singular_values(
     push: Linear, pull: Linear, start: jax.Array, steps: int
 ) -> tuple[jax.Array, jax.Array]:
-    """The largest singular value of a linear map, and an upper bound of the smallest.
+    """Computes the largest singular value of a linear map, and an upper bound of the smallest.
 
-    Golub & Kahan 1965, §2: bidiagonalisation from a random vector, every vector orthogonalised
-    against all before (Paige's lost orthogonality would bring ghosts). Both ends are approached
-    from within; the largest one fast, the smallest one slowly where the lower ones stand close, and
-    both are exact after as many steps as there are different singular values.
+    The method is that of Golub & Kahan 1965, §2: bidiagonalisation from a random vector. Every
+    vector is orthogonalised against all vectors before it, since otherwise the orthogonality that
+    Paige showed to be lost would bring ghost values. Both ends of the spectrum are approached from
+    within: the largest value fast, the smallest one slowly where the lowest values stand close
+    together. Both are exact after as many steps as there are different singular values.
 
     Args:
         push: x [n] → J x [m].
         pull: y [m] → Jᵀ y [n].
-        start: [n], random.
-        steps: at most; fewer where the space is exhausted.
+        start: [n], a random vector.
+        steps: the most steps; fewer are done where the space is exhausted.
+
+    Returns:
+        The largest singular value and the upper bound of the smallest, float32 scalars.
     """
     steps = min(steps, start.size)
     first = start / jnp.linalg.norm(start)
@@ -115,13 +117,13 @@ def singular_values(
         right, left, v, diagonal, above, alive = carry
         right = right.at[i].set(v)
         u, alpha = _unit(_orthogonal(push(v), left))
-        # Where the last step left nothing, the space is exhausted: what comes after is filled with
-        # a value that lies between the two ends.
+        # Where the last step left nothing, the space is exhausted. The rest of the diagonal is then
+        # filled with a value that lies between the two ends.
         alpha = jnp.where(alive, alpha, diagonal[0])
         left = left.at[i].set(u)
         w, beta = _unit(_orthogonal(pull(u), right))
         largest = jnp.maximum(diagonal.max(), alpha)
-        alive &= beta > 1e-5 * largest
+        alive &= beta > _EXHAUSTED * largest
         beta, w = jnp.where(alive, beta, 0), jnp.where(alive, w, 0)
         return right, left, w, diagonal.at[i].set(alpha), above.at[i].set(beta), alive
 
@@ -143,7 +145,11 @@ def _unit(vector: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def products(f: Callable, x: jax.Array) -> tuple[Linear, Linear]:
-    """J v and Jᵀ u of a function at x, both on flat vectors, for reverse-mode functions too."""
+    """The products J v and Jᵀ u with the Jacobian of a function at x.
+
+    Both take and return flat float32 vectors. They also work for functions that know only their
+    reverse-mode derivative.
+    """
     y, vjp = jax.vjp(f, x)
     _, transposed = jax.vjp(lambda cotangent: vjp(cotangent)[0], jnp.zeros_like(y))
     return (
@@ -152,14 +158,17 @@ def products(f: Callable, x: jax.Array) -> tuple[Linear, Linear]:
     )
 
 
-def measure(f: Callable, x: jax.Array, key: jax.Array, relu: bool = False) -> dict[str, jax.Array]:
-    """All of `QUANTITIES` that concern one block, of a function at x.
+def measure(f: Callable, x: jax.Array, key: jax.Array, relu: bool = False) -> Measured:
+    """Measures the Jacobian of one function: all quantities but `chain`, which needs a network.
 
     Args:
         f: x → y.
-        x: where the Jacobian is taken.
-        key: of the random vectors.
-        relu: whether y is what a ReLU put out.
+        x: the input at which the Jacobian is taken.
+        key: the random key of the random vectors.
+        relu: whether y is the output of a ReLU.
+
+    Returns:
+        Each quantity, a float32 scalar; the two distances are NaN where the shape changes.
     """
     push, pull = products(f, x)
     largest, smallest = singular_values(push, pull, jax.random.normal(key, (x.size,)), _STEPS)
@@ -190,9 +199,10 @@ def measure(f: Callable, x: jax.Array, key: jax.Array, relu: bool = False) -> di
 def _measure(
     call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> object:
-    """Around every call of a module: blocks are measured and tapped, the last stage's output kept.
+    """Measures and taps each block, and keeps the last stage's output, around a module's call.
 
-    In the calls that measuring itself makes, nothing but the statistics is mutable.
+    It is an interceptor of Flax. The calls that measuring itself makes are left alone; one knows
+    them by the collection `jacobians`, which is not mutable in them.
     """
     module = context.module
     if context.method_name != '__call__' or not module.is_mutable_collection('jacobians'):
@@ -207,7 +217,7 @@ def _measure(
     return result
 
 
-def _of_block(module: Block, x: jax.Array, train: bool) -> dict[str, jax.Array]:
+def _of_block(module: Block, x: jax.Array, train: bool) -> Measured:
     collections = ('params', 'batch_stats')
     variables = {name: module.variables[name] for name in collections if name in module.variables}
 

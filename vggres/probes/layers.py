@@ -1,12 +1,9 @@
-"""What happens in each layer: the scale of its input, its gradients and its update, by name.
+"""Measures each layer in the update that comes next: the scale of its input, gradients and update.
 
-An observation looks at the update that comes next without doing it: forward and backward pass on
-its batch, by a program of its own. Training is therefore the same to the last bit with and without,
-and costs nothing where nobody looks.
-
-What is measured leaves the scanned stages as stacked arrays. The input of each layer and block
-passes an identity that stores its scale on the way forward, in the collection `activations`, and on
-the way back the scale of its gradient, as the gradient of a number in the collection `taps`.
+The measurements leave the scanned stages as stacked arrays. The input of each layer and block
+passes through an identity function that is called a tap. On the way forward it stores the scale of
+the input in the collection `activations`; on the way back it delivers the scale of the gradient, as
+the gradient of a number in the collection `taps`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,13 +19,7 @@ from vggres.networks.blocks import Block, Convolution
 from vggres.networks.network import Network
 from vggres.training.train_step import TrainState, training_loss
 
-# What is measured, all as root mean squares over all elements:
-# of an input; of the gradient of the loss in that input, of a block's through branch and shortcut,
-# of a layer's through this layer alone; of the gradient in the weights; of their update, divided
-# by that of the weights themselves. Blocks have the first two. The loss is the batch's mean.
-QUANTITIES = ('activation', 'input_gradient', 'weight_gradient', 'update_ratio')
-
-Path = tuple[str, ...]
+Path = tuple[str, ...]  # of a module in the tree of parameters
 Stacked = dict[str, dict[Path, jax.Array]]
 
 
@@ -41,11 +32,22 @@ def observe(
     network: Network,
     optimizer: optax.GradientTransformation,
 ) -> Stacked:
-    """Measures the update that `train_step` would do; takes what it takes.
+    """Measures the update that `train_step` would do.
+
+    The six parameters are those of `train_step`.
+
+    Args:
+        state: the state before the update.
+        images: [batch, height, width, channels] float32, normalised and augmented.
+        labels: [batch] int32.
+        key: the random key of what dropout drops.
+        network: the network to observe.
+        optimizer: it holds schedule, momentum and weight decay.
 
     Returns:
-        Of each of `QUANTITIES`, by the path of the parameters of a layer or block: a float32
-        scalar, or [blocks] where they are stacked.
+        Each quantity of `quantities.names(jacobians=False)` by the path of the parameters of a
+        layer or block: a float32 scalar, or [blocks] where the parameters are stacked. Blocks have
+        an activation and an input gradient only.
     """
     mutable = ('batch_stats', 'activations')
 
@@ -73,7 +75,16 @@ def observe(
 def by_name(
     observed: Stacked, network_spec: spec.NetworkSpec, names: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Of each quantity the values of the named layers and blocks, fetched from the device."""
+    """Fetches measurements from the device, by the names of layers and blocks.
+
+    Args:
+        observed: the measurements, by the paths of parameters.
+        network_spec: the network that was observed.
+        names: the layers and blocks to fetch; a quantity leaves out those that it does not have.
+
+    Returns:
+        The values of each quantity by layer or block.
+    """
     observed = jax.device_get(observed)
     places = {name: spec.place(network_spec, name) for name in names}
     return {
@@ -87,7 +98,7 @@ def by_name(
 
 
 def root_mean_square(x: jax.Array, axes: Sequence[int]) -> jax.Array:
-    """√mean(x²) over some axes, float32; no square leaves the range of float32."""
+    """√mean(x²) over some axes, float32, where no square leaves the range of float32."""
     x = x.astype(jnp.float32)
     largest = jnp.max(jnp.abs(x), axes, keepdims=True)
     scaled = x / jnp.where(largest > 0, largest, 1)
@@ -113,7 +124,10 @@ _identity.defvjp(_forward, _backward)
 def tap_input(
     call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> object:
-    """Around every call of a module: the input of a layer with a kernel or a block is measured."""
+    """Measures the input of a layer with a kernel, or of a block, around the call of a module.
+
+    It is an interceptor of Flax (see `flax.linen.intercept_methods`).
+    """
     module = context.module
     if context.method_name != '__call__' or not isinstance(module, Block | Convolution | nn.Dense):
         return call(*args, **kwargs)
@@ -124,17 +138,26 @@ def tap_input(
 
 
 def taps(params: dict) -> dict:
-    """A zero for each layer and block, in their places."""
+    """The collection `taps`: a zero for each layer and block, in their places.
+
+    Args:
+        params: the parameters of the network.
+    """
     zeros = {}
     for path, kernel in _kernels(params).items():
-        for place in (path, path[:2]):  # of a layer in a block, the block
+        for place in (path, path[:2]):  # the layer, and the block that it belongs to
             stack = kernel.shape[:1] if _is_stacked(path) else ()
             zeros[(*place, 'input')] = jnp.zeros(stack)
     return traverse_util.unflatten_dict(zeros)
 
 
 def by_path(collection: dict, leaf: str = 'input') -> dict[Path, jax.Array]:
-    """What layers or blocks keep in a collection under one name, by their paths."""
+    """Gathers what layers or blocks keep in a collection, by their paths.
+
+    Args:
+        collection: a collection of variables, as Flax nests them.
+        leaf: the name under which they keep it.
+    """
     flat = traverse_util.flatten_dict(collection, is_leaf=lambda path, _: path[-1:] == (leaf,))
     return {path[:-1]: value for path, value in flat.items()}
 

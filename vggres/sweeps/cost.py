@@ -3,13 +3,14 @@
 The costs themselves are found by `estimate_here` and `estimate_tpu`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ml_collections import FrozenConfigDict
 from rich.console import Group
 from rich.table import Table
 
-from vggres.config import Config, steps
+from vggres.config import Config, program, steps
 from vggres.data.tfds import DatasetInfo
 from vggres.networks import spec
 from vggres.sweeps.cell import Cell
@@ -59,6 +60,31 @@ def flops(cell: Cell, info: DatasetInfo) -> float:
     evaluated = info.num_images['train'] + info.num_images['validation']
     trained = 3 * updates * cell.config.train.batch_size
     return 2.0 * macs * (trained + evaluations * evaluated + info.num_images['test'])
+
+
+def of_cells(
+    cells: Sequence[Cell],
+    estimate: Callable[[FrozenConfigDict], Cost],
+    on_cost: Callable[[Cell, Cost], object],
+) -> dict[str, Cost]:
+    """Estimates the cost of each cell; cells of one network share it.
+
+    Args:
+        cells: what would run.
+        estimate: the part of a configuration that `vggres.config.program` selects → its cost: see
+            `estimate_here` and `estimate_tpu`.
+        on_cost: called with the first cell of each network as soon as its cost is known.
+
+    Returns:
+        The costs, by the cells' ids.
+    """
+    known: dict[FrozenConfigDict, Cost] = {}
+    for cell in cells:
+        shared = program(cell.config)
+        if shared not in known:
+            known[shared] = estimate(shared)
+            on_cost(cell, known[shared])
+    return {cell.id: known[program(cell.config)] for cell in cells}
 
 
 def grid_table(sweep: Sweep, info: DatasetInfo) -> Group:

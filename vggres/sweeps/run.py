@@ -3,152 +3,280 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 from flax import traverse_util
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres import config as configuration
 from vggres import environment
-from vggres.data import tfds
+from vggres.config import network_spec, program
+from vggres.data import resident
+from vggres.data.resident import ResidentData
 from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
-from vggres.sweeps.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
-from vggres.tracking import wandb_run
+from vggres.probes import observation
+from vggres.probes.quantities import QUANTITIES
+from vggres.results import Observation, Outcome, Record, Result
+from vggres.sweeps.cell import CONFIG_FILE, WEIGHTS_FILE, Cell
+from vggres.sweeps.records import (
+    PROBES_FILE,
+    RecordsFile,
+    read_observations,
+    read_records,
+    to_dict,
+)
+from vggres.tracking.wandb_run import Mirror
 from vggres.training import programs, trainer
 from vggres.training.checkpoint import Checkpoints
+from vggres.training.programs import Programs
+from vggres.training.trainer import Listeners, Observer, Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run in this process came to.
+
+    Attributes:
+        outcome: how it ended.
+        variables: the final weights, as `Network.apply` takes them: 'params' and 'batch_stats'.
+        num_classes: the number of labels of its data set.
+        image_shape: [height, width, channels] of the images.
+        num_images: the number of images in each split.
+        steps: the number of updates in the whole run.
+        parameters: the number of learnable parameters.
+        compile_seconds: the time that compilation took; 0 where an earlier run of this process had
+            compiled the same programs.
+    """
+
+    outcome: Outcome
+    variables: dict
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    num_images: dict[str, int]
+    steps: int
+    parameters: int
+    compile_seconds: float
 
 
 def run(
     cell: Cell,
-    on_record: Callable[[dict], None] = lambda record: None,
-    on_progress: Callable[[int, int], None] = lambda step, total: None,
-) -> dict:
-    """Trains what the cell describes and leaves the result in its directory.
+    on_record: Callable[[Record], object] = lambda record: None,
+    on_progress: Callable[[int, int], object] = lambda step, total: None,
+) -> Result:
+    """Trains what a cell describes, and leaves the result in its directory.
 
-    In one process, cells of one network share its compiled programs, and all share the data.
+    Cells of one network share its compiled programs within a process, and all cells share the data.
 
     Args:
-        cell: its configuration checked and with a resolved wandb.mode.
-        on_record: called with each record of `trainer.train`.
-        on_progress: called with (updates done, updates in all).
+        cell: the cell; its configuration is checked and has a resolved `wandb.mode`.
+        on_record: called with a record after each epoch.
+        on_progress: called with the number of updates done and that of the whole run, every few
+            seconds.
 
     Returns:
-        The content of `result.json`: see `trainer.train`, and what ran where for how long.
+        What `result.json` says.
     """
     started = time.perf_counter()
+    files = _open_files(cell)
+    with _mirror(cell) as mirror:
+        _mirror_earlier(cell, mirror)
+        listeners = _listeners(files, mirror, on_record, on_progress)
+        trained = train_in_process(cell.config, listeners, files.checkpoints)
+        result = _result(cell, trained, started)
+        mirror.summarise(asdict(result))
+        _mirror_pictures(cell, mirror)
+        _save_weights(cell, trained)
+        cell.finish(result)  # the last file: the cell is done
+        files.checkpoints.remove()
+    return result
+
+
+def train_in_process(
+    config: ConfigDict, listeners: Listeners | None = None, checkpoints: Checkpoints | None = None
+) -> Trained:
+    """Trains what a configuration describes, in this process and without a directory.
+
+    Args:
+        config: a checked configuration.
+        listeners: who is told what happens; None for nobody.
+        checkpoints: where to go on from, and where to save; None saves nothing.
+
+    Returns:
+        The outcome and the final weights, with what they were measured on.
+
+    Raises:
+        UserError: for data or initial weights that are missing, or do not fit the network.
+    """
+    shared = program(config)
+    data = _resident_data(shared.data)
+    compile_started = time.perf_counter()
+    compiled, observer = _programs(shared), _observer(shared)
+    compile_seconds = time.perf_counter() - compile_started
+    start = Run(
+        config.seed, config.init.scheme, _weights(config, data), config.evaluation.every_epochs
+    )
+    outcome, state = trainer.train(compiled, data, start, checkpoints, observer, listeners)
+    return Trained(
+        outcome,
+        state.variables,
+        data.num_classes,
+        data.image_shape,
+        data.num_images,
+        compiled.total_steps,
+        compiled.parameters,
+        compile_seconds,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _resident_data(config: FrozenConfigDict) -> ResidentData:
+    return resident.load(config)
+
+
+@functools.lru_cache(maxsize=1)
+def _programs(config: FrozenConfigDict) -> Programs:
+    return programs.build(config, _resident_data(config.data))
+
+
+@functools.lru_cache(maxsize=1)
+def _observer(config: FrozenConfigDict) -> Observer | None:
+    return observation.build(config, _resident_data(config.data))
+
+
+def _weights(config: ConfigDict, data: ResidentData) -> dict | None:
+    """The variables that the configuration starts from; None for random ones."""
+    if not config.init.weights:
+        return None
+    return torch_weights.read(
+        config.init.weights,
+        network_spec(config),
+        data.num_classes,
+        channels=data.image_shape[2],
+        new_head=config.init.new_head,
+    )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files that a cell writes while it runs; `probes` is None where nothing is observed."""
+
+    checkpoints: Checkpoints
+    metrics: RecordsFile
+    probes: RecordsFile | None
+
+
+def _open_files(cell: Cell) -> _Files:
+    """Writes the configuration, and prepares the other files to go on from the checkpoint."""
     config, directory = cell.config, cell.directory
     directory.mkdir(parents=True, exist_ok=True)
     write_json(directory / CONFIG_FILE, config.to_dict())
     checkpoints = Checkpoints(directory / 'checkpoints', config.checkpoint.every_seconds)
     step = checkpoints.latest_step()
-    metrics_file = wandb_run.MetricsFile(directory, step)
-    if config.probes.every_epochs:
-        probes_file = wandb_run.MetricsFile(directory, step, wandb_run.PROBES_FILE)
-    mirror = wandb_run.Mirror(
-        config,
+    is_observed = config.probes.every_epochs
+    probes = RecordsFile(directory, step, PROBES_FILE) if is_observed else None
+    return _Files(checkpoints, RecordsFile(directory, step), probes)
+
+
+def _listeners(
+    files: _Files,
+    mirror: Mirror,
+    on_record: Callable[[Record], object],
+    on_progress: Callable[[int, int], object],
+) -> Listeners:
+    """Writes down and mirrors what happens during training, and passes it on."""
+
+    def record(entry: Record) -> None:
+        files.metrics.append(entry)
+        mirror.log(to_dict(entry))
+        on_record(entry)
+
+    def observe(entry: Observation) -> None:
+        if files.probes:
+            files.probes.append(entry)
+        _mirror_observation(entry, mirror)
+
+    return Listeners(record, observe, on_progress)
+
+
+def _mirror(cell: Cell) -> Mirror:
+    model = cell.config.model
+    return Mirror(
+        cell.config,
         cell.workdir,
         name=cell.id,
         group=cell.sweep,
         job_type='cell',
-        tags=(config.data.name, config.model.family, f'depth{config.model.depth}'),
+        tags=(cell.config.data.name, model.family, f'depth{model.depth}'),
     )
 
-    def record(values: dict) -> None:
-        metrics_file.log(values)
-        mirror.log(values)
-        on_record(values)
 
-    def observe(values: dict) -> None:
-        probes_file.log(values)
-        mirror_observation(values)
-
-    def mirror_observation(values: dict) -> None:
-        if values['draw'] == 0:
-            mirror.log(traverse_util.flatten_dict(values, sep='/'))
-
-    with mirror:
-        for earlier in wandb_run.read_metrics(directory):
-            mirror.log(earlier)
-        if config.probes.every_epochs:
-            for earlier in wandb_run.read_metrics(directory, wandb_run.PROBES_FILE):
-                mirror_observation(earlier)
-        shared = configuration.program(config)
-        device_data = _device_data(shared.data)
-        compile_started = time.perf_counter()
-        compiled = _programs(shared)
-        compile_seconds = time.perf_counter() - compile_started
-        outcome, state = trainer.train(
-            compiled,
-            device_data,
-            config.seed,
-            config.evaluation.every_epochs,
-            checkpoints,
-            weights=_initial_weights(config, device_data),
-            scheme=config.init.scheme,
-            draws=config.probes.draws,
-            on_record=record,
-            on_observation=observe,
-            on_progress=on_progress,
-        )
-        result = {
-            **cell.describe(),
-            **outcome,
-            'steps': compiled.total_steps,
-            'parameters': compiled.parameters,
-            'image_shape': list(device_data.images.shape[1:]),
-            'seconds': time.perf_counter() - started,
-            'compile_seconds': compile_seconds,
-            'peak_memory_mb': environment.peak_memory_mb(),
-            'hardware': environment.hardware(),
-            'git_commit': environment.git_commit(),
-            'versions': environment.versions(),
-        }
-        mirror.summarise(result)
-        if config.probes.every_epochs and mirror.run:
-            with mirror.guard():
-                rows = wandb_run.read_metrics(directory, wandb_run.PROBES_FILE)
-                mirror.log_pictures(_pictures([row for row in rows if row['draw'] == 0]))
-        if config.checkpoint.save_weights and outcome['status'] == 'finished':
-            network = Network(configuration.network_spec(config), device_data.num_classes)
-            variables = {'params': state.params, 'batch_stats': state.batch_stats}
-            torch_weights.save(directory / WEIGHTS_FILE, torch_weights.to_torch(network, variables))
-        write_json(directory / RESULT_FILE, result)
-        checkpoints.remove()
-    return result
+def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:
+    """Tells the mirror what an interrupted attempt had recorded."""
+    for entry in read_records(cell.directory):
+        mirror.log(to_dict(entry))
+    for entry in _observations(cell):
+        _mirror_observation(entry, mirror)
 
 
-def _pictures(observations: list[dict]) -> dict[str, Figure]:
-    """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
+def _mirror_observation(entry: Observation, mirror: Mirror) -> None:
+    """Tells the mirror the values of the run's own weights, as 'activation/stage1/block1'."""
+    if entry.draw == 0:
+        mirror.log(traverse_util.flatten_dict(to_dict(entry), sep='/'))
+
+
+def _mirror_pictures(cell: Cell, mirror: Mirror) -> None:
+    """Shows the observations of the run's own weights in the mirror."""
+    if not mirror.run:
+        return
+    own = [entry for entry in _observations(cell) if entry.draw == 0]
+    with mirror.guard():
+        mirror.log_pictures(_pictures(own))
+
+
+def _observations(cell: Cell) -> list[Observation]:
+    return read_observations(cell.directory) if cell.config.probes.every_epochs else []
+
+
+def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:
+    """A heat map of each quantity, layer by epoch, and its curves over the layers."""
     drawn = {}
-    for quantity in layers.QUANTITY_TITLES.keys() & observations[0].keys():
-        with contextlib.suppress(ValueError):  # nothing to draw of it
-            drawn[f'heat_map/{quantity}'] = layers.layer_heat_map(observations, quantity)
-            drawn[f'by_layer/{quantity}'] = layers.quantity_by_layer(observations, quantity)
+    for name, quantity in QUANTITIES.items():
+        if not observations or name not in observations[0].values:
+            continue
+        with contextlib.suppress(ValueError):  # nothing of it was observed along the main path
+            given = {'name': name, 'title': quantity.title, 'of': quantity.of}
+            drawn[f'heat_map/{name}'] = layers.layer_heat_map(observations, **given)
+            drawn[f'by_layer/{name}'] = layers.quantity_by_layer(observations, **given)
     return drawn
 
 
-@functools.lru_cache(maxsize=1)
-def _device_data(config: FrozenConfigDict) -> programs.DeviceData:
-    num_classes = tfds.describe(config).num_classes
-    return programs.to_device(tfds.load(config), num_classes, config.normalisation)
-
-
-@functools.lru_cache(maxsize=1)
-def _programs(config: FrozenConfigDict) -> programs.Programs:
-    return programs.build(config, _device_data(config.data))
-
-
-def _initial_weights(config: ConfigDict, device_data: programs.DeviceData) -> dict | None:
-    if not config.init.weights:
-        return None
-    return torch_weights.read(
-        config.init.weights,
-        configuration.network_spec(config),
-        device_data.num_classes,
-        channels=device_data.images.shape[3],
-        new_head=config.init.new_head,
+def _result(cell: Cell, trained: Trained, started: float) -> Result:
+    """The result of a cell that began at `started`, by the clock of `time.perf_counter`."""
+    return Result(
+        **asdict(trained.outcome),
+        **cell.coordinates(),
+        steps=trained.steps,
+        parameters=trained.parameters,
+        num_classes=trained.num_classes,
+        image_shape=trained.image_shape,
+        num_images=trained.num_images,
+        seconds=time.perf_counter() - started,
+        compile_seconds=trained.compile_seconds,
+        peak_memory_mb=environment.peak_memory_mb(),
+        hardware=environment.hardware(),
+        git_commit=environment.git_commit(),
+        versions=environment.versions(),
     )
+
+
+def _save_weights(cell: Cell, trained: Trained) -> None:
+    """Writes the final weights of a finished run, where the configuration asks for them."""
+    if not cell.config.checkpoint.save_weights or trained.outcome.status != 'finished':
+        return
+    network = Network(cell.network_spec, trained.num_classes)
+    state_dict = torch_weights.to_torch(network, trained.variables)
+    torch_weights.save(cell.directory / WEIGHTS_FILE, state_dict)

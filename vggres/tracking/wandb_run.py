@@ -1,13 +1,11 @@
-"""`metrics.jsonl` always, Weights & Biases as its mirror.
+"""Weights & Biases as a mirror of what the files of a sweep say.
 
-The file is the truth. Whatever goes wrong with W&B is logged and ends the mirroring, never the
+The files are the truth. Whatever goes wrong with W&B is logged and ends the mirroring, never the
 training. `wandb` is imported only where something is mirrored.
 """
 
 import contextlib
 import io
-import json
-import math
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,41 +16,9 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.figures.rendering import to_png
-from vggres.files import write_atomically
 
-METRICS_FILE = 'metrics.jsonl'
-PROBES_FILE = 'probes.jsonl'
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
-
-
-class MetricsFile:
-    """Records, one JSON object a line, on disk after each call."""
-
-    def __init__(self, directory: Path, step: int, name: str = METRICS_FILE) -> None:
-        """Keeps what an interrupted attempt had recorded, up to the step that it goes on from."""
-        self._path = directory / name
-        kept = read_metrics(directory, name) if step and self._path.exists() else []
-        lines = [json.dumps(record) + '\n' for record in kept if record['step'] <= step]
-        write_atomically(self._path, ''.join(lines))
-
-    def log(self, record: dict[str, float | dict[str, float]]) -> None:
-        """Appends a record of numbers and dicts of them; those that are not finite become null."""
-        line = {key: _finite(value) for key, value in record.items()}
-        with self._path.open('a') as file:
-            file.write(json.dumps(line) + '\n')
-
-
-def _finite(value: float | dict[str, float]) -> float | dict[str, float | None] | None:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    return value if math.isfinite(value) else None
-
-
-def read_metrics(directory: Path, name: str = METRICS_FILE) -> list[dict]:
-    """The records of a cell, oldest first; a last line cut off by a kill is left out."""
-    lines = (directory / name).read_text().split('\n')
-    return [json.loads(line) for line in lines[:-1]]
 
 
 def resolve_mode(mode: str) -> str:

@@ -1,17 +1,20 @@
-"""Schedule and optimiser of He et al. 2015 (arXiv 1512.03385), §4.2."""
+"""The learning-rate schedule and the optimiser of He et al. 2015 (arXiv 1512.03385), §4.2."""
 
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
+
+OptimizerConfig = ConfigDict | FrozenConfigDict  # the `optimizer` part of a configuration
 
 
-def learning_rate_schedule(config: ConfigDict, total_steps: int, depth: int) -> optax.Schedule:
-    """Learning rate against updates done: warm-up, then steps down from the full rate.
+def learning_rate_schedule(config: OptimizerConfig, total_steps: int, depth: int) -> optax.Schedule:
+    """The learning rate against updates done: a warm-up, then steps down from the full rate.
 
     Args:
         config: the `optimizer` part of a configuration.
-        total_steps: updates of the whole run; warm-up and decay are fractions of it.
-        depth: weighted layers; below `warmup_min_depth` there is no warm-up.
+        total_steps: the number of updates in the whole run; warm-up and decay are fractions of it.
+        depth: the number of weighted layers; networks with fewer than `warmup_min_depth` do not
+            warm up.
     """
     factors: dict[int, float] = {}
     for fraction in config.decay_at:
@@ -32,8 +35,13 @@ def learning_rate_schedule(config: ConfigDict, total_steps: int, depth: int) -> 
     return schedule
 
 
-def optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """SGD with momentum; weight decay joins the gradient of every parameter before the momentum."""
+def optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """SGD with momentum; weight decay joins the gradient of every parameter before the momentum.
+
+    Args:
+        config: the `optimizer` part of a configuration.
+        schedule: the learning rate against updates done.
+    """
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, momentum=config.momentum),

@@ -5,17 +5,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vggres.networks import initialisation
 from vggres.networks.network import Network
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that changes during training; `step` counts updates done."""
+    """Everything that changes during training.
+
+    Attributes:
+        step: int32, the number of updates done.
+        params: the learnable parameters, float32.
+        batch_stats: the running averages of batch norm; empty for a network without it.
+        opt_state: what the optimiser remembers.
+    """
 
     step: jax.Array
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
+
+    @property
+    def variables(self) -> dict:
+        """The parameters and running averages, as `Network.apply` takes them."""
+        return {'params': self.params, 'batch_stats': self.batch_stats}
 
 
 def init_state(
@@ -23,21 +34,29 @@ def init_state(
     network: Network,
     optimizer: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
-    scheme: int | jax.Array = 0,
 ) -> TrainState:
-    """A fresh state; the key decides the weights, the same ones for plain and residual.
+    """Draws a fresh state with He's random weights.
 
-    `scheme` is their variance, an index in `config.INIT_SCHEMES`.
+    Args:
+        key: it decides the weights, which are the same ones for plain and residual networks.
+        network: the network to train.
+        optimizer: the optimiser whose state is created.
+        image_shape: [height, width, channels].
     """
     variables = network.init(key, jnp.zeros((1, *image_shape)), train=False)
-    params = initialisation.rescaled(variables['params'], scheme)
+    params = variables['params']
     batch_stats = variables.get('batch_stats', {})
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
 
 
 def with_weights(state: TrainState, variables: dict) -> TrainState:
-    """The state with other weights; modules that `variables` lacks, a new head, keep theirs."""
-    variables = jax.tree.map(jnp.array, variables)  # copies: training donates its state
+    """Replaces the weights of a state.
+
+    Args:
+        state: the state; modules that `variables` lacks, such as a new head, keep its weights.
+        variables: 'params' and, with batch norm, 'batch_stats'.
+    """
+    variables = jax.tree.map(jnp.array, variables)  # copies, because training uses up its state
     return state.replace(
         params=state.params | variables['params'],
         batch_stats=state.batch_stats | variables.get('batch_stats', {}),
@@ -53,19 +72,20 @@ def train_step(
     network: Network,
     optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update on the mean cross-entropy of a batch.
+    """Does one update on the mean cross-entropy of a batch.
 
     Args:
-        state: before the update.
+        state: the state before the update.
         images: [batch, height, width, channels] float32.
         labels: [batch] int32.
-        key: of what dropout drops, another one each step.
-        network: gives the logits.
-        optimizer: holds schedule, momentum and weight decay.
+        key: the random key of what dropout drops; every step has a key of its own.
+        network: the network that computes the logits.
+        optimizer: it holds schedule, momentum and weight decay.
 
     Returns:
-        The state after the update, and of the batch `loss`, `error` in percent and
-        `gradient_norm` (Euclidean, over all parameters, without weight decay).
+        The state after the update, and three metrics of the batch as float32 scalars: `loss`,
+        `error` in percent and `gradient_norm`, the Euclidean norm over all parameters without
+        weight decay.
     """
 
     def loss_fn(params: dict) -> tuple[jax.Array, tuple]:
@@ -93,7 +113,23 @@ def training_loss(
     key: jax.Array,
     mutable: tuple[str, ...] = ('batch_stats',),
 ) -> tuple[jax.Array, jax.Array, dict]:
-    """Mean cross-entropy of a batch in training mode, its logits, and the updated collections."""
+    """Computes the loss of a batch in training mode.
+
+    The function has six parameters because gradients are taken in `variables`, and observers ask
+    for more mutable collections.
+
+    Args:
+        network: the network that computes the logits.
+        variables: its variables, by collection.
+        images: [batch, height, width, channels] float32.
+        labels: [batch] int32.
+        key: the random key of what dropout drops.
+        mutable: the collections that the forward pass updates.
+
+    Returns:
+        The mean cross-entropy, a scalar; the logits [batch, num_classes]; and the updated
+        collections.
+    """
     logits, updated = network.apply(
         variables, images, train=True, rngs={'dropout': key}, mutable=mutable
     )
@@ -104,8 +140,18 @@ def training_loss(
 def eval_step(
     state: TrainState, images: jax.Array, labels: jax.Array, *, network: Network
 ) -> tuple[jax.Array, jax.Array]:
-    """Of each image, in evaluation mode: cross-entropy, and whether it is wrong, both [batch]."""
-    variables = {'params': state.params, 'batch_stats': state.batch_stats}
-    logits = network.apply(variables, images, train=False)
+    """Evaluates a batch in evaluation mode.
+
+    Args:
+        state: the state to evaluate.
+        images: [batch, height, width, channels] float32, normalised.
+        labels: [batch] int32.
+        network: the network that computes the logits.
+
+    Returns:
+        The cross-entropy of each image [batch] float32, and whether it is classified wrongly
+        [batch] bool.
+    """
+    logits = network.apply(state.variables, images, train=False)
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return loss, logits.argmax(-1) != labels

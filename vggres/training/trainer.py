@@ -1,154 +1,241 @@
-"""The one loop: steps, evaluation, records. Divergence is a result, not a crash."""
+"""Trains one network to the end: updates, evaluations, records. Divergence is a result."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
+from vggres.data.resident import ResidentData
+from vggres.results import Observation, Outcome, Record
 from vggres.training.checkpoint import Checkpoints
-from vggres.training.programs import DeviceData, Programs
+from vggres.training.loops import Metrics
+from vggres.training.programs import Programs
 from vggres.training.train_step import TrainState, with_weights
 
-SECONDS_PER_DISPATCH = 2.0  # about as often progress can be shown
-_FIRST_DISPATCH = 4  # steps, to learn how long one takes
-_SEEDS_PER_DRAW = 100_000  # far from the seeds of a sweep
+SECONDS_PER_DISPATCH = 2.0  # about as often as progress can be shown
+_FIRST_DISPATCH = 4  # updates, to learn how long one of them takes
+_SEEDS_PER_DRAW = 100_000  # keeps the seeds of other draws apart from those of a sweep
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run starts from, and how often it is evaluated.
+
+    Attributes:
+        seed: it decides initialisation, order and augmentation.
+        scheme: the scheme of the random weights: see `initialisation.rescaled`.
+        weights: variables to start from instead: see `train_step.with_weights`.
+        evaluate_every_epochs: the number of epochs between two evaluations; after the last update
+            there always is one.
+    """
+
+    seed: int
+    scheme: str = 'he'
+    weights: dict | None = None
+    evaluate_every_epochs: int = 1
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Looks into a network now and then, and leaves its training as it is.
+
+    Attributes:
+        observe: (state, order key) → the values of each quantity by layer or block, in the update
+            that comes next.
+        every_epochs: the number of epochs between two observations. The network is also observed
+            before the first update and, unless it diverges, after the last one.
+        draws: the number of random weights, each with an order of the data of its own, that are
+            observed before the first update. The run's own weights are the first of them.
+    """
+
+    observe: Callable[[TrainState, jax.Array], Mapping[str, Mapping[str, float]]]
+    every_epochs: int
+    draws: int = 1
+
+
+def _ignore(*values: object) -> None:
+    """Does nothing with what a run tells."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what happens during a run; by default nobody is.
+
+    Attributes:
+        on_record: called with a record after each epoch.
+        on_observation: called with what an observer finds.
+        on_progress: called with the number of updates done and that of the whole run, every few
+            seconds.
+    """
+
+    on_record: Callable[[Record], object] = _ignore
+    on_observation: Callable[[Observation], object] = _ignore
+    on_progress: Callable[[int, int], object] = _ignore
 
 
 def train(
     programs: Programs,
-    device_data: DeviceData,
-    seed: int,
-    every_epochs: int,
-    checkpoints: Checkpoints,
-    weights: dict | None = None,
-    scheme: str = 'he',
-    draws: int = 1,
-    on_record: Callable[[dict], None] = lambda record: None,
-    on_observation: Callable[[dict], None] = lambda observation: None,
-    on_progress: Callable[[int, int], None] = lambda step, total: None,
-) -> tuple[dict, TrainState]:
+    data: ResidentData,
+    run: Run,
+    checkpoints: Checkpoints | None = None,
+    observer: Observer | None = None,
+    listeners: Listeners | None = None,
+) -> tuple[Outcome, TrainState]:
     """Trains one network from its seed, or from its newest checkpoint, to the end.
 
     Args:
         programs: the compiled network and protocol.
-        device_data: what they train on and evaluate.
-        seed: of initialisation, order and augmentation.
-        every_epochs: epochs between two evaluations; after the last step there always is one.
-        checkpoints: where to go on from, and where to save at the ends of epochs.
-        weights: variables to start from (see `train_step.with_weights`).
-        scheme: of random weights (see `initialisation.rescaled`).
-        draws: random weights, with an order of the data each, to observe before the first update;
-            the run's own are the first.
-        on_record: called after each epoch with a record: `epoch` (fractional where training ends
-            within one), `step`, `learning_rate` of the last update; `gradient_norm`, `batch/loss`
-            and `batch/error`, means over the epoch's batches as trained on; `images_per_second` of
-            training; and where evaluated, in evaluation mode on whole clean splits, `train/loss`,
-            `train/error`, `validation/loss` and `validation/error`. Errors are in percent.
-        on_observation: called before the first update, every so many epochs and, unless it
-            diverges, after the last update, where the programs observe: with `epoch`, `step`,
-            `draw` (0 for the run's own weights) and what they found.
-        on_progress: called with (updates done, updates in all) every few seconds.
+        data: the data set to train on and to evaluate.
+        run: the seed and the weights to start from.
+        checkpoints: where to go on from, and where to save at the ends of epochs; None saves
+            nothing.
+        observer: who looks into the network; None for nobody.
+        listeners: who is told; None for nobody.
 
     Returns:
-        The outcome and the last state. The outcome: `status` 'finished' or 'diverged',
-        `diverged_at_step` (None or updates done when the loss or the gradient was no longer
-        finite), and of the final weights `train_error`, `validation_error`, `test_error` in percent
-        with `train_loss`, `validation_loss` and `test_loss`. Diverged, the errors are those of
-        guessing, 100·(1 − 1/classes), and the losses None.
+        The outcome, by the final weights on whole, clean splits, and the last state. The outcome of
+        a diverged run has the errors of guessing.
     """
-    per_epoch, total = programs.steps_per_epoch, programs.total_steps
-    state, zeros, order_key = programs.init(seed, scheme)
-    state = with_weights(state, weights) if weights else state
-    state = checkpoints.restore(state)
-    step, chunk = int(state.step), _FIRST_DISPATCH
-
-    def observe(state: TrainState, order_key: jax.Array, draw: int = 0) -> None:
-        found = programs.observe(state, order_key, *device_data.arrays)
-        on_observation({'epoch': _epoch(step, per_epoch), 'step': step, 'draw': draw} | found)
-
-    if programs.observe and step == 0:
-        observe(state, order_key)
-        for draw in range(1, draws):
-            other, _, other_key = programs.init(seed + draw * _SEEDS_PER_DRAW, scheme)
-            observe(other, other_key, draw)
+    listeners = listeners or Listeners()
+    state, zeros, order_key = programs.init(run.seed, run.scheme)
+    state = with_weights(state, run.weights) if run.weights else state
+    state = checkpoints.restore(state) if checkpoints else state
+    step, total = int(state.step), programs.total_steps
+    dispatches = _Dispatches(programs, data, order_key, listeners.on_progress)
+    if observer and step == 0:
+        _observe(observer, programs, state, order_key, listeners)
+        _observe_other_draws(observer, programs, run, listeners)
+    evaluation: dict[str, float] = {}
     while step < total:
-        epoch_start, epoch_stop = step, min(step + per_epoch, total)
-        sums, seconds = {name: jnp.copy(zero) for name, zero in zeros.items()}, 0.0
+        begin, stop = step, min(step + programs.steps_per_epoch, total)
+        sums = {name: jnp.copy(zero) for name, zero in zeros.items()}
+        state, sums, seconds = dispatches.train(state, sums, stop)
+        step = int(state.step)
+        means = {name: float(value) / (step - begin) for name, value in sums.items()}
+        if step < stop or not math.isfinite(means['loss'] + means['gradient_norm']):
+            return _diverged(step, data.num_classes), state
+        is_due = _is_due(step, run.evaluate_every_epochs, programs)
+        evaluation = _evaluate(programs, data, state, ('train', 'validation')) if is_due else {}
+        record = Record(
+            epoch=_epoch(step, programs),
+            step=step,
+            learning_rate=float(programs.learning_rate(step - 1)),
+            gradient_norm=means['gradient_norm'],
+            batch_loss=means['loss'],
+            batch_error=means['error'],
+            images_per_second=(step - begin) * programs.batch_size / seconds,
+            **evaluation,
+        )
+        listeners.on_record(record)
+        if observer and _is_due(step, observer.every_epochs, programs):
+            _observe(observer, programs, state, order_key, listeners)
+        if checkpoints and step < total:
+            checkpoints.save_now_and_then(state)
+    evaluation |= _evaluate(programs, data, state, ('test',))
+    if not all(math.isfinite(value) for value in evaluation.values()):
+        return _diverged(step, data.num_classes), state  # by the last update
+    return Outcome(status='finished', diverged_at_step=None, **evaluation), state
+
+
+class _Dispatches:
+    """Cuts an epoch into dispatches of about two seconds each, so that progress can be shown."""
+
+    def __init__(
+        self,
+        programs: Programs,
+        data: ResidentData,
+        order_key: jax.Array,
+        on_progress: Callable[[int, int], object],
+    ) -> None:
+        self._programs, self._data, self._order_key = programs, data, order_key
+        self._on_progress = on_progress
+        self._updates = _FIRST_DISPATCH
+
+    def train(
+        self, state: TrainState, sums: Metrics, epoch_stop: int
+    ) -> tuple[TrainState, Metrics, float]:
+        """Trains until the end of an epoch, or less far where the network diverges.
+
+        Returns:
+            The state, the sums of the epoch's metrics, and the seconds that it took.
+        """
+        step, seconds = int(state.step), 0.0
         while step < epoch_stop:
-            stop = min(step + chunk, epoch_stop)
+            stop = min(step + self._updates, epoch_stop)
             started = time.perf_counter()
-            state, sums = programs.train(state, sums, order_key, *device_data.arrays, stop)
+            state, sums = self._programs.train(state, sums, self._order_key, self._data, stop)
             done, step = int(state.step) - step, int(state.step)
             elapsed = time.perf_counter() - started
             seconds += elapsed
-            chunk = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
-            on_progress(step, total)
+            self._updates = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
+            self._on_progress(step, self._programs.total_steps)
             if step < stop:
-                return _diverged(step, device_data.num_classes), state
-
-        epoch = _epoch(step, per_epoch)
-        means = {name: float(value) / (step - epoch_start) for name, value in sums.items()}
-        if not math.isfinite(means['loss'] + means['gradient_norm']):
-            return _diverged(step, device_data.num_classes), state
-        record = {
-            'epoch': epoch,
-            'step': step,
-            'learning_rate': float(programs.learning_rate(step - 1)),
-            'gradient_norm': means['gradient_norm'],
-            'batch/loss': means['loss'],
-            'batch/error': means['error'],
-            'images_per_second': (step - epoch_start) * programs.batch_size / seconds,
-        }
-        if step == total or epoch % every_epochs == 0:
-            for split in ('train', 'validation'):
-                loss, error = _evaluate(programs, device_data, state, split)
-                record |= {f'{split}/loss': loss, f'{split}/error': error}
-        on_record(record)
-        if programs.observe and (step == total or epoch % programs.observe_every == 0):
-            observe(state, order_key)
-        if step < total:
-            checkpoints.save_now_and_then(state)
-
-    test_loss, test_error = _evaluate(programs, device_data, state, 'test')
-    if not math.isfinite(record['train/loss'] + record['validation/loss'] + test_loss):
-        return _diverged(step, device_data.num_classes), state  # by the last update
-    outcome = {
-        'status': 'finished',
-        'diverged_at_step': None,
-        'train_error': record['train/error'],
-        'validation_error': record['validation/error'],
-        'test_error': test_error,
-        'train_loss': record['train/loss'],
-        'validation_loss': record['validation/loss'],
-        'test_loss': test_loss,
-    }
-    return outcome, state
+                break
+        return state, sums, seconds
 
 
-def _epoch(step: int, per_epoch: int) -> int | float:
-    epoch = step / per_epoch
+def _is_due(step: int, every_epochs: int, programs: Programs) -> bool:
+    """Whether what happens every so many epochs, and at the end, happens after this update."""
+    return step == programs.total_steps or _epoch(step, programs) % every_epochs == 0
+
+
+def _epoch(step: int, programs: Programs) -> int | float:
+    """Passes over the training set done; a whole number is an int, and is written as one."""
+    epoch = step / programs.steps_per_epoch
     return int(epoch) if epoch.is_integer() else epoch
 
 
-def _evaluate(
-    programs: Programs, device_data: DeviceData, state: TrainState, split: str
-) -> tuple[float, float]:
-    start, stop = device_data.ranges[split]
-    loss, wrong = programs.evaluate(state, *device_data.arrays, start, stop)
-    return float(loss) / (stop - start), 100 * int(wrong) / (stop - start)
-
-
-def _diverged(step: int, num_classes: int) -> dict:
-    guessing = 100 * (1 - 1 / num_classes)
-    return {
-        'status': 'diverged',
-        'diverged_at_step': step,
-        'train_error': guessing,
-        'validation_error': guessing,
-        'test_error': guessing,
-        'train_loss': None,
-        'validation_loss': None,
-        'test_loss': None,
+def _observe(
+    observer: Observer,
+    programs: Programs,
+    state: TrainState,
+    order_key: jax.Array,
+    listeners: Listeners,
+    draw: int = 0,
+) -> None:
+    step = int(state.step)
+    values = {
+        quantity: {name: value if math.isfinite(value) else None for name, value in found.items()}
+        for quantity, found in observer.observe(state, order_key).items()
     }
+    listeners.on_observation(Observation(_epoch(step, programs), step, draw, values))
+
+
+def _observe_other_draws(
+    observer: Observer, programs: Programs, run: Run, listeners: Listeners
+) -> None:
+    """Observes random weights of other seeds than the run's own."""
+    for draw in range(1, observer.draws):
+        state, _, order_key = programs.init(run.seed + draw * _SEEDS_PER_DRAW, run.scheme)
+        _observe(observer, programs, state, order_key, listeners, draw)
+
+
+def _evaluate(
+    programs: Programs, data: ResidentData, state: TrainState, splits: Iterable[str]
+) -> dict[str, float]:
+    """The loss and the error of some splits, by the names that `Record` and `Outcome` use."""
+    found = {}
+    for split in splits:
+        start, stop = data.range_of(split)
+        loss, wrong = programs.evaluate(state, data, start, stop)
+        found[f'{split}_loss'] = float(loss) / (stop - start)
+        found[f'{split}_error'] = 100 * int(wrong) / (stop - start)
+    return found
+
+
+def _diverged(step: int, num_classes: int) -> Outcome:
+    """The outcome of a run whose loss or gradient was no longer finite after `step` updates."""
+    guessing = 100 * (1 - 1 / num_classes)
+    return Outcome(
+        status='diverged',
+        diverged_at_step=step,
+        train_error=guessing,
+        validation_error=guessing,
+        test_error=guessing,
+        train_loss=None,
+        validation_loss=None,
+        test_loss=None,
+    )

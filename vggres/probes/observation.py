@@ -1,0 +1,65 @@
+"""Builds the observer that a configuration asks for, which training then calls.
+
+An observation looks at the update that comes next, without doing it. Its program is compiled apart
+from that of training, so that training is the same to the last bit with and without it.
+"""
+
+from collections.abc import Callable
+
+import jax
+from ml_collections import FrozenConfigDict
+
+from vggres.config import network_spec, observed_names
+from vggres.data.resident import ResidentData
+from vggres.probes import jacobian, layers
+from vggres.training import programs
+from vggres.training.compiling import compile_well
+from vggres.training.loops import next_batch
+from vggres.training.train_step import TrainState
+from vggres.training.trainer import Observer
+
+
+def build(config: FrozenConfigDict, data: ResidentData) -> Observer | None:
+    """Compiles the observer of a network, which serves each of its seeds.
+
+    Args:
+        config: the part of a configuration that `vggres.config.program` selects.
+        data: the data set that the network trains on.
+
+    Returns:
+        The observer, or None where `config.probes` asks for none. Its `observe` measures the
+        quantities that `quantities.names(config.probes.jacobians)` names.
+    """
+    if not config.probes.every_epochs:
+        return None
+    described, names = network_spec(config), observed_names(config)
+    state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0)
+    lowered = jax.jit(function(config, data)).lower(state, order_key, data)
+    compiled = compile_well(lowered)
+
+    def observe(state: TrainState, order_key: jax.Array) -> dict[str, dict[str, float]]:
+        return layers.by_name(compiled(state, order_key, data), described, names)
+
+    return Observer(observe, config.probes.every_epochs, config.probes.draws)
+
+
+def function(
+    config: FrozenConfigDict, data: ResidentData
+) -> Callable[[TrainState, jax.Array, ResidentData], layers.Stacked]:
+    """(state, order key, data) → the measurements of `layers` and `jacobian`, not compiled yet.
+
+    Args:
+        config: the part of a configuration that `vggres.config.program` selects.
+        data: the data set that the network trains on.
+    """
+    network, optimizer, _ = programs.parts(config, data.num_classes, data.num_train)
+    batching = programs.batching(config)
+
+    def observe_next(state: TrainState, order_key: jax.Array, data: ResidentData) -> layers.Stacked:
+        batch = next_batch(state.step, order_key, data, batching)
+        found = layers.observe(state, *batch, network=network, optimizer=optimizer)
+        if config.probes.jacobians:
+            found |= jacobian.observe(state, *batch, network=network)
+        return found
+
+    return observe_next

@@ -1,0 +1,85 @@
+"""The table of all quantities that probes measure: their names, what they belong to, their titles.
+
+Nothing here imports JAX, so that reports and figures can ask for a title at once.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What probes measure in the layers or blocks of a network.
+
+    Attributes:
+        name: the key in `probes.jsonl`.
+        of: what stands along the main path: 'layer', each layer with weights, or 'block', each
+            block (and the stem and the head where they have a value).
+        title: the heading of a figure.
+        jacobian: whether it is measured only where `probes.jacobians` asks for it.
+    """
+
+    name: str
+    of: str
+    title: str
+    jacobian: bool = False
+
+
+# The first four are root mean squares over all elements. The loss is the batch's mean. The gradient
+# in the input of a block reaches it through its branch and its shortcut, that in the input of a
+# layer through this layer alone. J stands for the Jacobian of a block. The two distances are
+# ‖J − I‖ / ‖I‖ in Frobenius norm, and the same against the Jacobian of the block's last ReLU, which
+# zeroes what that ReLU closes (a preactivation block has none); they are not numbers where a block
+# changes the shape of its input.
+_ALL = (
+    Quantity('activation', 'block', 'Root mean square of the inputs of blocks'),
+    Quantity('input_gradient', 'block', 'Root mean square of the gradient in the inputs of blocks'),
+    Quantity('weight_gradient', 'layer', 'Root mean square of the gradient in the weights'),
+    Quantity(
+        'update_ratio', 'layer', 'Root mean square of the update, divided by that of the weights'
+    ),
+    Quantity(
+        'largest_singular_value', 'block', "Largest singular value of a block's Jacobian", True
+    ),
+    Quantity(
+        'smallest_singular_value',
+        'block',
+        "Upper bound of the smallest singular value of a block's Jacobian",
+        True,
+    ),
+    Quantity(
+        'mean_squared_singular_value',
+        'block',
+        "Mean squared singular value of a block's Jacobian",
+        True,
+    ),
+    Quantity(
+        'distance_from_identity',
+        'block',
+        "Relative distance of a block's Jacobian from the identity",
+        True,
+    ),
+    Quantity(
+        'distance_from_relu',
+        'block',
+        "Relative distance of a block's Jacobian from that of its last ReLU",
+        True,
+    ),
+    Quantity(
+        'chain',
+        'block',
+        'Relative size of a random vector pulled back from the last block',
+        True,
+    ),
+)
+
+QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
+"""All quantities by name, in the order in which they are measured and shown."""
+
+
+def names(jacobians: bool) -> tuple[str, ...]:
+    """The names of the quantities that are measured with or without Jacobians.
+
+    Args:
+        jacobians: whether `probes.jacobians` asks for them.
+    """
+    return tuple(q.name for q in QUANTITIES.values() if jacobians or not q.jacobian)

@@ -1,0 +1,175 @@
+"""The files of records that a cell leaves: one JSON object a line, on disk as soon as it is known.
+
+metrics.jsonl   a `Record` for each epoch; keys such as 'train/error' and 'batch/loss'
+probes.jsonl    an `Observation` for each look into the layers; a key for each quantity
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from vggres.errors import UserError
+from vggres.files import write_atomically
+from vggres.results import Observation, Record
+
+METRICS_FILE = 'metrics.jsonl'
+PROBES_FILE = 'probes.jsonl'
+
+_KEYS = {  # of each field of a `Record` the key in its JSON object
+    'epoch': 'epoch',
+    'step': 'step',
+    'learning_rate': 'learning_rate',
+    'gradient_norm': 'gradient_norm',
+    'batch_loss': 'batch/loss',
+    'batch_error': 'batch/error',
+    'images_per_second': 'images_per_second',
+    'train_loss': 'train/loss',
+    'train_error': 'train/error',
+    'validation_loss': 'validation/loss',
+    'validation_error': 'validation/error',
+}
+_OPTIONAL = ('train_loss', 'train_error', 'validation_loss', 'validation_error')
+_NOT_QUANTITIES = ('epoch', 'step', 'draw')
+_SHOWN = 100  # characters of what is wrong with a line
+
+
+class RecordsFile:
+    """A file of a cell's records or observations, to which its run appends."""
+
+    def __init__(self, directory: Path, step: int, name: str = METRICS_FILE) -> None:
+        """Begins the file, or keeps what an interrupted attempt wrote before its checkpoint.
+
+        Args:
+            directory: the cell's, which must exist.
+            step: the number of updates done in the checkpoint that the run goes on from; 0 begins
+                the file afresh.
+            name: `METRICS_FILE` for records or `PROBES_FILE` for observations.
+
+        Raises:
+            UserError: for a damaged line in the file to go on with, with its number.
+        """
+        self._path = directory / name
+        kept = _entries(self._path) if step and self._path.exists() else []
+        lines = [text + '\n' for text, entry in kept if entry.step <= step]
+        write_atomically(self._path, ''.join(lines))
+
+    def append(self, entry: Record | Observation) -> None:
+        """Appends a record or an observation; a number that is not finite becomes null."""
+        with self._path.open('a') as file:
+            file.write(json.dumps(_finite(to_dict(entry)), allow_nan=False) + '\n')
+
+
+def to_dict(entry: Record | Observation) -> dict:
+    """The JSON object that stands for a record or an observation.
+
+    Args:
+        entry: the record or the observation.
+
+    Returns:
+        For a record its numbers, under keys such as 'train/error', without those that are None.
+        For an observation 'epoch', 'step', 'draw', and of each quantity a dict of its values by
+        layer or block.
+    """
+    if isinstance(entry, Observation):
+        place = {'epoch': entry.epoch, 'step': entry.step, 'draw': entry.draw}
+        return place | {quantity: dict(values) for quantity, values in entry.values.items()}
+    values = {key: getattr(entry, field) for field, key in _KEYS.items()}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def to_record(values: dict) -> Record:
+    """The record that a JSON object stands for; the inverse of `to_dict`.
+
+    Raises:
+        ValueError: for an object that stands for no record; the message says why.
+    """
+    fields = {field: values.get(key) for field, key in _KEYS.items()}
+    for field, value in fields.items():
+        if not (_is_number(value) or (value is None and field in _OPTIONAL)):
+            raise ValueError(f'{_KEYS[field]!r} is {value!r}, not a number')
+    return Record(**fields)
+
+
+def to_observation(values: dict) -> Observation:
+    """The observation that a JSON object stands for; the inverse of `to_dict`.
+
+    Raises:
+        ValueError: for an object that stands for no observation; the message says why.
+    """
+    for key in _NOT_QUANTITIES:
+        if not _is_number(values.get(key)):
+            raise ValueError(f'{key!r} is {values.get(key)!r}, not a number')
+    quantities = {key: value for key, value in values.items() if key not in _NOT_QUANTITIES}
+    for quantity, by_name in quantities.items():
+        numbers = by_name.values() if isinstance(by_name, dict) else ['']
+        if not all(value is None or _is_number(value) for value in numbers):
+            raise ValueError(f'{quantity!r} does not hold numbers by layer')
+    return Observation(values['epoch'], values['step'], values['draw'], quantities)
+
+
+def read_records(directory: Path) -> list[Record]:
+    """Reads the records of a cell, the oldest first.
+
+    Args:
+        directory: the cell's.
+
+    Returns:
+        A record for each whole line of `metrics.jsonl`; a last line that a kill cut off is left
+        out.
+
+    Raises:
+        UserError: where the file cannot be read, or a line is no record, with its number.
+    """
+    return [entry for _, entry in _entries(directory / METRICS_FILE) if isinstance(entry, Record)]
+
+
+def read_observations(directory: Path) -> list[Observation]:
+    """Reads the observations of a cell, the oldest first.
+
+    Args:
+        directory: the cell's.
+
+    Returns:
+        An observation for each whole line of `probes.jsonl`; a last line that a kill cut off is
+        left out.
+
+    Raises:
+        UserError: where the file cannot be read, or a line is no observation, with its number.
+    """
+    entries = _entries(directory / PROBES_FILE)
+    return [entry for _, entry in entries if isinstance(entry, Observation)]
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Record | Observation]]:
+    """Each whole line of a file, and what it stands for."""
+    of_probes = path.name == PROBES_FILE
+    try:
+        *lines, _ = path.read_bytes().split(b'\n')  # the last part is empty, or cut off by a kill
+    except OSError as error:
+        raise UserError(f'cannot read {path} ({error.strerror}).') from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode()
+            values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError(f'it is no object, but {values!r}')
+            yield text, to_observation(values) if of_probes else to_record(values)
+        except ValueError as error:  # that of JSON and of UTF-8 among them
+            raise UserError(
+                f'{path}, line {number}, is no {"observation" if of_probes else "record"} '
+                f'({str(error)[:_SHOWN]}).'
+            ) from None
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a finite number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
+
+
+def _finite(value: object) -> object:
+    """The value, with None for each number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return value if _is_number(value) else None
