@@ -1,7 +1,10 @@
 """What the rest of a sweep will cost, before it is paid for."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
+from ml_collections import FrozenConfigDict
 from rich.console import Console
 
 from vggres.data.tfds import DatasetInfo
@@ -45,3 +48,20 @@ def estimate(
 
     def show(cell: Cell, found: cost.Cost) -> None:
         console.print(cost.cost_line(cell, found), soft_wrap=True)
+
+    costs = cost.of_cells(cells, _estimator(sweep, info, target), show)
+    console.print(cost.cost_table(cells, info, costs, target, workers))
+
+
+def _estimator(
+    sweep: Sweep, info: DatasetInfo, target: str
+) -> Callable[[FrozenConfigDict], cost.Cost]:
+    """The function that estimates the cost of a program; its modules import jax."""
+    if target == 'here':
+        from vggres.data import resident
+        from vggres.sweeps import estimate_here
+
+        return partial(estimate_here.estimate, data=resident.load(sweep.config.data))
+    from vggres.sweeps import estimate_tpu
+
+    return partial(estimate_tpu.estimate, info=info)
