@@ -89,11 +89,12 @@ def run(argv: list[str]) -> None:
     """Runs `main` on a command line; bad input ends in one line and exit code 2."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        define_flags()
         if {'-h', '--help', '-help'} & set(argv):
+            define_flags()
             print(command_line.help_text(__doc__, FLAGS, argv[0]))
             return
         command_line.check(argv[1:], DEFAULT_CONFIG)
+        define_flags()
         command_line.parse(FLAGS, argv)
         sys.exit(main(argv[1:]))
     except UserError as error:

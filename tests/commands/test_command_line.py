@@ -1,3 +1,4 @@
+import sys
 import textwrap
 
 import pytest
@@ -9,11 +10,12 @@ from vggres.commands import command_line
 from vggres.errors import UserError
 
 DIGITS = digits.__file__
+# ml_collections loads files by a way that Python deprecates.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module:DeprecationWarning')
 
 
-@pytest.fixture
-def values():
-    """Flags like those of `launch.py`, of this test alone."""
+def defined():
+    """Flags like those of `launch.py`, of one test alone."""
     found = flags.FlagValues()
     config_flags.DEFINE_config_file('config', DIGITS, lock_config=True, flag_values=found)
     flags.DEFINE_string('sweep', None, 'which', flag_values=found)
@@ -26,10 +28,18 @@ def values():
     return found
 
 
-def mode(values, *argv):
-    command_line.check(argv, DIGITS)
-    command_line.parse(values, ['launch.py', *argv])
-    return command_line.mode(command_line.given(values, argv))
+@pytest.fixture
+def given(monkeypatch):
+    """A command line, checked and parsed → its flags."""
+
+    def given(*argv):
+        monkeypatch.setattr(sys, 'argv', ['launch.py', *argv])  # overrides are looked for there
+        command_line.check(argv, DIGITS)
+        values = defined()
+        command_line.parse(values, sys.argv)
+        return command_line.given(values, argv)
+
+    return given
 
 
 @pytest.mark.parametrize(
@@ -45,8 +55,8 @@ def mode(values, *argv):
         (('--nodry_run',), None),
     ],
 )
-def test_what_is_asked_for(values, argv, expected):
-    assert mode(values, *argv) == expected
+def test_what_is_asked_for(given, argv, expected):
+    assert command_line.mode(given(*argv)) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,9 +86,9 @@ def test_what_is_asked_for(values, argv, expected):
         (('--config=configs/digits.py:foo',), 'no configuration file'),
     ],
 )
-def test_what_makes_no_sense_is_one_line(values, argv, message):
+def test_what_makes_no_sense_is_one_line(given, argv, message):
     with pytest.raises(UserError, match=message) as caught:
-        mode(values, *argv)
+        command_line.mode(given(*argv))
     assert '\n' not in str(caught.value).strip()
 
 
@@ -125,17 +135,16 @@ def test_a_configuration_file_that_fails_says_where(tmp_path, source, message):
     assert 'mine.py' in str(caught.value) or 'learning_rate' in str(caught.value)
 
 
-def test_the_help_fits_one_screen(values):
-    module = values.flags_by_module_dict()
-    (name,) = (each for each in module if any(flag.name == 'sweep' for flag in module[each]))
-    text = command_line.help_text('Examples.', values, name)
+def test_the_help_fits_one_screen():
+    values = defined()
+    modules = values.flags_by_module_dict()
+    (module,) = (m for m in modules if any(flag.name == 'sweep' for flag in modules[m]))
+    text = command_line.help_text('Examples.', values, module)
     assert len(text.splitlines()) < 40
     for flag in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'estimate here|v5e'):
         assert f'--{flag}' in text
 
 
-def test_where_names_the_flags_that_were_given(values):
-    argv = ['--config', 'configs/cifar10.py', '--workdir=x']
-    command_line.parse(values, ['launch.py', *argv])
-    given = command_line.given(values, argv)
-    assert command_line.where(given) == ['--config=configs/cifar10.py', '--workdir=x']
+def test_where_names_the_flags_that_were_given(given):
+    found = given('--config', 'configs/cifar10.py', '--workdir=x')
+    assert command_line.where(found) == ['--config=configs/cifar10.py', '--workdir=x']

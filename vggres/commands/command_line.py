@@ -3,6 +3,7 @@
 import runpy
 import traceback
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from absl import flags
@@ -111,7 +112,7 @@ def overridden(argv: Sequence[str]) -> list[str]:
 
 def config_file(argv: Sequence[str]) -> str | None:
     """The value of --config; None where it is not given."""
-    for word, following in zip(argv, [*argv[1:], ''], strict=True):
+    for word, following in pairwise((*argv, '')):
         if word == '--config':
             return following
         if word.startswith('--config='):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
@@ -172,7 +173,7 @@ def load(directory: Path) -> Sweep:
     is_old = check_format(path, stored) == 1
     try:
         config = from_format_1(stored['config']) if is_old else stored['config']
-        config = _from_json(config)
+        config = ConfigDict(_with_tuples(config))
         cells = [_stored_cell(at, config, directory, stored['sweep']) for at in stored['grid']]
         launches = tuple(Launch(**launch) for launch in stored.get('launches', ()))
         return Sweep(stored['sweep'], config, directory, tuple(cells), launches)
@@ -183,15 +184,11 @@ def load(directory: Path) -> Sweep:
         ) from None
 
 
-def _from_json(parts: Mapping) -> ConfigDict:
-    """A configuration whose lists are tuples again."""
-
-    def restored(value: object) -> object:
-        if isinstance(value, Mapping):
-            return {key: restored(each) for key, each in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
-    return ConfigDict(restored(parts))
+def _with_tuples(value: Any) -> Any:
+    """What JSON holds of a configuration, its lists as the tuples that they were."""
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(each) for key, each in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _stored_cell(at: Mapping, config: ConfigDict, directory: Path, name: str) -> Cell:
@@ -200,10 +197,9 @@ def _stored_cell(at: Mapping, config: ConfigDict, directory: Path, name: str) ->
     own = ConfigDict(config.to_dict())
     place = {'model.family': at['family'], 'model.depth': at['depth'], 'seed': at['seed']}
     if 'changes' in at:
-        knobs = _from_json(at['changes']).to_dict()
-        own.update_from_flattened_dict(knobs | place)
+        own.update_from_flattened_dict(_with_tuples(at['changes']) | place)
     elif path.exists():
-        own = _from_json(from_format_1(read_json(path)))
+        own = ConfigDict(_with_tuples(from_format_1(read_json(path))))
     else:
         own.update_from_flattened_dict(place)
     return Cell(own, directory, name, at['variant'], at['cell'])
