@@ -52,7 +52,7 @@ def test_it_looks_as_often_and_at_what_the_configuration_says(config, build_obse
 @pytest.mark.slow
 def test_it_looks_at_the_update_that_comes_next(config, build, build_observer, data):
     config.data.crop_padding, config.data.flip = 2, True
-    config.probes.every_epochs, config.model.shortcut_dropout = 1, 0.5
+    config.probes.every_epochs, config.model.shortcut.dropout = 1, 0.5
     compiled, observer = build(config), build_observer(config)
     state, sums, order_key = compiled.init(0)
     for stop in range(1, 5):  # the first update's learning rate is zero, by the warm-up

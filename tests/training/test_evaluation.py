@@ -7,13 +7,13 @@ from vggres.training.evaluation import evaluate
 
 @pytest.mark.parametrize(
     ('options', 'normalisation'),
-    [({}, 'imagenet'), ({'norm': 'none', 'shortcut': 'B'}, 'mean_image')],
+    [({}, 'imagenet'), ({'model.norm': 'none', 'model.shortcut.kind': 'B'}, 'mean_image')],
     ids=str,
 )
 def test_a_cells_weights_have_the_errors_that_its_result_says(
     options, normalisation, config, tmp_path
 ):
-    config.model.update(options)
+    config.update_from_flattened_dict(options)
     config.data.normalisation = normalisation
     cell = Cell(config, tmp_path, '')
     result = run(cell)

@@ -88,7 +88,9 @@ def test_each_step_drops_with_a_key_of_its_own():
 
 def test_training_and_evaluation_divide_by_the_deviation():
     data = dataclasses.replace(
-        resident_data(jnp.full((2, 1, 1, 1), 51, jnp.uint8), jnp.zeros(2, jnp.int32), sizes=(2, 0, 0)),
+        resident_data(
+            jnp.full((2, 1, 1, 1), 51, jnp.uint8), jnp.zeros(2, jnp.int32), sizes=(2, 0, 0)
+        ),
         mean=jnp.full((1, 1, 1), 0.1),
         deviation=jnp.full((1, 1, 1), 0.5),
     )

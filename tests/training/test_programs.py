@@ -47,9 +47,7 @@ def test_families_of_one_seed_start_from_the_same_weights(compiled, config, buil
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 40, 64])
-def test_evaluation_counts_each_image_once_whatever_the_batch(
-    config, build, data, batch_size
-):
+def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, data, batch_size):
     config.evaluation.batch_size = batch_size
     compiled = build(config)
     state, _ = run(compiled, data, 0, [3])
