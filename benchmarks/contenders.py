@@ -77,13 +77,13 @@ def ours(case: Case) -> tuple[dict, Steps]:
     import jax
 
     from configs import digits
-    from vggres.config import program
+    from vggres.config import program, set_options
     from vggres.data import resident, tfds
     from vggres.training import programs
     from vggres.training.compiling import compile_well
 
     config = digits.get_config()
-    config.model.update(case.options)
+    set_options(config, case.options)
     config.model.remat = case.remat
     config.train.batch_size = case.batch
     config.train.epochs = 10**5

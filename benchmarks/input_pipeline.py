@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks import command, timing
 from vggres import environment
 from vggres.errors import UserError
-from vggres.executors import local
+from vggres.executors.placement import placement
 
 FLAGS = flags.FLAGS
 _MEAN, _PADDING = 0.5, 4
@@ -117,7 +117,7 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
 
 def main() -> None:
     """Lets each deliver an epoch in each round."""
-    os.environ |= local.placement(0, 1)
+    os.environ |= placement(0, 1)
     if FLAGS.images < FLAGS.batch:
         raise UserError('an epoch of --images holds at least one --batch.')
     count = FLAGS.images // FLAGS.batch * FLAGS.batch

@@ -26,7 +26,7 @@ from benchmarks import command
 from configs import digits
 from vggres import environment
 from vggres.errors import UserError
-from vggres.executors import local
+from vggres.executors.placement import placement
 from vggres.networks import grammar
 
 FLAGS = flags.FLAGS
@@ -102,7 +102,7 @@ def main() -> None:
     _check_depths()
     if find_spec('torch') is None:
         raise UserError("it compares with PyTorch: pip install -e '.[torch]'")
-    os.environ |= local.placement(0, 1)
+    os.environ |= placement(0, 1)
     rounds = [{'ours': ours(), 'torch': torch()} for _ in range(FLAGS.rounds)]
     if FLAGS.json:
         print(json.dumps(rounds))

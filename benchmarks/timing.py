@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from vggres.executors import local
+from vggres.executors.placement import default_environment, placement
 
 SECONDS_PER_TURN = 2.0  # about as long as a dispatch of the trainer
 _PAUSE_SECONDS = 0.3  # after a turn, for threads that spin before they sleep
@@ -43,7 +43,7 @@ def start(name: str, arguments: Sequence[str]) -> Contender:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=_surroundings(name) | os.environ | local.placement(0, 1),
+        env=_surroundings(name) | os.environ | placement(0, 1),
     )
     contender = Contender(name, process, _answer(name, process))
     contender.take_turn(1)
@@ -83,7 +83,7 @@ def _surroundings(name: str) -> dict[str, str]:
     """What our workers are started with, but for the compilation cache; the others get nothing."""
     if name != 'ours':
         return {}
-    return {key: value for key, value in local.DEFAULT_ENVIRONMENT.items() if 'CACHE' not in key}
+    return {key: value for key, value in default_environment().items() if 'CACHE' not in key}
 
 
 def _answer(name: str, process: subprocess.Popen) -> dict:

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.torch_network import network
 from configs import digits
-from vggres import config as configuration
 from vggres import environment
+from vggres.config import network_spec, steps
 from vggres.data import tfds
 from vggres.data.batches import statistics
 from vggres.training.optimizer import learning_rate_schedule
@@ -50,10 +50,10 @@ def main() -> None:
 def _train(config: object, info: tfds.DatasetInfo, tensors: dict, seed: int) -> dict:
     torch.manual_seed(seed)
     images, labels = tensors['train']
-    per_epoch, steps = configuration.steps(config, len(labels))
-    schedule = learning_rate_schedule(config.optimizer, steps, config.model.depth)
-    rates = [float(schedule(step)) for step in range(steps)]
-    module = network(configuration.network_spec(config), info.image_shape[2], info.num_classes)
+    per_epoch, updates = steps(config, len(labels))
+    schedule = learning_rate_schedule(config.optimizer, updates, config.model.depth)
+    rates = [float(schedule(step)) for step in range(updates)]
+    module = network(network_spec(config), info.image_shape[2], info.num_classes)
     module = module.to(memory_format=torch.channels_last)
     sgd = torch.optim.SGD(
         module.parameters(),

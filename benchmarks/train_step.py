@@ -22,7 +22,7 @@ from benchmarks import command, timing
 from benchmarks.contenders import CONTENDERS, MATMUL_GFLOPS, Case
 from vggres import environment
 from vggres.errors import UserError, unknown
-from vggres.executors import local
+from vggres.executors.placement import placement
 from vggres.networks import grammar, spec
 
 FLAGS = flags.FLAGS
@@ -104,7 +104,7 @@ def table(case: Case, found: dict[str, dict]) -> Table:
 
 def main() -> None:
     """Compares on each depth and image size that was asked for."""
-    os.environ |= local.placement(0, 1)
+    os.environ |= placement(0, 1)
     names, cases = _names(), list(_cases())
     console = Console(width=150, markup=False)
     for case in cases:

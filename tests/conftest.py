@@ -14,8 +14,9 @@ import tensorflow_datasets
 from small_color import SmallColor
 
 from configs import digits
-from vggres import config as configuration
-from vggres.data import tfds
+from vggres.config import program
+from vggres.data import resident
+from vggres.probes import observation
 from vggres.training import programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -57,14 +58,20 @@ def config(data_dir):
 
 
 @pytest.fixture(scope='session')
-def device_data(data_dir):
+def data(data_dir):
     """`small_color` on the device, split as in `config`."""
-    config = small_config(data_dir)
-    return programs.to_device(tfds.load(config.data), tfds.describe(config.data).num_classes)
+    return resident.load(small_config(data_dir).data)
 
 
 @pytest.fixture(scope='session')
-def build(device_data):
+def build(data):
     """config → its compiled programs on `small_color`, compiled once a session."""
-    cached = functools.lru_cache(lambda program: programs.build(program, device_data))
-    return lambda config: cached(configuration.program(config))
+    cached = functools.lru_cache(lambda shared: programs.build(shared, data))
+    return lambda config: cached(program(config))
+
+
+@pytest.fixture(scope='session')
+def build_observer(data):
+    """config → its compiled observer on `small_color`, or None, compiled once a session."""
+    cached = functools.lru_cache(lambda shared: observation.build(shared, data))
+    return lambda config: cached(program(config))

@@ -56,6 +56,29 @@ def test_digits_are_those_of_scikit_learn(tmp_path):
     )
 
 
+def test_describing_digits_that_are_not_prepared_writes_nothing(tmp_path):
+    config = digits.get_config().data
+    config.dir = str(tmp_path)
+    described = tfds.describe(config)
+    assert described.num_images == {'train': 1437, 'validation': 180, 'test': 180}
+    assert list(tmp_path.iterdir()) == []
+    tfds.prepare(config)
+    written = sorted(tmp_path.rglob('*'))
+    assert written
+    assert tfds.describe(config) == described
+    tfds.prepare(config)
+    assert sorted(tmp_path.rglob('*')) == written
+
+
+def test_preparing_another_data_set_writes_nothing_and_says_what_is_missing(config):
+    before = sorted(Path(config.data.dir).rglob('*'))
+    tfds.prepare(config.data)
+    config.data.name = 'cifar10'
+    with pytest.raises(UserError, match='there is digits, small_color'):
+        tfds.prepare(config.data)
+    assert sorted(Path(config.data.dir).rglob('*')) == before
+
+
 def test_nothing_imports_tensorflow(tmp_path):
     code = (
         'import sys; from configs import digits; from vggres.data import tfds; '

@@ -14,7 +14,6 @@ from vggres import config as configuration
 from vggres.commands import conclude
 from vggres.errors import UserError
 from vggres.findings import along_layers, claims
-from vggres.probes.layers import QUANTITIES
 from vggres.sweeps import sweep
 
 

@@ -13,9 +13,7 @@ import pytest
 from vggres.networks import grammar, spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
-from vggres.probes import jacobian, layers
-from vggres.training import trainer
-from vggres.training.checkpoint import Checkpoints
+from vggres.probes import layers, quantities
 from vggres.training.train_step import TrainState, init_state
 
 NETWORKS = {
@@ -229,7 +227,8 @@ def test_without_a_shortcut_a_block_and_its_first_layer_see_the_same():
 def test_blocks_computed_again_are_observed_alike():
     _, _, kept = observed('resnet')
     _, _, again = observed('resnet', remat=True)
-    for quantity in layers.QUANTITIES:
+    assert set(kept) == set(quantities.names(jacobians=False))
+    for quantity in kept:
         assert again[quantity] == pytest.approx(kept[quantity], rel=1e-4)
 
 
@@ -244,88 +243,3 @@ def test_no_square_leaves_the_range_of_float32(scale):
 def test_what_is_not_finite_stays_so():
     for value in (np.inf, np.nan):
         assert not np.isfinite(layers.root_mean_square(jnp.array([1.0, value]), (0,)))
-
-
-def train(build, device_data, config, directory):
-    observations = []
-    outcome, state = trainer.train(
-        build(config),
-        device_data,
-        0,
-        1,
-        Checkpoints(directory, 1e9),
-        on_observation=observations.append,
-    )
-    return outcome, state, observations
-
-
-@pytest.mark.parametrize('family', [SLOW('plain'), 'resnet'])
-def test_who_is_observed_trains_as_without(family, config, build, device_data, tmp_path):
-    config.model.family = family
-    outcome, state, observations = train(build, device_data, config, tmp_path)
-    assert observations == []
-    config.probes.every_epochs = 1
-    again, same, observations = train(build, device_data, config, tmp_path)
-    assert [each['epoch'] for each in observations] == [0, 1, 2]
-    assert [each['step'] for each in observations] == [0, 5, 10]
-    assert again == outcome
-    jax.tree.map(np.testing.assert_array_equal, same, state)
-
-
-def test_it_looks_now_and_then_and_after_the_last_update(config, build, device_data, tmp_path):
-    config.train.epochs, config.probes.every_epochs = 3, 2
-    config.probes.names = ('stage1/block1', 'head')
-    _, _, observations = train(build, device_data, config, tmp_path)
-    assert [each['epoch'] for each in observations] == [0, 2, 3]
-    assert list(observations[0]['activation']) == ['stage1/block1', 'head']
-    assert list(observations[0]['weight_gradient']) == ['head']
-
-
-@pytest.mark.slow
-def test_it_looks_at_the_update_that_comes_next(config, build, device_data):
-    config.data.crop_padding, config.data.flip = 2, True
-    config.probes.every_epochs, config.model.shortcut_dropout = 1, 0.5
-    compiled = build(config)
-    state, sums, order_key = compiled.init(0)
-    for stop in range(1, 5):  # the first update's learning rate is zero, by the warm-up
-        found = compiled.observe(state, order_key, *device_data.arrays)
-        old = jax.device_get(state.params)
-        state, sums = compiled.train(state, sums, order_key, *device_data.arrays, stop)
-        for name in ('stem', 'head'):
-            kernel = old[name]['kernel']
-            moved = rms(state.params[name]['kernel'] - kernel)
-            assert found['update_ratio'][name] == pytest.approx(moved / rms(kernel), rel=2e-3)
-    assert found['update_ratio']['head'] > 0
-
-
-@pytest.mark.slow
-def test_other_draws_are_looked_at_before_the_first_update(config, build, device_data, tmp_path):
-    config.probes.every_epochs, config.probes.names = 2, ('stage1/block1/conv1', 'head')
-    observations = []
-    compiled = build(config)
-    arguments = compiled, device_data, 7, 1, Checkpoints(tmp_path, 1e9)
-    outcome, state = trainer.train(*arguments, draws=3, on_observation=observations.append)
-    assert [(each['step'], each['draw']) for each in observations] == [
-        *((0, 0), (0, 1), (0, 2)),
-        (10, 0),
-    ]
-    first = [each['weight_gradient']['head'] for each in observations[:3]]
-    assert len(set(first)) == 3
-    # The second is what a run from that seed would see first.
-    other, _, other_key = compiled.init(7 + 100_000)
-    found = compiled.observe(other, other_key, *device_data.arrays)
-    assert found['weight_gradient']['head'] == first[1]
-    alone, same = trainer.train(*arguments)
-    assert alone == outcome
-    jax.tree.map(np.testing.assert_array_equal, same, state)
-
-
-@pytest.mark.slow
-def test_jacobians_come_with_the_rest(config, build, device_data):
-    config.probes.every_epochs, config.probes.jacobians = 1, True
-    compiled = build(config)
-    state, _, order_key = compiled.init(0)
-    found = compiled.observe(state, order_key, *device_data.arrays)
-    assert found.keys() == {*layers.QUANTITIES, *jacobian.QUANTITIES}
-    for quantity in jacobian.QUANTITIES:
-        assert list(found[quantity]) == ['stage1/block1', 'stage2/block1', 'stage3/block1']

@@ -6,6 +6,7 @@ from rich.console import Console
 from experiments import depth
 from vggres.data import tfds
 from vggres.sweeps import cost, sweep
+from vggres.sweeps.cell import Cell
 from vggres.sweeps.cost import Cost
 
 
@@ -55,3 +56,20 @@ def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
     (last,) = planned.cells[-1:]
     text = printed(cost.cost_table([last], info, flops, costs, 'here', workers=2))
     assert '1 cell to run, 2.0 TFLOPs: 44.0 s on this machine, 1 at a time' in text
+
+
+def test_cells_of_one_network_are_estimated_once(config, tmp_path):
+    cells = []
+    for depth, seed in ((14, 0), (8, 0), (8, 1)):
+        config.model.depth, config.seed = depth, seed
+        cells.append(Cell(config.copy_and_resolve_references(), tmp_path, ''))
+    estimated, shown = [], []
+
+    def estimate(program):
+        estimated.append(program.model.depth)
+        return Cost(1.0, 1.0, program.model.depth, 1.0, 7)
+
+    costs = cost.of_cells(cells, estimate, lambda cell, found: shown.append(cell.id))
+    assert estimated == [14, 8]
+    assert shown == [cells[0].id, cells[1].id]
+    assert [costs[cell.id].step_seconds for cell in cells] == [14, 8, 8]

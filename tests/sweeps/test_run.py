@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import astuple, fields, replace
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from vggres.results import Outcome
 from vggres.sweeps.cell import WEIGHTS_FILE, Cell
-from vggres.sweeps.run import run
+from vggres.sweeps.records import read_records
+from vggres.sweeps.run import run, train_in_process
+from vggres.training.trainer import Listeners
 
 
 def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
@@ -15,41 +19,32 @@ def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
     records, progress = [], []
     result = run(cell, records.append, lambda step, total: progress.append((step, total)))
     assert json.loads((cell.directory / 'config.json').read_text())['model']['depth'] == 8
-    lines = (cell.directory / 'metrics.jsonl').read_text().splitlines()
-    assert [json.loads(line) for line in lines] == records
-    assert {
-        'epoch',
-        'step',
-        'learning_rate',
-        'gradient_norm',
-        'images_per_second',
-        'train/loss',
-        'train/error',
-        'validation/loss',
-        'validation/error',
-    } <= set(records[0])
+    assert read_records(cell.directory) == records
+    assert [record.epoch for record in records] == [1, 2]
+    assert None not in astuple(records[0])
     assert progress[-1] == (10, 10)
-    assert cell.result() == json.loads(json.dumps(result))
-    assert result['family'] == 'resnet'
-    assert result['steps'] == 10
+    assert cell.result() == result
+    assert result.family == 'resnet'
+    assert result.steps == 10
+    assert result.num_classes == 4
+    assert tuple(result.image_shape) == (6, 6, 3)
+    assert result.num_images == {'train': 40, 'validation': 5, 'test': 7}
     # Stem 9·3·2, stages of 2, 4 and 8 channels, norms, and a head of 8·4 + 4.
     convolutions = 9 * (3 * 2 + 2 * 2 * 2 + 2 * 4 + 4 * 4 + 4 * 8 + 8 * 8)
     norms = 2 * (2 + 2 * 2 + 2 * 4 + 2 * 8)
-    assert result['parameters'] == convolutions + norms + 8 * 4 + 4
+    assert result.parameters == convolutions + norms + 8 * 4 + 4
 
 
 def test_the_same_cell_gives_the_same_numbers_and_a_second_seed_compiles_nothing(config, tmp_path):
-    measured = ('seconds', 'compile_seconds', 'peak_memory_mb')
+    measured = {'seconds': 0, 'compile_seconds': 0, 'peak_memory_mb': 0}
     first = run(Cell(config, tmp_path / 'a', ''))
     config.seed = 1
     second = run(Cell(config, tmp_path / 'b', ''))
-    assert second['compile_seconds'] < 0.1
+    assert second.compile_seconds < 0.1
     config.seed = 0
     again = run(Cell(config, tmp_path / 'c', ''))
-    for key in measured:
-        del first[key], again[key]
-    assert first == again
-    assert second['train_loss'] != first['train_loss']
+    assert replace(first, **measured) == replace(again, **measured)
+    assert second.train_loss != first.train_loss
 
 
 def test_a_second_attempt_starts_its_metrics_afresh(config, tmp_path):
@@ -105,7 +100,7 @@ def test_names_may_change_between_attempts_and_nothing_is_lost(config, tmp_path)
         run(cell, on_progress=stop_in_the_second_epoch)
     config.probes.names = ('stage1/block1',)
     run(Cell(config, tmp_path, ''))
-    assert cell.result()['status'] == 'finished'
+    assert cell.result().status == 'finished'
     assert list(observations(cell)[0]['activation']) == ['stem', 'head']
     assert list(observations(cell)[-1]['activation']) == ['stage1/block1']
 
@@ -160,7 +155,7 @@ def test_the_data_are_normalised_as_the_configuration_says(config, tmp_path):
     for normalisation in ('mean_image', 'imagenet'):
         config.data.normalisation = normalisation
         cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
-        losses.append(run(cell)['train_loss'])
+        losses.append(run(cell).train_loss)
     assert losses[0] != losses[1]
 
 
@@ -180,6 +175,25 @@ def test_a_diverged_cell_is_done(config, tmp_path):
     cell = Cell(config, tmp_path, '')
     run(cell)
     result = cell.result()
-    assert result['status'] == 'diverged'
-    assert result['train_error'] == 75
+    assert result.status == 'diverged'
+    assert result.train_error == 75
     assert not (cell.directory / WEIGHTS_FILE).exists()
+
+
+def test_a_network_is_trained_in_this_process_without_files(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records = []
+    trained = train_in_process(config, Listeners(on_record=records.append))
+    assert list(tmp_path.iterdir()) == []
+    assert [record.epoch for record in records] == [1, 2]
+    # The same network, trained as a cell: the same outcome and the same weights.
+    cell = Cell(config, tmp_path, '')
+    result = run(cell)
+    assert trained.outcome == Outcome(
+        **{field.name: getattr(result, field.name) for field in fields(Outcome)}
+    )
+    assert (trained.num_classes, trained.steps) == (4, 10)
+    np.testing.assert_array_equal(
+        weights(cell)['linear.bias'], trained.variables['params']['head']['bias']
+    )
+    assert sorted(trained.variables) == ['batch_stats', 'params']

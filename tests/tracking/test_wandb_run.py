@@ -31,33 +31,6 @@ def inspect(directory, *options):
     return json.loads(output) if options else [json.loads(line) for line in output.splitlines()]
 
 
-def test_metrics_are_on_disk_after_each_record(tmp_path):
-    metrics = wandb_run.MetricsFile(tmp_path, step=0)
-    metrics.log({'epoch': 1, 'train/loss': 0.5})
-    metrics.log({'epoch': 2, 'train/loss': float('nan')})
-    text = (tmp_path / 'metrics.jsonl').read_text()
-    assert text == '{"epoch": 1, "train/loss": 0.5}\n{"epoch": 2, "train/loss": null}\n'
-    assert wandb_run.read_metrics(tmp_path)[1] == {'epoch': 2, 'train/loss': None}
-
-
-def test_numbers_in_a_dict_that_are_not_finite_become_null(tmp_path):
-    observations = wandb_run.MetricsFile(tmp_path, 0, wandb_run.PROBES_FILE)
-    observations.log({'epoch': 0, 'activation': {'stem': 1.0, 'head': float('inf')}})
-    assert wandb_run.read_metrics(tmp_path, wandb_run.PROBES_FILE) == [
-        {'epoch': 0, 'activation': {'stem': 1.0, 'head': None}}
-    ]
-    assert not (tmp_path / 'metrics.jsonl').exists()
-
-
-def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
-    whole = ''.join(f'{{"epoch": {epoch}, "step": {10 * epoch}}}\n' for epoch in (1, 2, 3))
-    path = tmp_path / 'metrics.jsonl'
-    for step, kept in ((20, 2), (15, 1), (0, 0)):
-        path.write_text(whole + '{"epoch": 4, "st')
-        wandb_run.MetricsFile(tmp_path, step)
-        assert path.read_text() == ''.join(whole.splitlines(keepends=True)[:kept])
-
-
 def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     config.wandb.mode = 'offline'
     config.wandb.tags = ('extra',)

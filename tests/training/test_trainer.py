@@ -3,50 +3,48 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from vggres.training import trainer
 from vggres.training.checkpoint import Checkpoints
+from vggres.training.trainer import Listeners, Observer, Run
 
 
 @pytest.fixture
-def train(build, device_data, tmp_path):
-    return functools.partial(train_with, build, device_data, Checkpoints(tmp_path / 'none', 1e9))
+def train(build, data):
+    return functools.partial(train_with, build, data)
 
 
-def train_with(build, device_data, checkpoints, config, weights=None):
+def train_with(build, data, config, weights=None, checkpoints=None, observer=None):
+    """The outcome of a run, its records, and its progress."""
     records, steps = [], []
-    result, _ = trainer.train(
-        build(config),
-        device_data,
-        seed=0,
-        every_epochs=config.evaluation.every_epochs,
-        checkpoints=checkpoints,
-        weights=weights,
-        on_record=records.append,
-        on_progress=lambda step, total: steps.append((step, total)),
+    listeners = Listeners(
+        on_record=records.append, on_progress=lambda step, total: steps.append((step, total))
     )
-    return result, records, steps
+    run = Run(0, weights=weights, evaluate_every_epochs=config.evaluation.every_epochs)
+    outcome, _ = trainer.train(build(config), data, run, checkpoints, observer, listeners)
+    return outcome, records, steps
 
 
 def test_records_and_result_of_a_run(config, train):
     config.train.epochs = 3
-    result, records, steps = train(config)
-    assert [record['epoch'] for record in records] == [1, 2, 3]
-    assert [record['step'] for record in records] == [5, 10, 15]  # 40 images, batches of 8
+    outcome, records, steps = train(config)
+    assert [record.epoch for record in records] == [1, 2, 3]
+    assert [record.step for record in records] == [5, 10, 15]  # 40 images, batches of 8
     # 10 % of 15 steps: round(1.5) = 2 of warm-up; ÷10 at round(7.5) = 8 and round(11.25) = 11.
-    assert [record['learning_rate'] for record in records] == pytest.approx([0.1, 0.01, 0.001])
-    assert all(record['gradient_norm'] > 0 for record in records)
-    assert all(record['images_per_second'] > 0 for record in records)
+    assert [record.learning_rate for record in records] == pytest.approx([0.1, 0.01, 0.001])
+    assert all(record.gradient_norm > 0 for record in records)
+    assert all(record.images_per_second > 0 for record in records)
     assert steps[-1] == (15, 15)
     assert [step for step, _ in steps] == sorted({step for step, _ in steps})
-    assert result['status'] == 'finished'
-    assert result['diverged_at_step'] is None
-    assert result['train_error'] == records[-1]['train/error']
-    assert result['validation_error'] == records[-1]['validation/error']
+    assert outcome.status == 'finished'
+    assert outcome.diverged_at_step is None
+    assert outcome.train_error == records[-1].train_error
+    assert outcome.validation_error == records[-1].validation_error
     # Errors are whole counts of 40, 5 and 7 images.
     for split, size in (('train', 40), ('validation', 5), ('test', 7)):
-        count = result[f'{split}_error'] / 100 * size
+        count = getattr(outcome, f'{split}_error') / 100 * size
         assert count == pytest.approx(round(count), abs=1e-9)
 
 
@@ -56,18 +54,14 @@ def test_it_starts_from_given_weights(config, train, build):
     params = build(config).init(3)[0].params
     params['head'] = jax.tree.map(jnp.zeros_like, params['head'])
     _, records, _ = train(config, {'params': params})
-    assert records[0]['batch/loss'] == pytest.approx(math.log(4), rel=1e-6)
+    assert records[0].batch_loss == pytest.approx(math.log(4), rel=1e-6)
 
 
-def test_a_checkpoint_comes_before_the_weights_it_started_from(
-    config, build, device_data, tmp_path
-):
+def test_a_checkpoint_comes_before_the_weights_it_started_from(config, build, data, tmp_path):
     # One of two epochs is done: the second goes on from there, not from the weights again.
-    params = build(config).init(3)[0].params
-    whole = train_with(
-        build, device_data, Checkpoints(tmp_path / 'a', 1e9), config, {'params': params}
-    )
-    checkpoints = Checkpoints(tmp_path / 'b', 0)
+    run = Run(0, weights={'params': build(config).init(3)[0].params})
+    whole, _ = trainer.train(build(config), data, run)
+    checkpoints = Checkpoints(tmp_path, every_seconds=0)
 
     class Stopped(Exception):
         pass
@@ -76,40 +70,34 @@ def test_a_checkpoint_comes_before_the_weights_it_started_from(
         if step > 5:
             raise Stopped
 
-    arguments = {'seed': 0, 'every_epochs': 1, 'weights': {'params': params}}
+    listeners = Listeners(on_progress=stop_in_the_second_epoch)
     with pytest.raises(Stopped):
-        trainer.train(
-            build(config),
-            device_data,
-            checkpoints=checkpoints,
-            on_progress=stop_in_the_second_epoch,
-            **arguments,
-        )
+        trainer.train(build(config), data, run, checkpoints, listeners=listeners)
     assert checkpoints.latest_step() == 5
-    result, _ = trainer.train(build(config), device_data, checkpoints=checkpoints, **arguments)
-    assert result == whole[0]
+    outcome, _ = trainer.train(build(config), data, run, checkpoints)
+    assert outcome == whole
 
 
 def test_it_learns(config, train):
     config.train.epochs = 60
     config.model.width = 8
-    result, records, _ = train(config)
-    assert result['train_error'] < 20  # 75 % by guessing
-    assert records[-1]['batch/loss'] < records[0]['batch/loss']
+    outcome, records, _ = train(config)
+    assert outcome.train_error < 20  # 75 % by guessing
+    assert records[-1].batch_loss < records[0].batch_loss
 
 
 def test_training_may_end_within_an_epoch(config, train):
     config.train.epochs, config.train.steps = 0, 7
     _, records, steps = train(config)
-    assert [record['epoch'] for record in records] == [1, 1.4]
+    assert [record.epoch for record in records] == [1, 1.4]
     assert steps[-1] == (7, 7)
-    assert 'train/error' in records[-1]
+    assert records[-1].train_error is not None
 
 
 def test_evaluation_now_and_then_and_always_at_the_end(config, train):
     config.train.epochs, config.evaluation.every_epochs = 5, 2
     _, records, _ = train(config)
-    evaluated = [record['epoch'] for record in records if 'train/error' in record]
+    evaluated = [record.epoch for record in records if record.train_error is not None]
     assert evaluated == [2, 4, 5]
 
 
@@ -123,19 +111,75 @@ def test_divergence_by_the_last_update_is_found_by_the_evaluation(config, train)
     config.train.epochs, config.train.steps = 0, 1
     config.optimizer.learning_rate, config.optimizer.warmup = 1e30, 'none'
     config.optimizer.decay_at = ()
-    result, _, _ = train(config)
-    assert (result['status'], result['diverged_at_step']) == ('diverged', 1)
-    assert result['train_error'] == 75
+    outcome, _, _ = train(config)
+    assert (outcome.status, outcome.diverged_at_step) == ('diverged', 1)
+    assert outcome.train_error == 75
 
 
 def test_divergence_is_a_result(config, train):
     config.optimizer.learning_rate = 1e30
     config.optimizer.warmup = 'none'
-    result, records, _ = train(config)
-    assert result['status'] == 'diverged'
-    assert 1 <= result['diverged_at_step'] < 5
+    outcome, records, _ = train(config)
+    assert outcome.status == 'diverged'
+    assert 1 <= outcome.diverged_at_step < 5
     assert records == []
     # Guessing among four classes.
-    errors = [result[f'{split}_error'] for split in ('train', 'validation', 'test')]
+    errors = [getattr(outcome, f'{split}_error') for split in ('train', 'validation', 'test')]
     assert errors == [75, 75, 75]
-    assert result['train_loss'] is None
+    assert outcome.train_loss is None
+
+
+def observed(config, build, data, run, **options):
+    """What an observer that only knows how often it was asked tells, and when."""
+    asked, observations = [], []
+
+    def observe(state, order_key):
+        asked.append((jax.device_get(state), order_key))  # training uses up the state
+        return {'times': {'asked': float(len(asked)), 'limit': math.inf}}
+
+    observer = Observer(observe, **options)
+    listeners = Listeners(on_observation=observations.append)
+    outcome, state = trainer.train(build(config), data, run, None, observer, listeners)
+    return outcome, state, asked, observations
+
+
+def test_an_observer_is_asked_now_and_then_and_after_the_last_update(config, build, data):
+    config.train.epochs = 3
+    *_, asked, observations = observed(config, build, data, Run(0), every_epochs=2)
+    assert [(each.epoch, each.step, each.draw) for each in observations] == [
+        (0, 0, 0),
+        (2, 10, 0),
+        (3, 15, 0),
+    ]
+    assert [int(state.step) for state, _ in asked] == [0, 10, 15]
+    # What is not finite is None.
+    assert observations[1].values == {'times': {'asked': 2.0, 'limit': None}}
+
+
+def test_who_is_observed_trains_as_without(config, build, data):
+    alone, last = trainer.train(build(config), data, Run(7))
+    outcome, state, _, _ = observed(config, build, data, Run(7), every_epochs=1, draws=3)
+    assert outcome == alone
+    jax.tree.map(np.testing.assert_array_equal, state, last)
+
+
+def test_other_draws_have_weights_and_an_order_of_their_own_and_the_same_scheme(
+    config, build, data
+):
+    run = Run(7, scheme='vgg')
+    *_, asked, observations = observed(config, build, data, run, every_epochs=2, draws=3)
+    assert [(each.step, each.draw) for each in observations] == [(0, 0), (0, 1), (0, 2), (10, 0)]
+    for (state, order_key), seed in zip(asked, (7, 100_007, 200_007), strict=False):
+        expected, _, key = build(config).init(seed, 'vgg')
+        jax.tree.map(np.testing.assert_array_equal, state.params, expected.params)
+        np.testing.assert_array_equal(jax.random.key_data(order_key), jax.random.key_data(key))
+
+
+def test_a_run_that_goes_on_does_not_observe_its_beginning_again(config, build, data, tmp_path):
+    checkpoints = Checkpoints(tmp_path, every_seconds=0)
+    trainer.train(build(config), data, Run(0), checkpoints)  # leaves its checkpoint of epoch 1
+    observations = []
+    observer = Observer(lambda state, order_key: {}, every_epochs=1, draws=2)
+    listeners = Listeners(on_observation=observations.append)
+    trainer.train(build(config), data, Run(0), checkpoints, observer, listeners)
+    assert [each.epoch for each in observations] == [2]

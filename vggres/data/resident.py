@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres.data import batches, tfds
+from vggres.errors import unknown
 
 
 @partial(
@@ -59,7 +60,13 @@ class ResidentData:
         return self.sizes[0]
 
     def range_of(self, split: str) -> tuple[int, int]:
-        """The position of a split's first image, and one past that of its last."""
+        """The position of a split's first image, and one past that of its last.
+
+        Raises:
+            UserError: for a name that is not in `tfds.SPLITS`.
+        """
+        if split not in tfds.SPLITS:
+            raise unknown('split', split, tfds.SPLITS)
         i = tfds.SPLITS.index(split)
         return sum(self.sizes[:i]), sum(self.sizes[: i + 1])
 

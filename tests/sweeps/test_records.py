@@ -1,0 +1,134 @@
+"""The keys are written out here, since files of earlier releases have them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from vggres.errors import UserError
+from vggres.results import Observation, Record
+from vggres.sweeps import records
+from vggres.sweeps.records import PROBES_FILE, RecordsFile
+
+RECORD = Record(
+    epoch=1,
+    step=5,
+    learning_rate=0.1,
+    gradient_norm=2.0,
+    batch_loss=0.7,
+    batch_error=25.0,
+    images_per_second=900.0,
+)
+EVALUATED = replace(
+    RECORD,
+    epoch=2,
+    step=10,
+    train_loss=0.5,
+    train_error=20.0,
+    validation_loss=0.6,
+    validation_error=30.0,
+)
+LINE = (
+    '{"epoch": 1, "step": 5, "learning_rate": 0.1, "gradient_norm": 2.0, "batch/loss": 0.7, '
+    '"batch/error": 25.0, "images_per_second": 900.0}\n'
+)
+EVALUATED_LINE = (
+    '{"epoch": 2, "step": 10, "learning_rate": 0.1, "gradient_norm": 2.0, "batch/loss": 0.7, '
+    '"batch/error": 25.0, "images_per_second": 900.0, "train/loss": 0.5, "train/error": 20.0, '
+    '"validation/loss": 0.6, "validation/error": 30.0}\n'
+)
+OBSERVATION = Observation(0, 0, 1, {'activation': {'stem': 1.0, 'head': None}})
+OBSERVATION_LINE = '{"epoch": 0, "step": 0, "draw": 1, "activation": {"stem": 1.0, "head": null}}\n'
+
+
+def test_records_are_on_disk_after_each_one_under_the_keys_of_the_format(tmp_path):
+    file, path = RecordsFile(tmp_path, step=0), tmp_path / 'metrics.jsonl'
+    assert path.read_text() == ''
+    file.append(RECORD)
+    assert path.read_text() == LINE
+    file.append(EVALUATED)
+    assert path.read_text() == LINE + EVALUATED_LINE
+    assert records.read_records(tmp_path) == [RECORD, EVALUATED]
+
+
+def test_observations_have_a_file_of_their_own(tmp_path):
+    file = RecordsFile(tmp_path, step=0, name=PROBES_FILE)
+    file.append(OBSERVATION)
+    assert (tmp_path / 'probes.jsonl').read_text() == OBSERVATION_LINE
+    assert records.read_observations(tmp_path) == [OBSERVATION]
+    assert not (tmp_path / 'metrics.jsonl').exists()
+
+
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    RecordsFile(tmp_path, 0).append(replace(EVALUATED, train_loss=float('nan')))
+    values = json.loads((tmp_path / 'metrics.jsonl').read_text())
+    assert values == json.loads(EVALUATED_LINE) | {'train/loss': None}
+    assert records.read_records(tmp_path) == [replace(EVALUATED, train_loss=None)]
+    infinite = replace(OBSERVATION, values={'activation': {'stem': 1.0, 'head': float('inf')}})
+    RecordsFile(tmp_path, 0, PROBES_FILE).append(infinite)
+    assert (tmp_path / 'probes.jsonl').read_text() == OBSERVATION_LINE
+
+
+def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    for step, kept in ((10, LINE + EVALUATED_LINE), (9, LINE), (0, '')):
+        path.write_text(LINE + EVALUATED_LINE + '{"epoch": 3, "st')
+        RecordsFile(tmp_path, step)
+        assert path.read_text() == kept
+
+
+def test_a_file_that_begins_afresh_may_have_been_damaged(tmp_path):
+    (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\x00\n')
+    RecordsFile(tmp_path, step=0).append(RECORD)
+    assert records.read_records(tmp_path) == [RECORD]
+
+
+@pytest.mark.parametrize(
+    ('line', 'why'),
+    [
+        (b'{"epoch": 1, "st', 'Unterminated string'),
+        (b'\xff\xfe', 'utf-8'),
+        (b'\x00\x00', 'Expecting value'),
+        (b'', 'Expecting value'),
+        (b'[1, 2]', 'no object'),
+        (b'{}', "'epoch' is None"),
+        (LINE.replace('0.7', '"high"').strip().encode(), "'batch/loss' is 'high', not a number"),
+        (LINE.replace('0.7', 'NaN').strip().encode(), "'batch/loss' is nan"),
+        (LINE.replace('0.7', 'null').strip().encode(), "'batch/loss' is None"),
+        (LINE.replace('0.7', 'true').strip().encode(), "'batch/loss' is True"),
+        (LINE.replace('0.7', '9' * 400).strip().encode(), "'batch/loss' is 999"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, line, why):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_bytes(LINE.encode() + line + b'\n' + EVALUATED_LINE.encode())
+    for read in (records.read_records, lambda directory: RecordsFile(directory, step=5)):
+        with pytest.raises(UserError) as error:
+            read(tmp_path)
+        assert str(error.value).startswith(f'{path}, line 2, is no record (')
+        assert why in str(error.value)
+        assert '\n' not in str(error.value)
+        assert len(str(error.value)) < len(str(path)) + 150
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        '{"epoch": 0, "step": 0}',
+        '{"epoch": 0, "step": 0, "draw": 0, "activation": 1.0}',
+        '{"epoch": 0, "step": 0, "draw": 0, "activation": {"stem": "1"}}',
+    ],
+)
+def test_a_line_that_is_no_observation_is_named(tmp_path, line):
+    path = tmp_path / 'probes.jsonl'
+    path.write_text(line + '\n')
+    with pytest.raises(UserError, match='line 1, is no observation'):
+        records.read_observations(tmp_path)
+
+
+def test_a_file_that_is_not_there_or_no_file(tmp_path):
+    with pytest.raises(UserError, match=r'cannot read .*metrics.jsonl \(No such file'):
+        records.read_records(tmp_path)
+    (tmp_path / 'probes.jsonl').mkdir()
+    with pytest.raises(UserError, match=r'cannot read .*probes.jsonl \(Is a directory'):
+        records.read_observations(tmp_path)
