@@ -1,22 +1,22 @@
 import io
 
 import pytest
+from planted import finish
 from rich.console import Console
 
-from experiments import depth
 from vggres.data import tfds
-from vggres.sweeps import cost, sweep
+from vggres.sweeps import cost
+from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.cost import Cost
+from vggres.sweeps.grid import families, grid
 
 
 @pytest.fixture
 def planned(config, tmp_path):
     """A sweep of 2 families × 2 depths × 2 seeds, of which the first cell is done."""
-    planned = sweep.plan('depth', config, tmp_path, depth.cells(config))
-    first = planned.cells[0].directory
-    first.mkdir(parents=True)
-    (first / 'result.json').write_text('{}')
+    planned = sweeps.assemble('depth', config, tmp_path, grid(config, families(config)))
+    finish(planned.cells[0])
     return planned
 
 
@@ -26,10 +26,29 @@ def printed(table):
     return console.file.getvalue()
 
 
-def test_the_plan_says_what_is_done_and_what_is_left(planned):
-    text = printed(cost.plan_table(planned, {cell.id: 2e12 for cell in planned.cells}))
+@pytest.fixture
+def flops(monkeypatch):
+    """Each cell takes 2 TFLOPs."""
+    monkeypatch.setattr(cost, 'flops', lambda cell, info: 2e12)
+
+
+@pytest.mark.usefixtures('flops')
+def test_the_table_says_what_is_done_and_what_is_left(planned):
+    info = tfds.describe(planned.config.data)
+    text = printed(cost.grid_table(planned, info))
     assert text.count('done') == 1
+    assert text.count('plain, depth 14') == 2
     assert '8 cells, 7 to run: 14.0 of 16.0 TFLOPs' in text
+
+
+def test_operations_of_a_cell_by_hand(config, tmp_path):
+    info = tfds.describe(config.data)
+    config.model.width = 1
+    # 6×6, 3×3 and 2×2 pixels of 1, 2 and 4 channels.
+    macs = 9 * (36 * (3 + 1 + 1) + 9 * (2 + 4) + 4 * (8 + 16)) + 4 * 4
+    # 2 epochs of 5 steps of 8 images, three passes each; 2 evaluations of 40 + 5; 7 test images.
+    expected = 2 * macs * (3 * 2 * 5 * 8 + 2 * 45 + 7)
+    assert cost.flops(Cell(config, tmp_path, ''), info) == expected
 
 
 def test_a_run_costs_its_updates_and_its_evaluations(config):
@@ -42,19 +61,19 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
     assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
 
 
+@pytest.mark.usefixtures('flops')
 def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
     info = tfds.describe(planned.config.data)
-    flops = {cell.id: 2e12 for cell in planned.cells}
     shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0, 7) for d in (8, 14)}  # 10 updates a cell
     costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}
-    text = printed(cost.cost_table(planned.cells, info, flops, costs, 'v5e', workers=1))
+    text = printed(cost.cost_table(planned.cells, info, costs, 'v5e', workers=1))
     assert '8 cells to run, 16.0 TFLOPs: at least 88.0 s on one v5e' in text  # 4 · 8 + 4 · 14 s
     assert text.count('1,400.00') == 4  # ms an update
-    text = printed(cost.cost_table(planned.cells, info, flops, costs, 'here', workers=2))
+    text = printed(cost.cost_table(planned.cells, info, costs, 'here', workers=2))
     # Two networks are compiled, in 30 s each: 60 + 88 s, by two workers.
     assert '74.0 s on this machine, 2 at a time, 60.0 s of 2.5 min for compilation' in text
     (last,) = planned.cells[-1:]
-    text = printed(cost.cost_table([last], info, flops, costs, 'here', workers=2))
+    text = printed(cost.cost_table([last], info, costs, 'here', workers=2))
     assert '1 cell to run, 2.0 TFLOPs: 44.0 s on this machine, 1 at a time' in text
 
 
