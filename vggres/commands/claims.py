@@ -1,0 +1,88 @@
+"""Judges the popular story, claim by claim, from the finished sweeps of a directory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import experiments
+from vggres.commands.conclude import check_writable
+from vggres.errors import UserError
+from vggres.findings import claims, claims_page
+from vggres.findings.claims import Evidence, Finding
+from vggres.findings.languages import ENGLISH, SweepProtocol, verdict_words
+from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.sweep import SWEEP_FILE, Sweep, in_words
+
+
+def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding]:
+    """Writes `claims.html`, `claims.md` and `claims.zh.md`, and prints the verdicts.
+
+    Args:
+        workdir: where the sweeps are.
+        where: the flags that a command needs to mean this directory.
+        console: where to print.
+
+    Returns:
+        What became of each claim, in the order of the story.
+
+    Raises:
+        UserError: where no sweep is finished, one is damaged, or nothing can be written.
+    """
+    told = experiments.claims()
+    names = list(dict.fromkeys(claim.sweep for claim in told))
+    commands = {name: ' '.join(['python launch.py --sweep', name, *where]) for name in names}
+    finished = {name: sweep for name in names if (sweep := _finished(workdir / name))}
+    if not finished:
+        raise UserError(
+            f'there is no finished sweep in {workdir} that claims rest on; first run '
+            f'{"; ".join(commands.values())}'
+        )
+    check_writable(workdir, ('claims.html', 'claims.md', 'claims.zh.md'))
+    evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
+    findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in told]
+    missing = {name: commands[name] for name in names if name not in finished}
+    protocols = {name: _protocol(sweep) for name, sweep in finished.items()}
+    paths = claims_page.write(workdir, findings, missing, protocols)
+    table = Table('claim', 'verdict', show_lines=True)
+    for finding in findings:
+        table.add_row(finding.claim.sentence['en'], verdict_words(finding, ENGLISH))
+    console.print(table)
+    for command in missing.values():
+        console.print(f'not measured yet: {command}', soft_wrap=True)
+    console.print(f'claims: {", ".join(map(str, paths.values()))}', soft_wrap=True)
+    return findings
+
+
+def _finished(directory: Path) -> Sweep | None:
+    """The sweep in a directory, if some of its cells are finished."""
+    if not (directory / SWEEP_FILE).exists():
+        return None
+    sweep = sweeps.load(directory)
+    return sweep if sweep.results() else None
+
+
+def _evidence(sweep: Sweep, console: Console) -> Evidence:
+    for damage in sweep.damages():
+        console.print(damage, soft_wrap=True)
+    if missing := sweep.missing():
+        console.print(f'{sweep.name}: {in_words(len(missing))} of {len(sweep.cells)} missing.')
+    verdict = experiments.load(sweep.name).analyse(sweep)
+    return Evidence(sweep.results(), verdict, sweep.depths())
+
+
+def _protocol(sweep: Sweep) -> SweepProtocol:
+    """What the findings of a sweep hold for."""
+    config = sweep.config
+    at = [cell.coordinates() for cell in sweep.cells]
+    return SweepProtocol(
+        finished=len(sweep.cells) - len(sweep.missing()),
+        cells=len(sweep.cells),
+        data=config.data.name,
+        epochs=config.train.epochs,
+        steps=config.train.steps,
+        depths=sorted({each['depth'] for each in at}),
+        seeds=len({each['seed'] for each in at}),
+        learning_rate=config.optimizer.learning_rate,
+    )
