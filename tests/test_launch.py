@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--sweep', 'detph'], "unknown sweep 'detph': did you mean depth?"),
         (['--config.model.deph=3'], "unknown config key 'model.deph': did you mean model.depth"),
         (['--config.modle.depth=5'], "unknown config key 'modle.depth': did you mean model.depth"),
-        (['--config', 'README.md'], 'cannot read the configuration: SyntaxError'),
+        (['--config', 'README.md'], 'cannot read the configuration README.md.*SyntaxError'),
         (['--config.train.epochs=many'], 'invalid literal'),
         (['--config', 'configs/digit.py'], "no configuration file 'configs/digit.py'"),
         (['--swep', 'depth'], "'swep'"),
@@ -51,40 +52,47 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--config.model.depth=57'], 'nearest 56 or 62'),
         (['--config.model.name=vgg16bn'], "unknown network 'vgg16bn': did you mean vgg16_bn"),
         (['--config.model.name=cifar_vgg16_bn'], 'too small for the 5 pools .* 32×32'),
-        (['--config.model.name=resnet18', '--config.model.gate=half'], "unknown gate 'half'"),
+        (['--config.model.shortcut.gate=half'], "unknown model.shortcut.gate 'half'"),
         (['--config.model.name=resnet18', '--sweep=depth'], 'leave model.name empty'),
         (['--config.model.option=A'], "unknown config key 'model.option'"),
         (['--config.data.normalisation=imagenet'], 'images of 3 channels; those of digits have 1'),
         (['--config.init.weights=w.pth'], "no weights file 'w.pth'"),
         (['--evaluate'], 'needs --config.init.weights=FILE'),
-        (['--evaluate', '--dry_run'], '--evaluate and --dry_run: only one at a time'),
-        (['--estimate=here', '--dry_run'], '--estimate and --dry_run: only one at a time'),
-        (['--evaluate', '--sweep=depth'], 'leave --sweep out'),
+        (['--evaluate', '--dry_run'], '--evaluate and --dry_run: give only one'),
+        (['--sweep=depth', '--dry_run', '--workers=2'], '--workers changes nothing'),
+        (['--sweep=depth', '--sweep=depth'], '--sweep is given twice'),
+        (['--config.model={}'], 'model is a section'),
+        (['--sweep=depth', "--config.sweep.families=('plane',)"], "unknown family 'plane'"),
+        (['--sweep=depth', '--config.sweep.seeds=0'], 'sweep.seeds has to be at least 1'),
+        (['--sweep=depth', '--config.sweep.seeds=100000000'], 'at most 1000'),
+        (['--config.data.crop_padding=9'], 'data.crop_padding 9 is more'),
         (['--evaluate', '--config.init.weights=w.pth', '--config.init.new_head'], 'needs the head'),
         (
             ['--config.init.weights=w.pth', '--config.init.scheme=vgg'],
             'init.scheme changes nothing',
         ),
         (['--config.init.new_head'], 'init.new_head needs init.weights'),
-        (['--config.model.vgg_stages=4'], 'model.vgg_stages changes nothing in a resnet network'),
+        (['--config.model.vgg.stages=4'], 'model.vgg.stages changes nothing in a resnet network'),
         (['--estimate', 'v4'], 'here.v5e'),
         (['--evaluate', '--split=valid'], 'train.validation.test'),
-        (['--split=train'], 'what --evaluate looks at: give both'),
-        (['--config.train.batch_size=-1'], 'train.batch_size must be at least 1'),
+        (['--split=train'], '--split changes nothing without --evaluate'),
+        (['--config.train.batch_size=-1'], 'train.batch_size has to be at least 1'),
         (['--config.train.batch_size=5000'], 'more than the 1437 training images'),
         (['--config.train.epochs=0'], 'epochs or steps'),
         (['--workers=0'], 'positive'),
         (['sweep'], "'sweep'"),
-        (['--report_only', '--sweep', 'depth'], 'no sweep in'),
+        (['--report_only', '--sweep', 'vgg_depth'], 'there is no sweep in'),
         (['--report_only'], 'needs --sweep'),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else '',
 )
 def test_bad_input_is_one_line_and_nothing_written(arguments, message, data_dir, tmp_path):
-    arguments = [*arguments, f'--config.data.dir={data_dir}', f'--workdir={tmp_path / "runs"}']
+    mode = {'--report_only', '--claims'} & set(arguments)
+    where = [f'--workdir={tmp_path / "runs"}'] * ('--evaluate' not in arguments)
+    data = [f'--config.data.dir={data_dir}'] * (not mode)
     if arguments[0] == '--config':
-        arguments = arguments[:2]
-    done = launch(*arguments)
+        where = data = []
+    done = launch(*arguments, *data, *where)
     assert done.returncode == 2
     assert re.search(message, done.stderr)
     assert done.stderr.startswith('launch.py: ')
@@ -105,19 +113,47 @@ def test_a_workdir_that_cannot_be_written_is_found_before_anything_is_prepared(t
     assert [path.name for path in tmp_path.iterdir()] == ['file']
 
 
-def test_help_lists_the_flags():
-    text = launch('--help').stdout
-    for flag in (
-        'config',
-        'sweep',
-        'workdir',
-        'workers',
-        '[no]dry_run',
-        '[no]evaluate',
-        'split',
-        '[no]report_only',
-    ):
-        assert f'--{flag}: ' in text
+@pytest.mark.parametrize('flag', ['-h', '--help'])
+def test_help_is_one_screen_and_exit_code_0(flag):
+    done = launch(flag)
+    assert done.returncode == 0
+    assert done.stderr == ''
+    assert len(done.stdout.splitlines()) < 40
+    assert max(map(len, done.stdout.splitlines())) <= 120
+    for name in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'evaluate', 'split'):
+        assert f'  --{name}' in done.stdout
+
+
+def test_a_dry_run_leaves_no_trace(tmp_path):
+    done = launch(
+        '--sweep=depth', '--dry_run', f'--workdir={tmp_path}/runs',
+        env=os.environ | {'HOME': f'{tmp_path}/home', 'TFDS_DATA_DIR': f'{tmp_path}/tfds'},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '30 cells, 30 to run' in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        ('JAX_PLATFORMS', 'cuda', 'jax finds no device with JAX_PLATFORMS=cuda'),
+        ('XLA_FLAGS', '--no_such_flag', 'Unknown flag in XLA_FLAGS: --no_such_flag'),
+    ],
+)
+def test_a_machine_that_cannot_compute_is_one_line(small, name, value, message):
+    done = launch(*small, env=os.environ | {name: value})
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+def test_ctrl_c_during_imports_is_quiet(tmp_path):
+    # In the place of the first library that is imported: one that interrupts, and goes on slowly.
+    source = 'import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n'
+    (tmp_path / 'absl.py').write_text(source)
+    done = launch('--sweep=depth', env=os.environ | {'PYTHONPATH': str(tmp_path)}, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, '', '')
 
 
 @pytest.fixture
@@ -187,7 +223,43 @@ def test_a_sweep_from_plan_to_report_and_again(small, tmp_path):
 
     other = launch(*small, '--config.train.epochs=3')
     assert other.returncode == 2
-    assert 'holds another grid (train.epochs 2, not 3)' in other.stderr
+    assert 'holds another sweep (train.epochs 2, not 3)' in other.stderr
+
+
+@pytest.mark.slow
+def test_a_grid_grows_and_damage_is_named(small, tmp_path):
+    small.append('--config.wandb.mode=disabled')
+    assert launch(*small).returncode == 0
+    directory = tmp_path / 'runs' / 'depth'
+    first = {path: path.read_bytes() for path in directory.glob('cells/*/result.json')}
+    damaged = min(first)
+    damaged.write_text('{}')
+    grown = launch(*[each for each in small if 'sweep.seeds' not in each])
+    assert grown.returncode == 0, grown.stderr
+    assert f'{damaged} is damaged' in grown.stdout
+    assert '3 of 6 cells to run' in grown.stdout
+    kept = {path: path.read_bytes() for path in first if path != damaged}
+    assert kept == {path: content for path, content in first.items() if path != damaged}
+    assert len(list(directory.glob('cells/*/result.json'))) == 6
+    report = (directory / 'report.html').read_text()
+    assert 'launches' in report
+
+
+@pytest.mark.slow
+def test_a_file_in_the_place_of_a_folder_is_one_line(small, tmp_path):
+    small.append('--config.wandb.mode=disabled')
+    assert launch(*small).returncode == 0
+    directory = tmp_path / 'runs' / 'depth'
+    for name, make in (('figures', Path.touch), ('report.html', Path.mkdir)):
+        path = directory / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        make(path)
+        done = launch('--sweep=depth', '--report_only', f'--workdir={tmp_path / "runs"}')
+        assert done.returncode == 2
+        assert 'move it away' in done.stderr
+        assert done.stderr.count('\n') == 1
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_ctrl_c_keeps_what_is_done(small, tmp_path):
@@ -245,7 +317,7 @@ def test_claims_without_sweeps_say_what_to_run(tmp_path):
         assert f'python launch.py --sweep {name} --workdir={tmp_path}' in done.stderr
     done = launch('--claims', '--sweep=depth')
     assert done.returncode == 2
-    assert 'leave --sweep out' in done.stderr
+    assert '--sweep changes nothing with --claims' in done.stderr
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from vggres.data import tfds
 from vggres.errors import UserError
 from vggres.executors.local import Event
 from vggres.executors.progress import Progress
-from vggres.results import Outcome
+from vggres.results import Observation, Outcome
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, in_words
@@ -103,6 +103,20 @@ class LoadedSweep:
             return {}
         drawn = experiments.load(self.name).figures(self._sweep, self.verdict)
         return {name: figure for name, (figure, _) in drawn.items()}
+
+    def observations(self, variant: str, depth: int, seed: int = 0) -> list[Observation]:
+        """The observations of one finished cell, oldest first; none where it was not observed.
+
+        Args:
+            variant: a family, or the name of one with other options.
+            depth: weighted layers.
+            seed: of the run.
+        """
+        place = variant, depth, seed
+        for _, result, observations in self._sweep.observed():
+            if (result.variant, result.depth, result.seed) == place:
+                return observations
+        return []
 
 
 def run_sweep(

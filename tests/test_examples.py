@@ -1,0 +1,31 @@
+"""The notebooks run from top to bottom, and show what they promise."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('default')  # of what runs a notebook
+def test_the_quickstart_shows_a_network_a_sweep_its_figures_and_probes(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(ROOT), prepend=os.pathsep)
+    notebook = nbformat.read(ROOT / 'examples' / 'quickstart.ipynb', as_version=4)
+    assert all(not cell.get('outputs') for cell in notebook.cells)  # committed without outputs
+    NotebookClient(notebook, timeout=600, resources={'metadata': {'path': str(ROOT)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get('outputs', ())]
+    shown = [kind for output in outputs for kind in output.get('data', ())]
+    assert shown.count('image/png') == 3
+    assert shown.count('text/html') == 2  # tables of pandas
+    text = ''.join(output.get('text', '') for output in outputs)
+    assert 'logits: (2, 10)' in text
+    assert '4 of 4 cells to run' in text
+    values = [
+        output.data['text/plain'] for output in outputs if output.output_type == 'execute_result'
+    ]
+    assert '853018' in values[0]  # He et al. 2015, Table 6: 0.85 million
