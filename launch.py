@@ -101,7 +101,10 @@ def run(argv: list[str]) -> None:
         print(f'launch.py: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f'launch.py: {error.filename or "output"}: {error.strerror}', file=sys.stderr)
+        print(
+            f'launch.py: {error.filename2 or error.filename or "output"}: {error.strerror}',
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -83,20 +83,22 @@ def own(name):
     return name or None
 
 
+def room_of(name):
+    """The folder of a file; the files of the first line of `ROOMS` are one room, the base."""
+    return 'base' if name in ROOMS[0] else name.split('.')[0]
+
+
 def place(name):
     """The line of `ROOMS` that a file belongs to."""
-    room = name.split('.')[0]
-    (line,) = (i for i, rooms in enumerate(ROOMS) if room in rooms)
+    (line,) = (i for i, rooms in enumerate(ROOMS) if name.split('.')[0] in rooms)
     return line
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_imports_run_one_way(name):
-    room = name.split('.')[0]
     for other in imported(NAMES[name]):
-        if other.startswith(OWN) and (found := own(other)):
-            if found.split('.')[0] == room:
-                continue
+        found = own(other) if other.startswith(OWN) else None
+        if found and room_of(found) != room_of(name):
             assert place(found) < place(name), f'{name} imports {found}'
 
 
@@ -144,3 +146,23 @@ def test_the_tests_stand_in_the_same_rooms():
     modules = {name for name in NAMES if NAMES[name].name != '__init__.py'} - elsewhere
     modules = {name for name in modules if not name.startswith('configs.')}  # tests/test_config.py
     assert {name for name in modules if tuple(name.split('.')) not in tested} == set()
+
+
+def signatures(path):
+    """The functions of a file with the text of their signature and the line above it."""
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            yield node, '\n'.join(lines[node.lineno - 2 : node.body[0].lineno - 1])
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_no_function_takes_more_than_six_parameters_without_a_reason(name):
+    for function, text in signatures(NAMES[name]):
+        taken = [each.arg for each in (*function.args.args, *function.args.kwonlyargs)]
+        taken = [each for each in taken if each not in ('self', 'cls')]
+        assert len(taken) <= 6 or '# ' in text, f'{function.name} takes {len(taken)}'
+
+
+def test_the_launcher_is_thin():
+    assert len((ROOT / 'launch.py').read_text().splitlines()) <= 125

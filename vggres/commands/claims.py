@@ -1,5 +1,6 @@
 """Judges the popular story, claim by claim, from the finished sweeps of a directory."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
-from vggres.commands.conclude import check_writable
 from vggres.errors import UserError
 from vggres.findings import claims, claims_page
 from vggres.findings.claims import Evidence, Finding
@@ -39,7 +39,8 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
             f'there is no finished sweep in {workdir} that claims rest on; first run '
             f'{"; ".join(commands.values())}'
         )
-    check_writable(workdir, ('claims.html', 'claims.md', 'claims.zh.md'))
+    if not os.access(workdir, os.W_OK):
+        raise UserError(f'cannot write to {workdir}: it is read-only.')
     evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
     findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in told]
     missing = {name: commands[name] for name in names if name not in finished}

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.figures.rendering import to_png
+from vggres.results import Result
 
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
@@ -155,7 +156,7 @@ def mirror_sweep(
     config: ConfigDict,
     directory: Path,
     name: str,
-    results: Sequence[Mapping],
+    results: Sequence[Result],
     verdict: Mapping,
     figures: Sequence[Path],
 ) -> None:
@@ -165,7 +166,7 @@ def mirror_sweep(
         config: the sweep's, with a resolved wandb.mode.
         directory: of the sweep.
         name: of the sweep.
-        results: one a cell, as in `result.json`.
+        results: one per finished cell.
         verdict: as in `verdict.json`; it becomes the run's summary.
         figures: PNG files.
     """
@@ -183,11 +184,12 @@ def mirror_sweep(
             mirror.summarise({'verdict': verdict})
 
 
-def _sweep_record(results: Sequence[Mapping], figures: Sequence[Path]) -> dict[str, object]:
+def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:
     import wandb
 
     columns = ['variant', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
-    cells = wandb.Table(columns, [[result[key] for key in columns] for result in results])
+    rows = [[getattr(result, key) for key in columns] for result in results]
+    cells = wandb.Table(columns, rows)
     record: dict[str, object] = {'error_by_cell': cells}
     for metric in ('train_error', 'validation_error'):
         means = wandb.Table(['depth', 'error', 'variant'], _means(results, metric))
@@ -198,11 +200,11 @@ def _sweep_record(results: Sequence[Mapping], figures: Sequence[Path]) -> dict[s
     return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
 
 
-def _means(results: Sequence[Mapping], metric: str) -> list[list]:
+def _means(results: Sequence[Result], metric: str) -> list[list]:
     """[depth, mean over seeds, variant] for each network, ordered by depth within a variant."""
     errors: dict[tuple[str, int], list[float]] = {}
     for result in results:
-        errors.setdefault((result['variant'], result['depth']), []).append(result[metric])
+        errors.setdefault((result.variant, result.depth), []).append(getattr(result, metric))
     return [
         [depth, sum(values) / len(values), variant]
         for (variant, depth), values in sorted(errors.items())

@@ -1,0 +1,41 @@
+import io
+
+import pytest
+from planted import finish
+from rich.console import Console
+
+from vggres.commands import estimate as module
+from vggres.commands import planning
+from vggres.sweeps.cost import Cost
+
+
+@pytest.fixture
+def printed(config, tmp_path, monkeypatch):
+    """Prints the estimate of a sweep whose networks take 0.1 s an update and compile in 30 s."""
+    monkeypatch.setattr(module, 'take_cores', lambda: None)
+    monkeypatch.setattr(module, 'default_environment', dict)
+    monkeypatch.setattr(module, 'placement', lambda number, workers: {})
+    cost = Cost(12.0, 30.0, 0.1, 0.0, 7)
+    monkeypatch.setattr(module, '_estimator', lambda sweep, info, target: lambda program: cost)
+
+    def printed(done=0):
+        sweep, info = planning.checked_sweep('depth', config, tmp_path)
+        for cell in sweep.cells[:done]:
+            finish(cell)
+        console = Console(file=io.StringIO(), width=200)
+        module.estimate(sweep, info, 'here', 2, console)
+        return console.file.getvalue()
+
+    return printed
+
+
+def test_what_is_left_is_estimated(printed):
+    text = printed(done=3)
+    # Two networks of two families; 10 updates of 0.1 s in each of five cells, by two workers.
+    assert 'plain of depth 14: 100.00 ms an update, 12 MB, compiled in 30 s' in text
+    assert '5 cells to run' in text
+    assert '47.5 s on this machine, 2 at a time, 90.0 s of 95.0 s for compilation' in text
+
+
+def test_nothing_is_left_to_pay_for(printed):
+    assert 'all 8 cells are done' in printed(done=8)

@@ -1,0 +1,77 @@
+import dataclasses
+import doctest
+
+import jax
+import pandas
+import pytest
+
+import vggres
+from vggres.commands import python
+from vggres.errors import UserError
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.run import run
+
+
+def test_training_from_python_is_training_from_the_command_line(config, tmp_path, capsys):
+    outcome, variables = vggres.train(config)
+    printed = capsys.readouterr().out
+    assert 'resnet-d8-s0-' in printed
+    assert 'error: train' in printed
+    result = run(Cell(config, tmp_path, ''))
+    assert dataclasses.asdict(outcome).items() <= dataclasses.asdict(result).items()
+    sizes = [leaf.size for leaf in jax.tree.leaves(variables['params'])]
+    assert sum(sizes) == result.parameters
+    vggres.train(config, progress=False)
+    assert capsys.readouterr().out == ''
+
+
+def test_a_configuration_that_makes_no_sense(config):
+    config.model.depth = 9
+    with pytest.raises(vggres.UserError, match='nearest 8 or 14'):
+        vggres.train(config)
+
+
+@pytest.mark.slow
+def test_a_sweep_from_python(config, tmp_path):
+    config.sweep.depths, config.probes.every_epochs = (8,), 1
+    sweep = vggres.run_sweep('depth', config, tmp_path, progress=False)
+    results = pandas.DataFrame(sweep.results)
+    assert sorted(results.family) == ['plain', 'plain', 'resnet', 'resnet']
+    curves = pandas.DataFrame(sweep.curves)
+    assert len(curves) == 4 * 2  # epochs
+    last = curves[curves.epoch == 2].set_index('cell').train_error
+    assert last.to_dict() == results.set_index('cell').train_error.to_dict()
+    assert set(sweep.figures()) == {'error_against_depth', 'learning_curves'}
+    assert sweep.verdict.variants['plain'].verdict == 'inconclusive'
+    assert 'plain: inconclusive' in sweep.words
+    observed = sweep.observations('plain', 8, seed=1)
+    assert [each.epoch for each in observed] == [0, 1, 2]
+    assert sweep.observations('vgg', 8) == []
+    # Loaded again, from the folder above as well.
+    for place in (tmp_path, tmp_path / 'depth'):
+        assert vggres.load_sweep(place).results == sweep.results
+
+
+def test_loading_where_there_is_none_or_several(tmp_path):
+    with pytest.raises(UserError, match='there is no sweep in'):
+        vggres.load_sweep(tmp_path)
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'sweep.json').write_text('{}')
+    with pytest.raises(UserError, match='holds several sweeps, choose one: .*a, .*b'):
+        vggres.load_sweep(tmp_path)
+
+
+def test_the_public_names():
+    assert {'create', 'names', 'train', 'run_sweep', 'load_sweep', 'UserError'} <= set(dir(vggres))
+    for name in dir(vggres):
+        assert getattr(vggres, name)
+    assert vggres.__version__ == '0.2.0'
+    with pytest.raises(AttributeError, match='no attribute'):
+        vggres.nothing  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_examples_in_the_docstrings(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert doctest.testmod(python) == (0, 14)

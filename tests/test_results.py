@@ -1,0 +1,74 @@
+import dataclasses
+import json
+
+import pytest
+
+from vggres.results import Outcome, Record, Result, parsed
+
+OUTCOME = {
+    'status': 'finished',
+    'diverged_at_step': None,
+    'train_error': 1.5,
+    'validation_error': 2,
+    'test_error': 3.0,
+    'train_loss': None,
+    'validation_loss': 0.1,
+    'test_loss': 0.2,
+}
+MORE = {
+    'cell': 'plain-d8-s0-abcdef',
+    'variant': 'plain',
+    'family': 'plain',
+    'depth': 8,
+    'seed': 0,
+    'steps': 10,
+    'parameters': 5,
+    'num_classes': 4,
+    'image_shape': [6, 6, 3],
+    'num_images': {'train': 40},
+    'seconds': 1.0,
+    'compile_seconds': 0.5,
+    'peak_memory_mb': 9.0,
+    'hardware': 'a CPU',
+    'git_commit': None,
+    'versions': {'jax': '1'},
+}
+
+
+def test_a_result_comes_back_from_json():
+    result = parsed(Result, OUTCOME | MORE | {'unknown': 1})
+    assert (result.train_error, result.image_shape) == (1.5, (6, 6, 3))
+    assert parsed(Result, json.loads(json.dumps(dataclasses.asdict(result)))) == result
+    assert isinstance(result, Outcome)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('train_error', 'none'),
+        ('train_error', None),
+        ('train_error', True),
+        ('status', 1),
+        ('depth', 8.5),
+        ('image_shape', 6),
+        ('num_images', [40]),
+        ('versions', None),
+    ],
+)
+def test_another_type_is_named(key, value):
+    with pytest.raises(ValueError, match=f'{key}.* is '):
+        parsed(Result, OUTCOME | MORE | {key: value})
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match="lacks 'test_loss'"):
+        parsed(Outcome, {key: OUTCOME[key] for key in OUTCOME if key != 'test_loss'})
+    with pytest.raises(ValueError, match='a list, not an object'):
+        parsed(Outcome, [])
+
+
+def test_records_cannot_be_changed():
+    record = Record(1, 5, 0.1, 1.0, 1.0, 50.0, 9.0)
+    assert record.train_error is None  # it was not evaluated
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.epoch = 2
