@@ -44,7 +44,7 @@ def test_another_network_than_the_files_is_refused(config, trained):
 
 
 def test_it_needs_a_file_and_its_head(config):
-    with pytest.raises(UserError, match='needs --config.init.weights=FILE'):
+    with pytest.raises(UserError, match=r'needs --config\.init\.weights=FILE'):
         printed(config)
     config.init.weights, config.init.new_head = 'w.pth', True
     with pytest.raises(UserError, match='needs the head'):

@@ -58,7 +58,7 @@ def test_loading_where_there_is_none_or_several(tmp_path):
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'sweep.json').write_text('{}')
-    with pytest.raises(UserError, match='holds several sweeps, choose one: .*a, .*b'):
+    with pytest.raises(UserError, match=r'holds several sweeps, choose one: .*a, .*b'):
         vggres.load_sweep(tmp_path)
 
 
