@@ -14,6 +14,7 @@ from vggres import config as configuration
 from vggres.commands import conclude
 from vggres.errors import UserError
 from vggres.findings import along_layers, claims
+from vggres.probes.quantities import names as quantity_names
 from vggres.sweeps import sweep
 
 
@@ -57,7 +58,7 @@ def planned(config, tmp_path):
         records = []
         for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
             row = {'epoch': step // 5, 'step': step, 'draw': draw}
-            for quantity in QUANTITIES:
+            for quantity in quantity_names(jacobians=False):
                 names, positions = along_layers.along(described, quantity)
                 row[quantity] = {
                     name: 10.0 ** (shrinks * position + 0.001 * draw * position)
@@ -133,7 +134,7 @@ def test_what_is_not_finite_or_missing_ends_well(planned):
     lines = (first.directory / 'probes.jsonl').read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     for row in rows:
-        row |= {quantity: dict.fromkeys(row[quantity]) for quantity in QUANTITIES}
+        row |= {quantity: dict.fromkeys(row[quantity]) for quantity in quantity_names(jacobians=False)}
     lines = [json.dumps(row) + '\n' for row in rows[:3]]  # it diverged before the next look
     (first.directory / 'probes.jsonl').write_text(''.join(lines))
     (second.directory / 'probes.jsonl').unlink()

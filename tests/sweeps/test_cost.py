@@ -79,8 +79,8 @@ def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
 
 def test_cells_of_one_network_are_estimated_once(config, tmp_path):
     cells = []
-    for depth, seed in ((14, 0), (8, 0), (8, 1)):
-        config.model.depth, config.seed = depth, seed
+    for layers, seed in ((14, 0), (8, 0), (8, 1)):
+        config.model.depth, config.seed = layers, seed
         cells.append(Cell(config.copy_and_resolve_references(), tmp_path, ''))
     estimated, shown = [], []
 

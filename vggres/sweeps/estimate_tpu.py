@@ -89,7 +89,7 @@ def estimate(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
     )
 
 
-def _v5e() -> jax.Device:
+def _v5e() -> object:
     """A v5e that is described to the compiler, and need not be there."""
     if find_spec('libtpu') is None:
         raise UserError("--estimate v5e asks the TPU's compiler: pip install 'vggres[tpu]'.")

@@ -5,13 +5,13 @@ probes.jsonl    an `Observation` for each look into the layers; a key for each q
 """
 
 import json
-import sys
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from vggres.errors import UserError
 from vggres.files import write_atomically
-from vggres.results import Observation, Record
+from vggres.results import Observation, Record, parsed
 
 METRICS_FILE = 'metrics.jsonl'
 PROBES_FILE = 'probes.jsonl'
@@ -29,7 +29,6 @@ _KEYS = {  # of each field of a `Record` the key in its JSON object
     'validation_loss': 'validation/loss',
     'validation_error': 'validation/error',
 }
-_OPTIONAL = ('train_loss', 'train_error', 'validation_loss', 'validation_error')
 _NOT_QUANTITIES = ('epoch', 'step', 'draw')
 _SHOWN = 100  # characters of what is wrong with a line
 
@@ -84,11 +83,7 @@ def to_record(values: dict) -> Record:
     Raises:
         ValueError: for an object that stands for no record; the message says why.
     """
-    fields = {field: values.get(key) for field, key in _KEYS.items()}
-    for field, value in fields.items():
-        if not (_is_number(value) or (value is None and field in _OPTIONAL)):
-            raise ValueError(f'{_KEYS[field]!r} is {value!r}, not a number')
-    return Record(**fields)
+    return parsed(Record, {field: values.get(key) for field, key in _KEYS.items()})
 
 
 def to_observation(values: dict) -> Observation:
@@ -97,15 +92,12 @@ def to_observation(values: dict) -> Observation:
     Raises:
         ValueError: for an object that stands for no observation; the message says why.
     """
-    for key in _NOT_QUANTITIES:
-        if not _is_number(values.get(key)):
-            raise ValueError(f'{key!r} is {values.get(key)!r}, not a number')
+    place = {key: values.get(key) for key in _NOT_QUANTITIES}
     quantities = {key: value for key, value in values.items() if key not in _NOT_QUANTITIES}
     for quantity, by_name in quantities.items():
-        numbers = by_name.values() if isinstance(by_name, dict) else ['']
-        if not all(value is None or _is_number(value) for value in numbers):
+        if not (isinstance(by_name, dict) and all(map(_is_number_or_none, by_name.values()))):
             raise ValueError(f'{quantity!r} does not hold numbers by layer')
-    return Observation(values['epoch'], values['step'], values['draw'], quantities)
+    return parsed(Observation, place | {'values': quantities})
 
 
 def read_records(directory: Path) -> list[Record]:
@@ -151,9 +143,9 @@ def _entries(path: Path) -> Iterator[tuple[str, Record | Observation]]:
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode()
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_refuse)
             if not isinstance(values, dict):
-                raise ValueError(f'it is no object, but {values!r}')
+                raise ValueError(f'it holds a {type(values).__name__}, not an object')
             yield text, to_observation(values) if of_probes else to_record(values)
         except ValueError as error:  # that of JSON and of UTF-8 among them
             raise UserError(
@@ -162,14 +154,17 @@ def _entries(path: Path) -> Iterator[tuple[str, Record | Observation]]:
             ) from None
 
 
-def _is_number(value: object) -> bool:
-    """Whether a value is a finite number."""
+def _refuse(constant: str) -> None:
+    raise ValueError(f'{constant} is no number')
+
+
+def _is_number_or_none(value: object) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max
+    return value is None or is_number
 
 
 def _finite(value: object) -> object:
     """The value, with None for each number in it that is not finite."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
-    return value if _is_number(value) else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value

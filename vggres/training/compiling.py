@@ -4,10 +4,12 @@ import jax
 
 from vggres import environment
 
-_CONVOLUTIONS_ELSEWHERE = {
+Options = dict[str, str | bool | int]  # of XLA's compiler
+
+_CONVOLUTIONS_ELSEWHERE: Options = {
     'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE'
 }
-_UNOPTIMISED = {'xla_backend_optimization_level': 0}
+_UNOPTIMISED: Options = {'xla_backend_optimization_level': 0}
 
 
 def compile_well(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -39,9 +41,7 @@ def megabytes(compiled: jax.stages.Compiled) -> float:
     return (held + memory.output_size_in_bytes - memory.alias_size_in_bytes) / 1e6
 
 
-def _compile(
-    lowered: jax.stages.Lowered, options: dict[str, str | bool | int]
-) -> jax.stages.Compiled:
+def _compile(lowered: jax.stages.Lowered, options: Options) -> jax.stages.Compiled:
     try:
         return lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:

@@ -1,14 +1,14 @@
 """One update and one evaluation: pure functions of a state and a batch."""
 
-import flax
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from vggres.networks.network import Network
 
 
-class TrainState(flax.struct.PyTreeNode):
+class TrainState(struct.PyTreeNode):
     """Everything that changes during training.
 
     Attributes:
