@@ -39,14 +39,11 @@ def train_until(
     order_key: jax.Array,
     data: ResidentData,
     stop: jax.Array | int,
-    *,
+    *,  # a program is called with the five above; the two below are fixed before it is compiled
     update: Callable[..., tuple[TrainState, Metrics]],
     batching: Batching,
 ) -> tuple[TrainState, Metrics]:
     """Does updates until `state.step` is `stop` or a metric is no longer finite.
-
-    The function has seven parameters because five of them are what a program is called with, and
-    the other two are fixed before it is compiled.
 
     Args:
         state: the state before the first update.
