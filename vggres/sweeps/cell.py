@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from vggres import config as configuration
 from vggres.files import read_json
+from vggres.networks import spec
 
 CONFIG_FILE = 'config.json'
 RESULT_FILE = 'result.json'
@@ -46,6 +47,15 @@ class Cell:
     def directory(self) -> Path:
         """Where its files are."""
         return self.workdir / 'cells' / self.id
+
+    @property
+    def network_spec(self) -> spec.NetworkSpec:
+        """The network that it trains."""
+        return configuration.network_spec(self.config)
+
+    def coordinates(self) -> dict:
+        """Its place in the grid."""
+        return self.describe()
 
     def describe(self) -> dict:
         """Its coordinates in the grid."""

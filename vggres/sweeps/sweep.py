@@ -6,6 +6,7 @@ WORKDIR/<sweep>/sweep.json     the grid, the configuration, versions, commit
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import itertools
 import json
@@ -22,6 +23,7 @@ from vggres.data.tfds import DatasetInfo
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec, torch_weights
+from vggres.results import Curve, Observation, Record, Result
 from vggres.sweeps.cell import Cell
 from vggres.tracking import wandb_run
 from vggres.tracking.wandb_run import PROBES_FILE
@@ -53,9 +55,9 @@ class Sweep:
             and not (cell.directory / PROBES_FILE).exists()
         ]
 
-    def results(self) -> list[dict]:
+    def results(self) -> list[Result]:
         """The results there are, in the grid's order."""
-        return [cell.describe() | result for cell in self.cells if (result := cell.result())]
+        return [_result(cell, result) for cell in self.cells if (result := cell.result())]
 
     def depths(self) -> dict[str, set[int]]:
         """The depths planned for each variant."""
@@ -65,21 +67,48 @@ class Sweep:
             depths.setdefault(at['variant'], set()).add(at['depth'])
         return depths
 
-    def observed(self) -> list[tuple[Cell, dict, list[dict]]]:
+    def observed(self) -> list[tuple[Cell, Result, list[Observation]]]:
         """Of each finished cell that was observed: itself, its result, its observations."""
         return [
-            (cell, cell.describe() | result, wandb_run.read_metrics(cell.directory, PROBES_FILE))
+            (
+                cell,
+                _result(cell, result),
+                [
+                    _observation(row)
+                    for row in wandb_run.read_metrics(cell.directory, PROBES_FILE)
+                ],
+            )
             for cell in self.cells
             if (result := cell.result()) and (cell.directory / PROBES_FILE).exists()
         ]
 
-    def curves(self) -> list[dict]:
-        """Of each finished cell its coordinates and, as `records`, a dict an epoch."""
+    def curves(self) -> list[Curve]:
+        """The epochs of each finished cell."""
         return [
-            cell.describe() | {'records': wandb_run.read_metrics(cell.directory)}
+            Curve(
+                **cell.coordinates(),
+                records=tuple(map(_record, wandb_run.read_metrics(cell.directory))),
+            )
             for cell in self.cells
             if cell.result()
         ]
+
+
+def _result(cell: Cell, stored: dict) -> Result:
+    names = [field.name for field in dataclasses.fields(Result)]
+    values = {name: stored.get(name) for name in names} | cell.coordinates()
+    return Result(**values | {'image_shape': tuple(stored.get('image_shape') or ())})
+
+
+def _record(stored: dict) -> Record:
+    names = [field.name for field in dataclasses.fields(Record)]
+    values = {key.replace('/', '_'): value for key, value in stored.items()}
+    return Record(**{name: values.get(name) for name in names})
+
+
+def _observation(stored: dict) -> Observation:
+    place = {name: stored[name] for name in ('epoch', 'step', 'draw')}
+    return Observation(**place, values={k: v for k, v in stored.items() if k not in place})
 
 
 def grid(
@@ -138,6 +167,9 @@ def plan(
     directory = workdir / name
     cells = tuple(Cell(each, directory, name, variant) for variant, each in configs)
     return Sweep(name, config, directory, cells)
+
+
+assemble = plan
 
 
 def base_config(name: str, workdir: Path) -> ConfigDict:
