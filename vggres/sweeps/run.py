@@ -16,6 +16,8 @@ from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
+from vggres.probes.quantities import QUANTITIES
+from vggres.results import Observation
 from vggres.sweeps.cell import CONFIG_FILE, RESULT_FILE, WEIGHTS_FILE, Cell
 from vggres.tracking import wandb_run
 from vggres.training import programs, trainer
@@ -124,10 +126,12 @@ def run(
 def _pictures(observations: list[dict]) -> dict[str, Figure]:
     """Of each quantity a heat map, layer × epoch, and its curves over the layers."""
     drawn = {}
-    for quantity in layers.QUANTITY_TITLES.keys() & observations[0].keys():
+    rows = [Observation(each['epoch'], each['step'], each['draw'], each) for each in observations]
+    for name, quantity in QUANTITIES.items():
         with contextlib.suppress(ValueError):  # nothing to draw of it
-            drawn[f'heat_map/{quantity}'] = layers.layer_heat_map(observations, quantity)
-            drawn[f'by_layer/{quantity}'] = layers.quantity_by_layer(observations, quantity)
+            shown = (rows, name, quantity.title, quantity.of)
+            drawn[f'heat_map/{name}'] = layers.layer_heat_map(*shown)
+            drawn[f'by_layer/{name}'] = layers.quantity_by_layer(*shown)
     return drawn
 
 
