@@ -35,6 +35,7 @@ from vggres.errors import UserError
 from vggres.executors import local, worker
 from vggres.executors.progress import Progress
 from vggres.findings import claims, claims_page
+from vggres.findings.languages import ENGLISH, SweepProtocol, verdict_words
 from vggres.sweeps import cost as tables
 from vggres.sweeps import sweep
 from vggres.sweeps.cell import Cell
@@ -242,11 +243,12 @@ def _claims(workdir: Path, console: Console) -> int:
     if FLAGS.sweep:
         raise UserError('--claims gathers all sweeps: leave --sweep out.')
     evidence, commands, protocols = {}, {}, {}
-    for name in claims.SWEEPS:
+    story = experiments.claims()
+    for name in dict.fromkeys(claim.sweep for claim in story):
         plan = _stored_plan(name, workdir) if (workdir / name / sweep.SWEEP_FILE).exists() else None
         if plan and plan.results():
-            analysed = experiments.load(name).analyse(plan)
-            evidence[name] = claims.Evidence(plan.results(), analysed, plan.depths())
+            verdict = experiments.load(name).analyse(plan)
+            evidence[name] = claims.Evidence(plan.results(), verdict, plan.depths())
             protocols[name] = _protocol(plan)
             if missing := plan.missing():
                 console.print(f'{name}: {len(missing)} of {len(plan.cells)} cells are missing.')
@@ -257,11 +259,11 @@ def _claims(workdir: Path, console: Console) -> int:
             f'no finished sweep in {workdir} that claims rest on; first run '
             f'{"; ".join(commands.values())}'
         )
-    findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in claims.CLAIMS]
+    findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in story]
     paths = claims_page.write(workdir, findings, commands, protocols)
     table = Table('claim', 'verdict', show_lines=True)
     for finding in findings:
-        table.add_row(finding.claim.sentence['en'], claims_page.verdict_words(finding, 'en'))
+        table.add_row(finding.claim.sentence['en'], verdict_words(finding, ENGLISH))
     console.print(table)
     for command in commands.values():
         console.print(f'not measured yet: {command}', soft_wrap=True)
@@ -269,19 +271,19 @@ def _claims(workdir: Path, console: Console) -> int:
     return 0
 
 
-def _protocol(plan: sweep.Sweep) -> dict[str, object]:
+def _protocol(plan: sweep.Sweep) -> SweepProtocol:
     """What a sweep's findings hold for."""
     config = plan.config
-    train = config.train
-    return {
-        'done': len(plan.cells) - len(plan.missing()),
-        'cells': len(plan.cells),
-        'data': config.data.name,
-        'length': f'{train.epochs} epochs' if train.epochs else f'{train.steps} steps',
-        'depths': ', '.join(map(str, config.sweep.depths)),
-        'seeds': config.sweep.seeds,
-        'learning_rate': config.optimizer.learning_rate,
-    }
+    return SweepProtocol(
+        finished=len(plan.cells) - len(plan.missing()),
+        cells=len(plan.cells),
+        data=config.data.name,
+        epochs=config.train.epochs,
+        steps=config.train.steps,
+        depths=tuple(config.sweep.depths),
+        seeds=config.sweep.seeds,
+        learning_rate=config.optimizer.learning_rate,
+    )
 
 
 def _where_options() -> list[str]:
