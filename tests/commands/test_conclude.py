@@ -8,16 +8,16 @@ from rich.console import Console
 from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
-from vggres.sweeps import sweep
+from vggres.sweeps.sweep import assemble
 
 
 @pytest.fixture
 def planned(config, tmp_path):
     """A sweep of 2 families × 2 depths × 3 seeds, all done: plain degrades, resnet does not."""
     config.sweep.seeds = 3
-    planned = sweep.plan('depth', config, tmp_path, depth.cells(config))
+    planned = assemble('depth', config, tmp_path, depth.cells(config))
     for cell in planned.cells:
-        at = cell.describe()
+        at = cell.coordinates()
         error = 40.0 + at['seed'] if (at['family'], at['depth']) == ('plain', 14) else 0.0
         cell.directory.mkdir(parents=True)
         record = {'epoch': 1, 'train/error': error, 'validation/error': error + 1}
@@ -88,4 +88,4 @@ def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
     assert not (planned.directory / 'figures' / 'learning_curves.png').exists()
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert {family['verdict'] for family in verdict['variants'].values()} == {'inconclusive'}
-    assert 'No shallower net trained' in console.file.getvalue()
+    assert 'No shallower network trained' in console.file.getvalue()
