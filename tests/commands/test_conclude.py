@@ -2,12 +2,13 @@ import io
 import json
 
 import pytest
-from planted import finish
+from planted import finish, record
 from rich.console import Console
 
 from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
+from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.sweep import assemble
 
 
@@ -20,8 +21,7 @@ def planned(config, tmp_path):
         at = cell.coordinates()
         error = 40.0 + at['seed'] if (at['family'], at['depth']) == ('plain', 14) else 0.0
         cell.directory.mkdir(parents=True)
-        record = {'epoch': 1, 'train/error': error, 'validation/error': error + 1}
-        (cell.directory / 'metrics.jsonl').write_text(json.dumps(record) + '\n')
+        RecordsFile(cell.directory, step=0).append(record(1, error, error + 1))
         finish(cell, error=error, validation_error=error + 1)
     return planned
 
@@ -81,8 +81,7 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
 def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
     for cell in planned.cells:
         (cell.directory / 'metrics.jsonl').write_text('')
-        result = cell.result() | {'status': 'diverged', 'diverged_at_step': 2, 'train_error': 75.0}
-        write_json(cell.directory / 'result.json', result)
+        finish(cell, status='diverged', diverged_at_step=2, train_error=75.0, train_loss=None)
     console = Console(file=io.StringIO(), width=100)
     conclude.conclude(planned, depth, [], console)
     assert not (planned.directory / 'figures' / 'learning_curves.png').exists()

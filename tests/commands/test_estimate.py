@@ -15,8 +15,11 @@ def printed(config, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'take_cores', lambda: None)
     monkeypatch.setattr(module, 'default_environment', dict)
     monkeypatch.setattr(module, 'placement', lambda number, workers: {})
-    cost = Cost(12.0, 30.0, 0.1, 0.0, 7)
-    monkeypatch.setattr(module, '_estimator', lambda sweep, info, target: lambda program: cost)
+
+    def estimator(sweep, info, target):
+        return lambda program: Cost(12.0, 30.0, 0.1, 0.0, 7)
+
+    monkeypatch.setattr(module, '_estimator', estimator)
 
     def printed(done=0):
         sweep, info = planning.checked_sweep('depth', config, tmp_path)

@@ -6,8 +6,11 @@ from vggres.errors import UserError
 
 
 def test_a_sweep_is_checked_frozen_and_leaves_the_configuration_as_it_was(config, tmp_path):
+    config.sweep.families = ('plain', 'resnet')  # vgg needs larger images
     before = config.to_dict()
-    sweep, info = planning.checked_sweep('gradient_flow', config, tmp_path / 'runs')
+    sweep, info = planning.checked_sweep(
+        'gradient_flow', config, tmp_path / 'runs', given=['sweep.families']
+    )
     assert config.to_dict() == before
     assert sweep.config.probes.draws == 5  # the experiment's own default
     assert sweep.directory == tmp_path / 'runs' / 'gradient_flow'
@@ -28,7 +31,8 @@ def test_one_network_is_a_sweep_of_one_cell(config, tmp_path):
 
 def test_given_values_are_kept_from_the_experiments_defaults(config, tmp_path):
     config.sweep.seeds, config.train.epochs = 4, 3
-    given = ['sweep.seeds', 'train.epochs', 'sweep.depths']
+    config.sweep.families = ('plain', 'resnet')
+    given = ['sweep.seeds', 'train.epochs', 'sweep.depths', 'sweep.families']
     sweep, _ = planning.checked_sweep('gradient_flow', config, tmp_path, given)
     assert (sweep.config.sweep.seeds, sweep.config.train.epochs) == (4, 3)
     assert sweep.config.sweep.depths == (8, 14)

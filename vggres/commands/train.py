@@ -47,7 +47,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
-            conclude.printcount(whole, console)
+            conclude.print_cells(whole, console)
     if missing and (command := wandb_run.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:

@@ -1,0 +1,56 @@
+import io
+
+import pytest
+from planted import finish
+from rich.console import Console
+
+from experiments import depth
+from vggres.commands import claims
+from vggres.errors import UserError
+from vggres.sweeps import sweep as sweeps
+
+
+def judged(workdir):
+    console = Console(file=io.StringIO(), width=200)
+    findings = claims.judge(workdir, ['--workdir=x'], console)
+    return {finding.claim.key: finding for finding in findings}, console.file.getvalue()
+
+
+@pytest.fixture
+def sweep(config, tmp_path):
+    """A sweep of which plain networks degrade: depth 14 errs by 40, 41 and 42 %, others by 0."""
+    config.sweep.seeds = 3
+    asked = sweeps.assemble('depth', config, tmp_path, depth.cells(config))
+    asked.directory.mkdir()
+    for cell in sweeps.joined(asked).cells:
+        at = cell.coordinates()
+        fails = (at['family'], at['depth']) == ('plain', 14)
+        finish(cell, error=40.0 + at['seed'] if fails else 0.0)
+    return asked
+
+
+def test_claims_are_judged_by_the_sweeps_that_are_there(sweep, tmp_path):
+    found, text = judged(tmp_path)
+    assert found['degradation'].status == 'holds'
+    assert found['degradation'].cases[0].value == 41
+    assert found['shrinking'].status == 'not measured'
+    assert 'not measured yet: python launch.py --sweep gradient_flow --workdir=x' in text
+    for name in ('claims.html', 'claims.md', 'claims.zh.md', 'claims.json'):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert '12 of 12 cells' in (tmp_path / 'claims.md').read_text()
+
+
+def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):
+    (sweep.cells[0].directory / 'result.json').write_text('{}')
+    (sweep.cells[1].directory / 'result.json').unlink()
+    found, text = judged(tmp_path)
+    assert 'depth: 2 cells of 12 missing.' in text
+    assert 'is damaged' in text
+    assert found['degradation'].status == 'not measured'  # one seed is left
+
+
+def test_without_a_finished_sweep_it_says_what_to_run(config, tmp_path):
+    with pytest.raises(UserError, match='first run python launch.py --sweep') as caught:
+        judged(tmp_path)
+    assert '--sweep identity_shortcut --workdir=x' in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
