@@ -1,4 +1,4 @@
-"""Command lines that end bad input with one line and exit code 2."""
+"""Runs a command line so that bad input ends with one line and exit code 2."""
 
 import sys
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from vggres.errors import UserError
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Parses the flags defined so far and calls `main`.
+    """Parses the flags that are defined so far and calls `main`.
 
     Args:
-        name: of the command, in front of what is wrong.
-        main: may raise a UserError.
+        name: the name of the command, which stands in front of what is wrong.
+        main: what the command does; it may raise a UserError.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -29,7 +29,7 @@ def run(name: str, main: Callable[[], None]) -> None:
             print(f'{name}: {" ".join(str(error).split())}', file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
-            sys.exit(130)  # as shells say Ctrl-C
+            sys.exit(130)  # the exit code that shells use for Ctrl-C
 
     app.run(
         lambda argv: one_line(lambda argv: main(), argv),

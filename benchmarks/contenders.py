@@ -1,8 +1,9 @@
-"""Who takes part in `train_step`: a process each, which trains as many steps as it is told.
+"""The contenders of `train_step`: each is a process that trains as many steps as it is told.
 
     python -m benchmarks.contenders ours '{"depth": 20, …}'      (started by benchmarks.timing)
 
-It answers with a JSON line: first what it costs to begin, then the seconds of each order.
+A contender answers with JSON lines: first with what it cost to begin, then, for each number of
+steps that it reads, with the seconds that they took.
 """
 
 import json
@@ -23,11 +24,12 @@ class Case:
     """One network on images of one size.
 
     Attributes:
-        name: a published network; '' for family and depth.
+        name: the name of a published network; '' to give family and depth instead.
         family: 'vgg', 'plain' or 'resnet', for small images.
-        depth: weighted layers.
-        image_size: pixels; the images have 3 channels, at 8×8 one as the digits have.
-        batch: images in a step.
+        depth: the number of weighted layers.
+        image_size: height and width in pixels. Images have 3 channels, except that images of 8×8
+            pixels have one, as the digits do.
+        batch: the number of images in a step.
         remat: whether our blocks are computed again in the backward pass.
     """
 
@@ -45,7 +47,7 @@ class Case:
 
     @property
     def options(self) -> dict:
-        """What differs from the defaults of `config.model`."""
+        """The options of the network that differ from the defaults (see `grammar.Options`)."""
         if self.name:
             return asdict(grammar.Options(**published.variant(self.name).options))
         stages = {'vgg_stages': 3 if self.image_size < 32 else 5} if self.family == 'vgg' else {}
@@ -53,18 +55,18 @@ class Case:
 
     @property
     def network_spec(self) -> spec.NetworkSpec:
-        """What all contenders build."""
+        """The network that all contenders build."""
         return grammar.network_spec(**self.options)
 
     @property
     def is_stock(self) -> bool:
-        """Whether the other contenders build all that its blocks have."""
+        """Whether the other contenders can build its blocks."""
         blocks = (block for stage in self.network_spec.stages for block in stage.blocks)
         return not any(block.preactivation for block in blocks)
 
     @property
     def gflops(self) -> float:
-        """Of a step: the forward pass, and twice as much for the two gradients."""
+        """The GFLOPs of a step: the forward pass, and twice as much for the two gradients."""
         macs = spec.count_macs(self.network_spec, self.image_shape, NUM_CLASSES)
         return 3 * 2 * macs * self.batch / 1e9
 
@@ -73,7 +75,7 @@ Steps = Callable[[int], None]
 
 
 def ours(case: Case) -> tuple[dict, Steps]:
-    """What `launch.py` trains with: batches gathered on the device, steps in one dispatch."""
+    """Trains as `launch.py` does: batches are gathered on the device, many steps in a dispatch."""
     import jax
 
     from configs import digits
@@ -103,14 +105,14 @@ def ours(case: Case) -> tuple[dict, Steps]:
         stop = int(carry[0].step) + count
         carry[:] = compiled(*carry, order_key, data, stop)
         jax.block_until_ready(carry)
-        if int(carry[0].step) != stop:  # it would look fast
+        if int(carry[0].step) != stop:  # a run that stops early would look fast
             raise SystemExit(f'ours diverged at step {int(carry[0].step)}: nothing to measure')
 
     return begun, steps
 
 
 def flax(case: Case) -> tuple[dict, Steps]:
-    """Stock Flax, unrolled, one jitted step a dispatch."""
+    """Trains stock Flax, unrolled, with one jitted step in a dispatch."""
     import jax
     import optax
 
@@ -153,12 +155,12 @@ def flax(case: Case) -> tuple[dict, Steps]:
 
 
 def torch(case: Case) -> tuple[dict, Steps]:
-    """PyTorch as it comes, channels last."""
+    """Trains PyTorch as it comes, with channels last."""
     return _torch(case, compiled=False)
 
 
 def torch_compile(case: Case) -> tuple[dict, Steps]:
-    """PyTorch with torch.compile, channels last."""
+    """Trains PyTorch with torch.compile and channels last."""
     return _torch(case, compiled=True)
 
 
@@ -189,7 +191,7 @@ def _torch(case: Case, compiled: bool) -> tuple[dict, Steps]:
 
 
 def matmul(case: Case) -> tuple[dict, Steps]:
-    """The peak that others are compared with: products of two float32 matrices of 2048 rows."""
+    """Multiplies two float32 matrices of 2048 rows: the peak that others are compared with."""
     import jax
     import jax.numpy as jnp
 
@@ -230,7 +232,7 @@ def _cores() -> list[int]:
 
 
 def main() -> None:
-    """Answers orders until there are no more."""
+    """Trains as many steps as each line of the input says, until the input ends."""
     from vggres.environment import peak_memory_mb
 
     name, case = sys.argv[1], Case(**json.loads(sys.argv[2]))

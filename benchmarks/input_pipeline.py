@@ -1,10 +1,11 @@
-"""Augmented batches of CIFAR-like images: ours, on the device inside jit, against host pipelines.
+"""Compares pipelines for augmented batches of CIFAR-like images: ours on the device, others not.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --images 50000 --json
 
-Each delivers normalised float32 batches of random 32×32 crops, padded by 4, half of them mirrored,
-each image of an epoch once. An epoch is a turn; the contenders take turns, here within one process.
+Each contender delivers normalised float32 batches of random 32×32 crops after a padding of 4
+pixels; half of the images are mirrored, and an epoch visits each image once. The contenders take
+turns of one epoch each, here within one process.
 """
 
 import json
@@ -31,12 +32,12 @@ def define_flags() -> None:
     """Defines the command line."""
     flags.DEFINE_integer('images', 12_800, 'Images in an epoch.', lower_bound=128)
     flags.DEFINE_integer('batch', 128, 'Images in a batch.', lower_bound=1)
-    flags.DEFINE_integer('rounds', 5, 'Epochs of each contender.', lower_bound=1)
-    flags.DEFINE_bool('json', False, 'A JSON object instead of a table.')
+    flags.DEFINE_integer('rounds', 5, 'Epochs that each contender delivers.', lower_bound=1)
+    flags.DEFINE_bool('json', False, 'Print a JSON object instead of a table.')
 
 
 def ours(images: np.ndarray, batch: int) -> Callable[[int], object]:
-    """`vggres.data.batches` in a loop on the device, as the trainer runs it."""
+    """Runs `vggres.data.batches` in a loop on the device, as the trainer does."""
     import jax
     import jax.numpy as jnp
 
@@ -64,7 +65,7 @@ def ours(images: np.ndarray, batch: int) -> Callable[[int], object]:
 
 
 def numpy(images: np.ndarray, batch: int) -> Callable[[int], object]:
-    """A numpy generator on the host: gather, pad, crop, flip, normalise."""
+    """Gathers, pads, crops, mirrors and normalises on the host, with numpy."""
     size = images.shape[1]
 
     def epoch(number: int) -> object:
@@ -89,7 +90,7 @@ def numpy(images: np.ndarray, batch: int) -> Callable[[int], object]:
 
 
 def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
-    """`torch.utils.data.DataLoader`, each image transformed by itself, a worker a core."""
+    """Runs `torch.utils.data.DataLoader`, with one worker per core; images are changed singly."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -116,7 +117,7 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
 
 
 def main() -> None:
-    """Lets each deliver an epoch in each round."""
+    """Lets each contender deliver an epoch in each round, and prints the rates."""
     os.environ |= placement(0, 1)
     if FLAGS.images < FLAGS.batch:
         raise UserError('an epoch of --images holds at least one --batch.')

@@ -1,4 +1,4 @@
-"""The same networks in stock Flax: `nn.Conv`, `nn.BatchNorm` and a loop over the blocks."""
+"""Builds the same networks from stock Flax: `nn.Conv`, `nn.BatchNorm`, a loop over the blocks."""
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,7 @@ from vggres.networks.network import average_pool
 
 
 class Network(nn.Module):
-    """[batch, height, width, channels] → logits [batch, num_classes]."""
+    """A network that maps [batch, height, width, channels] to logits [batch, num_classes]."""
 
     spec: spec.NetworkSpec
     num_classes: int
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
 
 class Block(nn.Module):
-    """A postactivation block; a shortcut is the identity, padded or projected."""
+    """A postactivation block, whose shortcut is the identity, padded or projected."""
 
     spec: spec.BlockSpec
 

@@ -1,10 +1,10 @@
-"""The whole default sweep against a plain PyTorch script that does the same cells one by one.
+"""Compares the whole default sweep with a plain PyTorch script that trains the same cells in turn.
 
     python -m benchmarks.sweep
     python -m benchmarks.sweep --depths '(8, 20)' --seeds 1 --json
 
-Ours begins with nothing compiled and ends with verdict and report; its time is that of the whole
-command. One run of each takes some ten minutes on two cores.
+Our sweep begins with nothing compiled and ends with verdict and report, and its time is that of the
+whole command. One run of each takes some ten minutes on two cores.
 """
 
 import ast
@@ -37,13 +37,19 @@ def define_flags() -> None:
     """Defines the command line."""
     sweep = digits.get_config().sweep
     flags.DEFINE_string('depths', str(tuple(sweep.depths)), 'Weighted layers, as a Python tuple.')
-    flags.DEFINE_integer('seeds', sweep.seeds, 'Cells of each network.', lower_bound=1)
-    flags.DEFINE_integer('rounds', 1, 'Runs of each, taking turns.', lower_bound=1)
-    flags.DEFINE_bool('json', False, 'A JSON object instead of a table.')
+    flags.DEFINE_integer(
+        'seeds', sweep.seeds, 'Cells of each network, with one seed each.', lower_bound=1
+    )
+    flags.DEFINE_integer('rounds', 1, 'Runs of each contender, in turn.', lower_bound=1)
+    flags.DEFINE_bool('json', False, 'Print a JSON object instead of a table.')
 
 
 def ours() -> dict:
-    """Seconds of the whole command, from an empty cache, and the mean training errors."""
+    """Times the whole command from an empty cache.
+
+    Returns:
+        `seconds`, and `errors`, the mean training errors in percent by family and depth.
+    """
     with tempfile.TemporaryDirectory() as directory:
         command = [
             *(sys.executable, 'launch.py', '--sweep', 'depth', '--workdir', directory),
@@ -60,7 +66,7 @@ def ours() -> dict:
 
 
 def torch() -> dict:
-    """The same of the PyTorch script."""
+    """Times the PyTorch script; returns what `ours` returns."""
     command = [sys.executable, '-m', 'benchmarks.torch_sweep', FLAGS.depths, str(FLAGS.seeds)]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -69,7 +75,7 @@ def torch() -> dict:
 
 
 def _errors(cells: object) -> dict[str, float]:
-    """Mean training error in percent, by family and depth."""
+    """The mean training errors of cells in percent, by family and depth."""
     found: dict[str, list[float]] = {}
     for cell in cells:
         found.setdefault(f'{cell["family"]} {cell["depth"]}', []).append(cell['train_error'])
@@ -82,7 +88,7 @@ def _order(name: str) -> tuple[str, int]:
 
 
 def _check_depths() -> None:
-    """Raises UserError, one line, for depths that are none."""
+    """Raises UserError, in one line, for depths that do not exist."""
     try:
         depths = ast.literal_eval(FLAGS.depths)
     except (SyntaxError, ValueError):
@@ -98,7 +104,7 @@ def _check_depths() -> None:
 
 
 def main() -> None:
-    """Runs both, taking turns."""
+    """Runs both in turn, and prints their times and errors."""
     _check_depths()
     if find_spec('torch') is None:
         raise UserError("it compares with PyTorch: pip install -e '.[torch]'")

@@ -1,4 +1,4 @@
-"""Contenders that take turns, and the ratios between them."""
+"""Lets contenders take turns, and computes the ratios of their times."""
 
 import json
 import os
@@ -17,17 +17,26 @@ _PAUSE_SECONDS = 0.3  # after a turn, for threads that spin before they sleep
 
 @dataclass
 class Contender:
-    """A process that does as many steps as it is told (see `benchmarks.contenders`)."""
+    """A process that does as many steps as it is told (see `benchmarks.contenders`).
+
+    Attributes:
+        name: the name of the contender.
+        process: the process.
+        begun: what it cost to begin: seconds of compilation, and MB of temporaries.
+        steps_per_turn: the number of steps in a turn.
+        step_seconds: the seconds of a step, in each round.
+        peak_mb: the most memory that the process has held, in MB.
+    """
 
     name: str
     process: subprocess.Popen
     begun: dict
     steps_per_turn: int = 1
-    step_seconds: list[float] = field(default_factory=list)  # one a round
+    step_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
     def take_turn(self, count: int) -> float:
-        """Does `count` steps; seconds a step."""
+        """Does `count` steps, and returns the seconds that one of them took."""
         self.process.stdin.write(f'{count}\n')
         self.process.stdin.flush()
         answer = _answer(self.name, self.process)
@@ -37,7 +46,12 @@ class Contender:
 
 
 def start(name: str, arguments: Sequence[str]) -> Contender:
-    """Starts a contender and warms it up."""
+    """Starts a contender, warms it up, and finds how many steps make a turn.
+
+    Args:
+        name: the name of the contender.
+        arguments: the command-line arguments of its process, after the name.
+    """
     process = subprocess.Popen(
         [sys.executable, '-m', 'benchmarks.contenders', name, *arguments],
         stdin=subprocess.PIPE,
@@ -53,7 +67,7 @@ def start(name: str, arguments: Sequence[str]) -> Contender:
 
 
 def alternate(contenders: Sequence[Contender], rounds: int) -> None:
-    """Lets each take its turn in each round; who begins goes round, too."""
+    """Lets each contender take a turn in each round; each round begins with another one."""
     for r in range(rounds):
         first = r % len(contenders)
         for contender in (*contenders[first:], *contenders[:first]):
@@ -62,25 +76,25 @@ def alternate(contenders: Sequence[Contender], rounds: int) -> None:
 
 
 def stop(contenders: Sequence[Contender]) -> None:
-    """Ends their processes."""
+    """Ends the processes of contenders."""
     for contender in contenders:
         contender.process.stdin.close()
         contender.process.wait()
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median, smallest and largest."""
+    """The median, the smallest and the largest of some values."""
     return statistics.median(values), min(values), max(values)
 
 
 def ratios(contender: Contender, other: Contender) -> tuple[float, float, float]:
-    """Of the step times of each round: median, smallest and largest."""
+    """The ratios of two contenders' step times, round by round: median, smallest and largest."""
     pairs = zip(contender.step_seconds, other.step_seconds, strict=True)
     return spread([a / b for a, b in pairs])
 
 
 def _surroundings(name: str) -> dict[str, str]:
-    """What our workers are started with, but for the compilation cache; the others get nothing."""
+    """The environment of our workers without their compilation cache; others get none of it."""
     if name != 'ours':
         return {}
     return {key: value for key, value in default_environment().items() if 'CACHE' not in key}

@@ -1,4 +1,4 @@
-"""Images in a PyTorch data set, cropped and mirrored one by one; worker processes import it."""
+"""A PyTorch data set that crops and mirrors images one by one; worker processes import it."""
 
 import torch
 from torch.nn.functional import pad
@@ -6,10 +6,16 @@ from torch.utils.data import Dataset
 
 
 class Images(Dataset):
-    """Normalised float32 images [channels, height, width]."""
+    """A data set of normalised float32 images [channels, height, width]."""
 
     def __init__(self, images: torch.Tensor, padding: int, mean: float) -> None:
-        """Of uint8 images [n, channels, height, width], padded by `padding` before the crop."""
+        """Keeps the images.
+
+        Args:
+            images: [n, channels, height, width] uint8.
+            padding: the number of pixels that are added on each side before a crop.
+            mean: what is subtracted from values in [0, 1].
+        """
         self.images, self.padding, self.mean = images, padding, mean
 
     def __len__(self) -> int:

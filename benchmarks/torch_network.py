@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, as its own model files write them."""
+"""Builds the same networks in PyTorch, in the style of torchvision's model files."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from vggres.networks import spec
 
 
 class Block(nn.Module):
-    """A postactivation block; a shortcut is the identity, padded or projected."""
+    """A postactivation block, whose shortcut is the identity, padded or projected."""
 
     def __init__(self, block: spec.BlockSpec, channels: int) -> None:
-        """Of a block that `channels` channels go into."""
+        """Builds a block whose input has `channels` channels."""
         super().__init__()
         layers, self.stride, self.new = [], block.stride, block.channels - channels
         given = channels
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 def network(described: spec.NetworkSpec, channels: int, num_classes: int) -> nn.Module:
-    """Images [batch, channels, height, width] to logits [batch, num_classes]."""
+    """Builds a network that maps [batch, channels, height, width] to logits [batch, classes]."""
     layers = []
     if stem := described.stem:
         layers += _convolution(stem.convolution, channels, stem.bias, stem.norm)

@@ -1,10 +1,10 @@
-"""The cells of a sweep in plain PyTorch, one after the other: what people write themselves.
+"""Trains the cells of a sweep in plain PyTorch, one after the other, as people write it themselves.
 
     python -m benchmarks.torch_sweep '(8, 20)' 1        depths, seeds; started by benchmarks.sweep
 
-The protocol of configs/digits.py: the same networks, images, batches an epoch, learning rates and
-evaluations on the whole clean training and validation set after each epoch. It prints a JSON line
-for each cell.
+The protocol is that of configs/digits.py: the same networks, images, number of batches in an epoch
+and learning rates, and the same evaluations on the whole, clean training and validation set after
+each epoch. A JSON line is printed for each cell.
 """
 
 import ast
@@ -25,7 +25,7 @@ from vggres.training.optimizer import learning_rate_schedule
 
 
 def main() -> None:
-    """Trains each cell and prints its errors and seconds."""
+    """Trains each cell, and prints its errors and the seconds that it took."""
     config = digits.get_config()
     torch.set_num_threads(len(environment.cores()))
     info, splits = tfds.describe(config.data), tfds.load(config.data)

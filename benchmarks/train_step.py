@@ -1,11 +1,11 @@
-"""A training step against stock Flax and PyTorch: time, compilation, memory.
+"""Compares a training step with stock Flax and PyTorch: time, compilation, memory.
 
     python -m benchmarks.train_step --depth 20,56 --image_size 8
     python -m benchmarks.train_step --name resnet18 --image_size 64
     python -m benchmarks.train_step --depth 1202 --batch 32 --contenders ours --remat --json
 
-Every number is of this machine, at this moment. Each contender is a process of its own; they take
-turns, and a ratio is the median over the rounds (smallest to largest).
+All numbers hold for this machine at this moment. Each contender is a process of its own; the
+contenders take turns, and a ratio is the median over the rounds (smallest to largest).
 """
 
 import json
@@ -30,25 +30,37 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the command line."""
-    flags.DEFINE_list('depth', ['20'], 'Weighted layers; several, with commas, for a row each.')
-    flags.DEFINE_list('image_size', ['32'], 'Pixels, of height and width.')
+    flags.DEFINE_list(
+        'depth', ['20'], 'Weighted layers; several, separated by commas, give a table each.'
+    )
+    flags.DEFINE_list('image_size', ['32'], 'Height and width of the images in pixels.')
     flags.DEFINE_integer('batch', 128, 'Images in a step.', lower_bound=1)
-    flags.DEFINE_enum('family', 'resnet', grammar.FAMILIES, 'For small images.')
-    flags.DEFINE_string('name', '', 'A published network instead of family and depth.')
-    flags.DEFINE_list('contenders', list(CONTENDERS), f'Of {", ".join(CONTENDERS)}.')
-    flags.DEFINE_integer('rounds', 9, 'Turns of each contender.', lower_bound=1)
-    flags.DEFINE_bool('remat', False, 'Ours: compute blocks again in the backward pass.')
-    flags.DEFINE_bool('json', False, 'A JSON line for each row instead of a table.')
+    flags.DEFINE_enum(
+        'family', 'resnet', grammar.FAMILIES, 'The family of the network, for small images.'
+    )
+    flags.DEFINE_string('name', '', 'The name of a published network, instead of family and depth.')
+    flags.DEFINE_list(
+        'contenders', list(CONTENDERS), f'Who takes part, of {", ".join(CONTENDERS)}.'
+    )
+    flags.DEFINE_integer('rounds', 9, 'Turns that each contender takes.', lower_bound=1)
+    flags.DEFINE_bool('remat', False, 'Let our network compute blocks again in the backward pass.')
+    flags.DEFINE_bool('json', False, 'Print a JSON line for each case instead of a table.')
 
 
 def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
     """Measures the contenders on one case.
 
+    Args:
+        case: the network, its images and its batch.
+        names: the names of the contenders.
+        rounds: the number of turns that each of them takes.
+
     Returns:
-        Of each: `case`; `step_ms` with `step_ms_range`; `compile_s`; `temporaries_mb`, what the
-        compiler plans (None for PyTorch); `peak_mb` of the whole process; `images_per_second`;
-        `percent_of_peak`, of the matrix products measured in the same run; and where we take part,
-        `ratio_of_ours`, our time over its, with `ratio_of_ours_range`.
+        For each contender: `case`; `step_ms` with `step_ms_range`; `compile_s`; `temporaries_mb`,
+        the memory that the compiler plans for (None for PyTorch); `peak_mb` of the whole process;
+        `images_per_second`; `percent_of_peak`, relative to the matrix products measured in the same
+        run; and, where we take part, `ratio_of_ours`, our time divided by the contender's, with
+        `ratio_of_ours_range`.
     """
     argument = json.dumps(asdict(case))
     contenders = [timing.start(name, (argument,)) for name in (*names, 'matmul')]
@@ -76,7 +88,7 @@ def compare(case: Case, names: list[str], rounds: int) -> dict[str, dict]:
 
 
 def table(case: Case, found: dict[str, dict]) -> Table:
-    """What `compare` found, for people."""
+    """The table that shows what `compare` returns."""
     title = case.name or f'{case.family} of depth {case.depth}'
     height, width, channels = case.image_shape
     title += f', {height}×{width}×{channels}, batch {case.batch}, {environment.hardware()}'
@@ -103,7 +115,7 @@ def table(case: Case, found: dict[str, dict]) -> Table:
 
 
 def main() -> None:
-    """Compares on each depth and image size that was asked for."""
+    """Compares the contenders at each depth and image size that was asked for."""
     os.environ |= placement(0, 1)
     names, cases = _names(), list(_cases())
     console = Console(width=150, markup=False)

@@ -1,8 +1,8 @@
-"""From uint8 images on the device to batches, inside jit.
+"""Turns uint8 images on the device into batches: order, normalisation, augmentation. Works in jit.
 
 The order is a pure function of (seed, step): epoch e visits the training set in the e-th
-permutation of its seed and leaves out the remainder that fills no batch, another one each epoch.
-Every family and depth of one seed therefore sees the same batches.
+permutation of its seed. It leaves out the remainder that fills no batch, which is another one in
+each epoch. Every family and depth of one seed therefore sees the same batches.
 """
 
 import jax
@@ -14,21 +14,31 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def epoch_order(key: jax.Array, epoch: jax.Array, num_train: int) -> jax.Array:
-    """The permutation [num_train] int32 in which an epoch visits the training set."""
+    """The permutation in which an epoch visits the training set.
+
+    Args:
+        key: a random key; each seed has its own.
+        epoch: the number of epochs before this one.
+        num_train: the number of images to train on.
+
+    Returns:
+        The positions of the images, [num_train] int32.
+    """
     return jax.random.permutation(jax.random.fold_in(key, epoch), num_train)
 
 
 def statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.ndarray]:
-    """What `normalise` subtracts and divides by.
+    """Computes what `normalise` subtracts and what it divides by.
 
     Args:
-        images: [n, height, width, channels] uint8, to train on.
-        normalisation: 'mean_image', the per-pixel mean and 1 (He et al. 2015, §4.2); 'imagenet',
-            the means and deviations of the 3 channels that PyTorch's published weights were
-            trained with.
+        images: the images to train on, [n, height, width, channels] uint8.
+        normalisation: 'mean_image' for the mean of each pixel and a deviation of 1 (He et al. 2015,
+            §4.2); 'imagenet' for the means and deviations of the 3 channels with which PyTorch's
+            published weights were trained.
 
     Returns:
-        mean [height, width, channels] and deviation [1, 1, channels] float32, of values in [0, 1].
+        The mean [height, width, channels] and the deviation [1, 1, channels], both float32, of
+        values in [0, 1].
     """
     if normalisation == 'mean_image':
         mean = images.mean(axis=0, dtype=np.float64) / 255
@@ -38,18 +48,31 @@ def statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.n
 
 
 def normalise(images: jax.Array, mean: jax.Array, deviation: jax.Array) -> jax.Array:
-    """uint8 images to float32 around 0: (images / 255 − mean) / deviation (see `statistics`)."""
+    """Scales images to values around 0: (images / 255 − mean) / deviation.
+
+    Args:
+        images: [batch, height, width, channels] uint8.
+        mean: [height, width, channels] float32 (see `statistics`).
+        deviation: [1, 1, channels] float32.
+
+    Returns:
+        [batch, height, width, channels] float32.
+    """
     return (images.astype(jnp.float32) / 255 - mean[None]) / deviation[None]
 
 
 def augment(images: jax.Array, key: jax.Array, crop_padding: int, flip: bool) -> jax.Array:
-    """Random crops after zero padding and random flips, one draw an image (He et al. 2015, §4.2).
+    """Crops and mirrors each image at random (He et al. 2015, §4.2).
 
     Args:
         images: [batch, height, width, channels], normalised, so that zeros are the mean image.
-        key: a random key, another one each step.
-        crop_padding: pixels added on each side before the crop; 0 crops nothing.
-        flip: whether to mirror half of the images.
+        key: a random key; every step has a key of its own.
+        crop_padding: the number of pixels of zeros that are added on each side, before a window of
+            the image's size is cut out; 0 crops nothing.
+        flip: whether to mirror half of the images horizontally.
+
+    Returns:
+        Images of the same shape.
     """
     crop_key, flip_key = jax.random.split(key)
     batch = images.shape[0]

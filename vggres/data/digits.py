@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits as a TFDS data set: real data that needs no network."""
+"""scikit-learn's handwritten digits as a TFDS data set: real data that needs no download."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ TRAIN, VALIDATION, TEST = 1437, 180, 180
 class Digits(tfds.core.GeneratorBasedBuilder):
     """1,797 digits of 8×8 grey pixels in 10 classes (Alpaydin & Kaynak 1998, UCI's test part).
 
-    The writers follow one another in the source, so the images are shuffled once, with a fixed
-    seed, before they are split.
+    In the source, the images of one writer follow one another. They are therefore shuffled once,
+    with a fixed seed, before they are split.
     """
 
     VERSION = tfds.core.Version('1.0.0')
@@ -42,7 +42,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, indices: np.ndarray) -> Iterator[tuple[int, dict]]:
-        from sklearn.datasets import load_digits  # slow to import, and needed once in a lifetime
+        from sklearn.datasets import load_digits  # slow to import, and needed only once
 
         source = load_digits()
         images = np.round(source.images * (255 / 16)).astype(np.uint8)
