@@ -132,7 +132,7 @@ def test_interval_by_hand():
     half = 2.776445 * math.sqrt(12.5 / 5)
     sample = np.array([1.0, 2, 3, 4, 10])
     assert estimates.t_interval(sample, 0.95) == pytest.approx([4 - half, 4 + half], abs=1e-5)
-    assert estimates.t_interval(np.full(3, 2.5), 0.95) == [2.5, 2.5]
+    assert estimates.t_interval(np.full(3, 2.5), 0.95) == (2.5, 2.5)
     assert estimates.t_interval(np.array([7.0]), 0.95) is None
 
 
@@ -142,9 +142,9 @@ def test_interval_by_hand():
 def test_a_planted_slope_is_recovered_exactly():
     positions = np.arange(2, 56, 2)
     found = estimates.geometric_fit(positions, 3e-7 * 10 ** (0.125 * positions), 0.95)
-    assert found['slope'] == pytest.approx(0.125)
-    assert found['interval'] == pytest.approx([0.125, 0.125])
-    assert found['r_squared'] == pytest.approx(1)
+    assert found.slope == pytest.approx(0.125)
+    assert found.interval == pytest.approx([0.125, 0.125])
+    assert found.r_squared == pytest.approx(1)
 
 
 def test_a_noisy_slope_as_scipy_has_it():
@@ -154,9 +154,9 @@ def test_a_noisy_slope_as_scipy_has_it():
     found = estimates.geometric_fit(positions, values, 0.95)
     line = stats.linregress(positions, np.log10(values))
     half = stats.t.ppf(0.975, 28) * line.stderr
-    assert found['slope'] == pytest.approx(line.slope)
-    assert found['interval'] == pytest.approx([line.slope - half, line.slope + half])
-    assert found['r_squared'] == pytest.approx(line.rvalue**2)
+    assert found.slope == pytest.approx(line.slope)
+    assert found.interval == pytest.approx([line.slope - half, line.slope + half])
+    assert found.r_squared == pytest.approx(line.rvalue**2)
 
 
 def test_the_interval_of_a_slope_covers_it_as_often_as_it_says():
@@ -165,7 +165,7 @@ def test_the_interval_of_a_slope_covers_it_as_often_as_it_says():
     covered = 0
     for _ in range(1000):
         values = 10 ** (0.2 * positions + random.normal(size=12))
-        low, high = estimates.geometric_fit(positions, values, 0.95)['interval']
+        low, high = estimates.geometric_fit(positions, values, 0.95).interval
         covered += low <= 0.2 <= high
     assert 930 <= covered <= 968  # 95 % of 1000, ± 2.6 standard deviations
 
@@ -173,16 +173,13 @@ def test_the_interval_of_a_slope_covers_it_as_often_as_it_says():
 def test_zeros_and_what_is_not_finite_are_left_out():
     values = [0.0, 1e-3, np.nan, 1e-1, 1.0, np.inf]
     found = estimates.geometric_fit([0, 1, 2, 3, 4, 5], values, 0.95)
-    assert found['slope'] == pytest.approx(1)
+    assert found.slope == pytest.approx(1)
 
 
 def test_two_values_are_no_line_and_equal_ones_explain_nothing():
-    assert estimates.geometric_fit([1, 2], [1.0, 2.0], 0.95) == {
-        'slope': None,
-        'interval': None,
-        'r_squared': None,
-    }
-    assert estimates.geometric_fit([1, 2, 3], [2.0, 2.0, 2.0], 0.95)['r_squared'] == 0
+    nothing = estimates.Fit(slope=None, interval=None, r_squared=None)
+    assert estimates.geometric_fit([1, 2], [1.0, 2.0], 0.95) == nothing
+    assert estimates.geometric_fit([1, 2, 3], [2.0, 2.0, 2.0], 0.95).r_squared == 0
 
 
 # Rank correlation
@@ -193,22 +190,22 @@ def test_rank_correlation_as_scipy_has_it():
     first = random.integers(0, 6, 25).astype(float)  # with ties
     second = first + random.normal(0, 2, 25).round()
     found = estimates.rank_correlation(first, second, 0.95)
-    assert found['correlation'] == pytest.approx(stats.spearmanr(first, second).statistic)
-    assert found['n'] == 25
+    assert found.correlation == pytest.approx(stats.spearmanr(first, second).statistic)
+    assert found.n == 25
 
 
 def test_the_interval_of_a_rank_correlation_by_hand():
     # Bonett & Wright 2000: z ± 1.96 √((1 + r²/2) / (n − 3)); here r = 0.9 and n = 5.
     found = estimates.rank_correlation([1, 2, 3, 4, 5], [1, 2, 4, 3, 5], 0.95)
-    assert found['correlation'] == pytest.approx(0.9)
+    assert found.correlation == pytest.approx(0.9)
     half = 1.959964 * math.sqrt((1 + 0.81 / 2) / 2)
     z = math.atanh(0.9)
-    assert found['interval'] == pytest.approx([math.tanh(z - half), math.tanh(z + half)], rel=1e-6)
+    assert found.interval == pytest.approx([math.tanh(z - half), math.tanh(z + half)], rel=1e-6)
 
 
 def test_infinite_values_rank_last_and_constant_ones_not_at_all():
     found = estimates.rank_correlation([1, 2, 3, math.inf, math.inf], [1, 2, 3, 4, 4], 0.95)
-    assert found['correlation'] == pytest.approx(1)
+    assert found.correlation == pytest.approx(1)
     for constant in ([2, 2, 2, 2], [math.inf] * 4):
-        assert estimates.rank_correlation(constant, [1, 2, 3, 4], 0.95)['correlation'] is None
-    assert estimates.rank_correlation([1, 2, 3], [1, 2, 3], 0.95)['interval'] is None
+        assert estimates.rank_correlation(constant, [1, 2, 3, 4], 0.95).correlation is None
+    assert estimates.rank_correlation([1, 2, 3], [1, 2, 3], 0.95).interval is None

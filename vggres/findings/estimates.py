@@ -1,29 +1,67 @@
-"""What numbers say: excess, interval, trend, geometric fit, rank correlation. No judgement.
+"""Estimates from samples: excess, interval, trend, geometric fit and rank correlation.
 
-Errors are `[num_seeds, num_depths]` in percent, depths ascending, a seed a row: the runs of a row
-saw the same data order.
+Nothing here judges; thresholds stand with the questions that use them. Errors are
+`[num_seeds, num_depths]` in percent with the depths ascending. Each row holds the runs of one seed,
+which saw the data in the same order.
 """
 
 import functools
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-# Up to this many depths every ordering of a seed's ranks is counted (8! = 40,320), above they
-# are drawn.
+Interval = tuple[float, float]  # the lower and the upper end
+
+# Up to this many depths every ordering of a seed's ranks is counted (8! = 40,320); for more depths
+# the orderings are drawn at random.
 ENUMERATED_DEPTHS = 8
 NUM_DRAWS = 9999
 
-# Means closer than this are equal: one ImageNet image is 8e-5 %, and the order of a sum moves the
-# last bits.
+# Means that agree to this many decimals count as equal: one ImageNet image is 8e-5 %, while the
+# order of summation moves only the last bits.
 ROUND_OFF_DECIMALS = 9
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A least-squares line through log10 of some values.
+
+    Attributes:
+        slope: in decades per position; None with fewer than three usable values, as are the other
+            two attributes.
+        interval: of the slope: Student's, for independent deviations from the line.
+        r_squared: the part of the variance of log10(value) that the line explains; 0 where the
+            values are all equal.
+    """
+
+    slope: float | None
+    interval: Interval | None
+    r_squared: float | None
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rank correlation of some pairs.
+
+    Attributes:
+        correlation: from -1 to 1; None with fewer than four pairs or where one side is constant.
+        interval: of the correlation; None with it.
+        n: the number of pairs.
+    """
+
+    correlation: float | None
+    interval: Interval | None
+    n: int
+
+
 def best_shallower(errors: np.ndarray) -> int:
-    """Column of the shallower net with the lowest mean error; of equals, the shallowest.
+    """The column of the shallower network with the lowest mean error.
+
+    Where several are equal, it is that of the shallowest of them.
 
     Args:
         errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two.
@@ -32,7 +70,7 @@ def best_shallower(errors: np.ndarray) -> int:
 
 
 def excess(errors: np.ndarray) -> np.ndarray:
-    """Error of the deepest net minus that of the best shallower one.
+    """The error of the deepest network minus that of the best shallower one, for each seed.
 
     Args:
         errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two.
@@ -44,13 +82,14 @@ def excess(errors: np.ndarray) -> np.ndarray:
 
 
 def excess_without_hindsight(errors: np.ndarray) -> np.ndarray:
-    """The excess of each seed over the nets that the *other* seeds call best.
+    """The excess of each seed over the shallower networks that the *other* seeds call best.
 
     The lowest of several means is low partly by luck, so `excess` is positive on average even where
-    all depths are equal. Here the net is chosen on one seed and scored on another, averaged over
-    all such pairs: the luck is gone, and the result can only be too small on average. Each choice
-    rests on one seed, not on all the others: those choices would be much the same for every seed
-    and would carry the luck over (up to 7 % false positives in the simulated nulls, not 2.6 %).
+    all depths are equal. Here the shallower network is chosen on one seed and scored on another,
+    averaged over all such pairs. This removes the luck, and the result can only be too small on
+    average. Each choice rests on one seed rather than on all the others, because choices that share
+    most of their seeds would be much alike and would carry the luck over (up to 7 % false positives
+    in the simulated null cases instead of 2.6 %).
 
     Args:
         errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two of each.
@@ -63,14 +102,14 @@ def excess_without_hindsight(errors: np.ndarray) -> np.ndarray:
     return pairs.mean(axis=1, where=~np.eye(len(errors), dtype=bool))
 
 
-def t_interval(sample: np.ndarray, confidence: float) -> list[float] | None:
-    """Two-sided Student interval of the mean; None for fewer than two values.
+def t_interval(sample: np.ndarray, confidence: float) -> Interval | None:
+    """Student's two-sided interval of the mean; None for fewer than two values.
 
-    Without any spread it is the mean twice.
+    Where the values do not vary at all, both ends are the mean.
 
     Args:
         sample: `[num_seeds]`.
-        confidence: its level, 0.95 for 95 %.
+        confidence: the level of the interval, 0.95 for 95 %.
 
     Returns:
         The lower and the upper end, in the unit of the sample.
@@ -79,80 +118,68 @@ def t_interval(sample: np.ndarray, confidence: float) -> list[float] | None:
         return None
     quantile = special.stdtrit(len(sample) - 1, 0.5 + confidence / 2)
     half = quantile * sample.std(ddof=1) / math.sqrt(len(sample))
-    return [float(sample.mean() - half), float(sample.mean() + half)]
+    return float(sample.mean() - half), float(sample.mean() + half)
 
 
-def geometric_fit(
-    positions: Sequence[float], values: Sequence[float], confidence: float
-) -> dict[str, float | list[float] | None]:
-    """Least squares of log10(value) on position: values in geometric progression fit exactly.
+def geometric_fit(positions: Sequence[float], values: Sequence[float], confidence: float) -> Fit:
+    """Fits log10(value) by a line in the position; a geometric progression is fitted exactly.
 
     Args:
         positions: `[n]`.
         values: `[n]`; those that are not positive and finite are left out.
-        confidence: level of the interval.
-
-    Returns:
-        `slope`, decades a position; its `interval` (Student's, for independent deviations);
-        `r_squared`, 0 where the values are all equal. Each is None with fewer than three values.
+        confidence: the level of the interval, 0.95 for 95 %.
     """
     x, y = (np.asarray(each, float) for each in (positions, values))
     usable = np.isfinite(y) & (y > 0)
     x, y = x[usable], np.log10(y[usable])
     if len(x) < 3:
-        return {'slope': None, 'interval': None, 'r_squared': None}
+        return Fit(slope=None, interval=None, r_squared=None)
     x, y = x - x.mean(), y - y.mean()
     slope = (x @ y) / (x @ x)
     left, total = np.sum(np.square(y - slope * x)), y @ y
     half = math.sqrt(left / (len(x) - 2) / (x @ x))
     half *= special.stdtrit(len(x) - 2, 0.5 + confidence / 2)
-    return {
-        'slope': float(slope),
-        'interval': [float(slope - half), float(slope + half)],
-        'r_squared': float(1 - left / total) if total > 0 else 0.0,
-    }
+    return Fit(
+        slope=float(slope),
+        interval=(float(slope - half), float(slope + half)),
+        r_squared=float(1 - left / total) if total > 0 else 0.0,
+    )
 
 
 def rank_correlation(
     first: Sequence[float], second: Sequence[float], confidence: float
-) -> dict[str, float | int | list[float] | None]:
+) -> RankCorrelation:
     """Spearman's rank correlation with the interval of Bonett & Wright (Psychometrika 65, 2000).
 
     Args:
-        first: `[n]`; `second` as well.
-        second: equal values share their mean rank.
-        confidence: level of the interval.
-
-    Returns:
-        `correlation`, `interval` and `n`; the first two None with fewer than four pairs or where
-        one side is all equal.
+        first: `[n]`; equal values share their mean rank.
+        second: `[n]`, likewise.
+        confidence: the level of the interval, 0.95 for 95 %.
     """
     pairs = np.array([first, second], float)
-    found = {'correlation': None, 'interval': None, 'n': pairs.shape[1]}
-    if found['n'] < 4 or (pairs == pairs[:, :1]).all(axis=1).any():
-        return found
+    n = pairs.shape[1]
+    if n < 4 or (pairs == pairs[:, :1]).all(axis=1).any():
+        return RankCorrelation(correlation=None, interval=None, n=n)
     mine, others = pairs[:, :, None], pairs[:, None, :]
     ranks = (mine > others).sum(axis=2) + (mine >= others).sum(axis=2)  # twice the mean rank - 1
     r = float(np.corrcoef(ranks)[0, 1])
     z = math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12))
-    half = math.sqrt((1 + r**2 / 2) / (found['n'] - 3)) * special.ndtri(0.5 + confidence / 2)
-    return found | {
-        'correlation': r,
-        'interval': [math.tanh(z - half), math.tanh(z + half)],
-    }
+    half = math.sqrt((1 + r**2 / 2) / (n - 3)) * special.ndtri(0.5 + confidence / 2)
+    return RankCorrelation(r, (math.tanh(z - half), math.tanh(z + half)), n)
 
 
 def trend_p(errors: np.ndarray) -> float | None:
-    """One-sided p of an error that increases with depth.
+    """The one-sided p-value of the hypothesis that the error increases with depth.
 
-    Three depths or more: Page's L (J. Am. Stat. Assoc. 58, 1963), the sum over seeds and depths of
-    position × rank, equal errors sharing their mean rank, against its distribution when each seed's
-    own ranks may come in any order. That is exact with ties too; errors that are all equal give 1.
-    `scipy.stats.page_trend_test` takes the distribution without ties, which is valid but blunt:
-    for four nets at 0 % and a worse deepest one in each of three seeds it says 0.048, not (1/5)³.
+    For three depths or more this is Page's test (J. Am. Stat. Assoc. 58, 1963). Its statistic L is
+    the sum over seeds and depths of position × rank, where equal errors share their mean rank. L is
+    compared with its distribution when the ranks of each seed may come in any order, which is exact
+    with ties as well; errors that are all equal give 1. `scipy.stats.page_trend_test` uses the
+    distribution without ties, which is valid but blunt: for four networks at 0 % and a deepest one
+    that is worse in each of three seeds it gives 0.048 instead of (1/5)³.
 
-    Two depths leave neither a choice nor a trend: the paired t-test stands for it, and is None for
-    fewer than two seeds.
+    Two depths have no trend. The paired t-test takes its place there; it is None for fewer than two
+    seeds.
 
     Args:
         errors: `[num_seeds, num_depths]`, percent, depths ascending, at least two of them.
@@ -175,14 +202,18 @@ def trend_p(errors: np.ndarray) -> float | None:
 
 @functools.lru_cache(maxsize=256)
 def _row_null(ranks: tuple[int, ...]) -> np.ndarray:
-    """Entry L is the probability that position · ranks = L when every order is equally likely."""
+    """The distribution of position · ranks when every order of the ranks is equally likely.
+
+    Returns:
+        Entry L is the probability that the sum is L.
+    """
     orders = np.array(list(itertools.permutations(ranks)))
     counts = np.bincount(orders @ np.arange(1, len(ranks) + 1))
     return counts / counts.sum()
 
 
 def _paired_t_p(differences: np.ndarray) -> float | None:
-    """One-sided p of a positive mean; without any spread the sign of the mean settles it."""
+    """The one-sided p-value of a positive mean; without any spread the sign of the mean decides."""
     if len(differences) < 2:
         return None
     mean, spread = differences.mean(), differences.std(ddof=1)

@@ -1,40 +1,45 @@
-"""Does a deeper network have a higher training error than a shallower one?
+"""Judges whether a deeper network has a higher training error than a shallower one.
 
 Degradation (He et al. 2015, arXiv 1512.03385, §1 and §4.2) is a *training* error that rises with
-depth, so it is not overfitting. `decide` turns the final errors of a sweep into one verdict a
-variant: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages, differences are
-percentage points, and the seeds are paired: seed i saw the same data order in every run.
+depth, so it is not overfitting. `decide` turns the final errors of a sweep into one verdict per
+variant: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages and differences
+are percentage points. The seeds are paired: runs of one seed saw the data in the same order.
 
-What it cannot see: with a handful of seeds no statistic knows of a failure that happens once in
+What it cannot see: with a handful of seeds, no statistic knows of a failure that happens once in
 twenty runs. If it happened in none of them, the verdict describes the runs that worked. Student's
-interval also needs an excess that is not strongly skewed to the left (a deepest net without any
-spread against shallower ones that fail rarely but badly).
+interval also needs an excess that is not strongly skewed to the left, as it would be if a deepest
+network without any spread were compared with shallower ones that fail rarely but badly.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from vggres.errors import UserError, unknown
 from vggres.findings.estimates import (
+    Interval,
     best_shallower,
     excess,
     excess_without_hindsight,
     t_interval,
     trend_p,
 )
+from vggres.results import Result
 
 # These four were fixed before the first sweep was run.
 
-# Percentage points: 14 of the 1,437 digits images. Less than this is what another schedule would
-# change, not a network that fails to train; the test error of plain-20 to plain-56 on CIFAR-10
-# rises by 3 (a published reproduction; plain training errors are not in print).
+# In percentage points: 14 of the 1,437 images of digits. A smaller difference is what another
+# learning-rate schedule would make, not a sign of a network that fails to train. For comparison,
+# the test error of plain-20 to plain-56 on CIFAR-10 rises by 3 points in a published reproduction;
+# training errors of plain networks are not in print.
 MARGIN = 1.0
-# Two-sided level of every interval, by convention; `degrades` rests on its lower end: 2.5 %.
+# The two-sided level of every interval, by convention. `degrades` rests on its lower end alone,
+# where 2.5 % are left out.
 CONFIDENCE = 0.95
-# One-sided level of the trend over depth, by convention.
+# The one-sided level of the trend over depth, by convention.
 SIGNIFICANCE = 0.05
 # Student's quantile is 12.7 for two seeds and 4.3 for three.
 MIN_SEEDS = 3
@@ -46,12 +51,80 @@ METRIC_WORDS = {
 }
 
 Table = dict[int, dict[int, float]]  # seed → depth → percent
+Point = tuple[str, int, int]  # variant, depth, seed
 
 
-def judge(errors: np.ndarray, depths: Sequence[int]) -> dict[str, Any]:
-    """The verdict on one variant.
+@dataclass(frozen=True)
+class VariantVerdict:
+    """The verdict on one variant; what cannot be computed is None.
 
-    In this order, with the interval of `excess`:
+    Attributes:
+        verdict: 'degrades', 'does not degrade' or 'inconclusive'.
+        reason: a sentence.
+        excess_error: of the deepest network over the best shallower one, in percentage points.
+        confidence_interval: of the excess, in percentage points.
+        trend_p: the p-value of an error that rises with depth (see `estimates.trend_p`).
+        n: the number of seeds that have every depth.
+        depths: ascending.
+        mean_error: in percent, one per depth.
+        deepest: the greatest depth.
+        best_shallower: the depth of the shallower network with the lowest mean error.
+    """
+
+    verdict: str
+    reason: str
+    excess_error: float | None
+    confidence_interval: Interval | None
+    trend_p: float | None
+    n: int
+    depths: tuple[int, ...]
+    mean_error: tuple[float | None, ...]
+    deepest: int
+    best_shallower: int | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more excess error the first of two variants has than the second.
+
+    Attributes:
+        variants: the two.
+        excess_error: the mean over seeds of the difference, in percentage points.
+        confidence_interval: of that mean; None for a single seed.
+        n: the number of seeds that both variants have at every depth that they share.
+    """
+
+    variants: tuple[str, str]
+    excess_error: float
+    confidence_interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `decide` finds in a sweep.
+
+    Attributes:
+        metric: the error that it judges by, as a field of `results.Result`.
+        confidence: the level of all intervals.
+        margin: the excess, in percentage points, below which a variant does not degrade.
+        significance: the level of the trend over depth.
+        variants: the verdict on each variant by its name.
+        differences: of the pairs of variants that can be compared.
+    """
+
+    metric: str
+    confidence: float
+    margin: float
+    significance: float
+    variants: Mapping[str, VariantVerdict]
+    differences: tuple[Difference, ...]
+
+
+def judge(errors: np.ndarray, depths: Sequence[int]) -> VariantVerdict:
+    """Judges one variant by its complete seeds.
+
+    The rules apply in this order, with the interval of `excess`:
 
     - `inconclusive` with fewer than two depths or `MIN_SEEDS` seeds;
     - `does not degrade` if the whole interval is below `MARGIN`;
@@ -60,155 +133,161 @@ def judge(errors: np.ndarray, depths: Sequence[int]) -> dict[str, Any]:
 
     Args:
         errors: `[num_seeds, num_depths]`, percent; complete seeds only, possibly none.
-        depths: ascending, one a column.
-
-    Returns:
-        `verdict`, `excess_error` and `confidence_interval` (points), `trend_p`, `n` (seeds),
-        `depths`, `mean_error` (percent, one a depth), `deepest` and `best_shallower` (depths), and
-        `reason`, a sentence. What cannot be computed is None.
+        depths: ascending, one per column.
     """
     num_seeds, num_depths = errors.shape
-    judged: dict[str, Any] = {
-        'verdict': 'inconclusive',
-        'excess_error': None,
-        'confidence_interval': None,
-        'trend_p': None,
-        'n': num_seeds,
-        'depths': list(depths),
-        'mean_error': errors.mean(axis=0).tolist() if num_seeds else [None] * num_depths,
-        'deepest': depths[-1],
-        'best_shallower': None,
-        'reason': '',
-    }
+    judged = VariantVerdict(
+        verdict='inconclusive',
+        reason='',
+        excess_error=None,
+        confidence_interval=None,
+        trend_p=None,
+        n=num_seeds,
+        depths=tuple(depths),
+        mean_error=tuple(errors.mean(axis=0).tolist()) if num_seeds else (None,) * num_depths,
+        deepest=depths[-1],
+        best_shallower=None,
+    )
     if num_depths < 2:
-        return judged | {
-            'reason': f'There is only depth {depths[0]}, so there is no shallower net.'
-        }
+        reason = f'Depth {depths[0]} is the only one, so there is no shallower network.'
+        return dataclasses.replace(judged, reason=reason)
     if num_seeds:
         sample = excess(errors)
-        judged['excess_error'] = float(sample.mean())
-        judged['confidence_interval'] = t_interval(sample, CONFIDENCE)
-        judged['trend_p'] = trend_p(errors)
-        judged['best_shallower'] = depths[best_shallower(errors)]
+        judged = dataclasses.replace(
+            judged,
+            excess_error=float(sample.mean()),
+            confidence_interval=t_interval(sample, CONFIDENCE),
+            trend_p=trend_p(errors),
+            best_shallower=depths[best_shallower(errors)],
+        )
     if num_seeds < MIN_SEEDS:
         number = f'Only {num_seeds}' if num_seeds else 'No'
         seeds = 'seed has' if num_seeds == 1 else 'seeds have'
         reason = f'{number} {seeds} every depth; at least {MIN_SEEDS} are needed.'
-        return judged | {'reason': reason}
+        return dataclasses.replace(judged, reason=reason)
+    return _judge_complete(errors, judged)
 
-    low, high = judged['confidence_interval']
+
+def _judge_complete(errors: np.ndarray, judged: VariantVerdict) -> VariantVerdict:
+    """The verdict where there are enough seeds and depths to decide."""
     fair_interval = t_interval(excess_without_hindsight(errors), CONFIDENCE)
-    trend = f'{"trend over depth" if num_depths > 2 else "paired t-test"} {_p(judged["trend_p"])}'
+    low, high = judged.confidence_interval or (-math.inf, math.inf)
+    p = 1.0 if judged.trend_p is None else judged.trend_p
+    trend = f'{"trend over depth" if len(judged.depths) > 2 else "paired t-test"}: {_p(p)}'
+    verdict = 'inconclusive'
     if high < MARGIN:
-        judged['verdict'] = 'does not degrade'
+        verdict = 'does not degrade'
         because = f'so any excess is below the margin of {MARGIN:g}'
     elif low <= 0:
         because = f'which excludes neither 0 nor an excess above the margin of {MARGIN:g}'
-    elif judged['trend_p'] >= SIGNIFICANCE:
+    elif p >= SIGNIFICANCE:
         because = f'but the error does not clearly rise over all depths ({trend})'
-    elif fair_interval[0] <= 0:
+    elif fair_interval is not None and fair_interval[0] <= 0:
         because = (
-            'but not once the best shallower net is chosen on other seeds than it is scored on '
-            f'({_interval(fair_interval)})'
+            'but not once the best shallower network is chosen on other seeds than those it is '
+            f'scored on ({_interval(fair_interval)})'
         )
     else:
-        judged['verdict'] = 'degrades'
+        verdict = 'degrades'
         because = trend
-    judged['reason'] = (
-        f'Depth {judged["deepest"]} has {_points(judged["excess_error"])} error than depth '
-        f'{judged["best_shallower"]}, the best shallower net '
-        f'({_interval([low, high])}, n = {num_seeds}), {because}.'
+    reason = (
+        f'Depth {judged.deepest} has {_points(judged.excess_error)} error than depth '
+        f'{judged.best_shallower}, the best shallower network '
+        f'({_interval((low, high))}, n = {judged.n}), {because}.'
     )
-    return judged
+    return dataclasses.replace(judged, verdict=verdict, reason=reason)
 
 
 def decide(
-    results: Iterable[Mapping[str, Any]],
+    results: Iterable[Result],
     metric: str = 'train_error',
     planned: Mapping[str, Iterable[int]] | None = None,
     pairs: Iterable[tuple[str, str]] = (('plain', 'resnet'),),
-) -> dict[str, Any]:
-    """The verdict on every variant of a sweep, and how much more the first of each pair loses.
+) -> Verdict:
+    """Judges every variant of a sweep, and compares the excess errors of pairs of variants.
 
     A variant is a family, or a family with other options than the rest of the sweep. A seed counts
-    for one only if it has every depth that was planned for it. `differences` has of each pair the
-    excess of the first minus that of the second, paired by seed, over the depths that both have and
-    the seeds that have them all; pairs with fewer than two such depths or no seed are left out.
+    for it only if it has every depth that was planned for it. A pair is compared, seed by seed,
+    over the depths that both variants have and the seeds that have them all; pairs with fewer than
+    two such depths or no such seed are left out.
 
     Args:
-        results: one mapping a training run, with `variant` (str), `depth` and `seed` (int) and the
-            metric (percent). A diverged run comes in as the error of guessing,
-            100 · (1 − 1/classes), and as such with the `status` 'diverged'. Other keys are ignored.
-        metric: the error to judge by.
-        planned: variant → the depths it was to be run at, so that what was lost cannot make a
-            smaller grid of the sweep; None: the depths that the results have.
-        pairs: of variants to compare.
-
-    Returns:
-        What `verdict.json` holds: plain floats, integers, strings, lists and None.
+        results: one per training run. A diverged run counts with the error of guessing,
+            100 · (1 − 1/classes).
+        metric: the error to judge by: 'train_error', 'validation_error' or 'test_error'.
+        planned: the depths that each variant was to be run at, so that runs that were lost cannot
+            make a smaller grid of the sweep; None: the depths that the results have.
+        pairs: the variants to compare.
 
     Raises:
-        UserError: a run has no such metric, or its error is not a finite number, or two runs share
-            variant, depth and seed.
+        UserError: for an unknown metric, for an error that is not a finite number, and for two runs
+            of the same variant, depth and seed.
     """
     results = list(results)
+    if metric not in METRIC_WORDS:
+        raise unknown('metric', metric, METRIC_WORDS)
     tables = _tabulate(results, metric)
-    diverged = {_point(result) for result in results if result.get('status') == 'diverged'}
+    diverged = {_point(result) for result in results if result.status == 'diverged'}
     if planned is None:
         planned = {
             variant: {d for row in table.values() for d in row}
             for variant, table in sorted(tables.items())
         }
     depths_of = {variant: sorted(depths) for variant, depths in planned.items()}
-    variants = {}
-    for variant, depths in depths_of.items():
-        table = tables.get(variant, {})
-        variants[variant] = judge(_stack(_complete(table, depths).values(), len(depths)), depths)
-        variants[variant]['reason'] += _incomplete(table, depths)
-        lost = {point for point in diverged if point[0] == variant}
-        if lost:
-            variants[variant] |= _with_diverged(variants[variant], lost, _complete(table, depths))
-    return {
-        'metric': metric,
-        'confidence': CONFIDENCE,
-        'margin': MARGIN,
-        'significance': SIGNIFICANCE,
-        'variants': variants,
-        'differences': [found for p in pairs if (found := _difference(tables, depths_of, *p))],
-    }
+    return Verdict(
+        metric=metric,
+        confidence=CONFIDENCE,
+        margin=MARGIN,
+        significance=SIGNIFICANCE,
+        variants={
+            variant: _judge_variant(tables.get(variant, {}), depths, _of(diverged, variant))
+            for variant, depths in depths_of.items()
+        },
+        differences=tuple(
+            found for pair in pairs if (found := _difference(tables, depths_of, pair))
+        ),
+    )
 
 
-def _point(result: Mapping[str, Any]) -> tuple[str, int, int]:
-    return str(result['variant']), int(result['depth']), int(result['seed'])
+def _judge_variant(table: Table, depths: Sequence[int], diverged: set[Point]) -> VariantVerdict:
+    """Judges a variant by its errors; its reason names the seeds and runs that were lost."""
+    complete = _complete(table, depths)
+    judged = judge(_stack(complete.values(), len(depths)), depths)
+    judged = dataclasses.replace(judged, reason=judged.reason + _incomplete(table, depths))
+    if not diverged:
+        return judged
+    runs = 'run' if len(diverged) == 1 else 'runs'
+    best = judged.best_shallower
+    seeds = {seed for _, depth, seed in diverged if depth == best}
+    if best is not None and seeds >= set(complete):
+        # Guessing at every depth is no evidence about depth.
+        reason = f'No shallower network trained: {len(diverged)} {runs} diverged.'
+        return dataclasses.replace(judged, verdict='inconclusive', reason=reason)
+    counted = 'counts' if len(diverged) == 1 else 'count'
+    reason = f'{judged.reason} {len(diverged)} {runs} diverged and {counted} as guessing.'
+    return dataclasses.replace(judged, reason=reason)
 
 
-def _with_diverged(
-    judged: Mapping[str, Any], lost: set[tuple[str, int, int]], seeds: Iterable[int]
-) -> dict[str, Any]:
-    """What changes in a variant's verdict: guessing at every depth is no evidence about depth."""
-    runs = 'run' if len(lost) == 1 else 'runs'
-    said = f'{judged["reason"]} {len(lost)} {runs} diverged, counted as guessing.'
-    best = judged['best_shallower']
-    diverged = {seed for _, depth, seed in lost if depth == best}
-    if best is not None and diverged >= set(seeds):
-        said = f'No shallower net trained: {len(lost)} {runs} diverged.'
-        return {'verdict': 'inconclusive', 'reason': said}
-    return {'reason': said}
+def _point(result: Result) -> Point:
+    return result.variant, result.depth, result.seed
 
 
-def _tabulate(results: Iterable[Mapping[str, Any]], metric: str) -> dict[str, Table]:
+def _of(points: Iterable[Point], variant: str) -> set[Point]:
+    return {point for point in points if point[0] == variant}
+
+
+def _tabulate(results: Iterable[Result], metric: str) -> dict[str, Table]:
+    """The errors by variant, seed and depth."""
     tables: dict[str, Table] = {}
     for result in results:
         variant, depth, seed = _point(result)
         run = f'{variant} depth {depth} seed {seed}'
-        if metric not in result:
-            raise unknown('metric', metric, result.keys() - {'variant', 'depth', 'seed'})
-        error = result[metric]
+        error = getattr(result, metric)
         if error is None or not math.isfinite(error):
-            raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing')
+            raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing.')
         row = tables.setdefault(variant, {}).setdefault(seed, {})
         if depth in row:
-            raise UserError(f'{run} is there twice; a verdict is about one setting')
+            raise UserError(f'{run} is there twice; a verdict is about one setting.')
         row[depth] = float(error)
     return tables
 
@@ -227,12 +306,14 @@ def _stack(rows: Iterable[Sequence[float]], num_depths: int) -> np.ndarray:
 
 
 def _difference(
-    tables: Mapping[str, Table], depths_of: Mapping[str, Sequence[int]], first: str, second: str
-) -> dict[str, Any] | None:
-    if first not in tables or second not in tables:
+    tables: Mapping[str, Table], depths_of: Mapping[str, Sequence[int]], pair: tuple[str, str]
+) -> Difference | None:
+    """Compares a pair of variants; None where they share too little."""
+    if not set(pair) <= tables.keys():
         return None
+    first, second = pair
     depths = sorted(set(depths_of[first]) & set(depths_of[second]))
-    rows, other_rows = (_complete(tables[variant], depths) for variant in (first, second))
+    rows, other_rows = (_complete(tables[variant], depths) for variant in pair)
     seeds = sorted(rows.keys() & other_rows.keys())
     if len(depths) < 2 or not seeds:
         return None
@@ -240,45 +321,47 @@ def _difference(
         _stack([some[seed] for seed in seeds], len(depths)) for some in (rows, other_rows)
     )
     sample = excess(errors) - excess(other_errors)
-    return {
-        'variants': [first, second],
-        'excess_error': float(sample.mean()),
-        'confidence_interval': t_interval(sample, CONFIDENCE),
-        'n': len(seeds),
-    }
+    return Difference(
+        variants=pair,
+        excess_error=float(sample.mean()),
+        confidence_interval=t_interval(sample, CONFIDENCE),
+        n=len(seeds),
+    )
 
 
-def in_words(verdict: Mapping[str, Any]) -> str:
-    """What `decide` found, a line for each finding, for the console and the report."""
-    if not verdict['variants']:
+def in_words(verdict: Verdict) -> str:
+    """Says a verdict, one finding per line, for the terminal and the report."""
+    if not verdict.variants:
         return 'There are no results to judge.'
-    metric = METRIC_WORDS.get(verdict['metric'], verdict['metric'])
-    sentences = [f'Judged by the final {metric}, in percentage points.']
-    for variant, judged in verdict['variants'].items():
-        sentences.append(f'{variant}: {judged["verdict"]}. {judged["reason"]}')
-    for difference in verdict['differences']:
-        if difference['n'] < MIN_SEEDS:
+    sentences = [
+        f'The verdict rests on the final {METRIC_WORDS[verdict.metric]}; differences are in '
+        'percentage points.'
+    ]
+    for variant, judged in verdict.variants.items():
+        sentences.append(f'{variant}: {judged.verdict}. {judged.reason}')
+    for difference in verdict.differences:
+        if difference.n < MIN_SEEDS or difference.confidence_interval is None:
             continue
-        first, second = difference['variants']
-        interval = _interval(difference['confidence_interval'])
+        first, second = difference.variants
         sentences.append(
-            f'Over the depths both have, {first} has {_points(difference["excess_error"])} excess '
-            f'than {second} ({interval}, n = {difference["n"]}).'
+            f'Over the depths that both have, {first} has {_points(difference.excess_error)} '
+            f'excess error than {second} ({_interval(difference.confidence_interval)}, '
+            f'n = {difference.n}).'
         )
     sentences.append(
-        "This holds for this protocol's learning rate only: "
-        'whether it survives tuning was not tested here.'
+        'This holds for the learning rate of this protocol only; whether it survives tuning was '
+        'not tested here.'
     )
     return '\n'.join(sentences)
 
 
-def _points(difference: float) -> str:
-    if abs(difference) < 0.005:
+def _points(difference: float | None) -> str:
+    if difference is None or abs(difference) < 0.005:
         return 'no more'
     return f'{abs(difference):.2f} points {"less" if difference < 0 else "more"}'
 
 
-def _interval(interval: Sequence[float]) -> str:
+def _interval(interval: Interval) -> str:
     return f'{100 * CONFIDENCE:g} % interval {interval[0]:.2f} to {interval[1]:.2f}'
 
 
@@ -287,6 +370,8 @@ def _p(p: float) -> str:
 
 
 def _incomplete(table: Table, depths: Sequence[int]) -> str:
+    """A sentence on the seeds that lack a depth; '' where there are none."""
     missing = {seed: sorted(set(depths) - row.keys()) for seed, row in sorted(table.items())}
     words = [f'{seed} (depth {", ".join(map(str, d))})' for seed, d in missing.items() if d]
-    return f' Left out, for want of a depth: seed {", ".join(words)}.' if words else ''
+    seeds = 'seed' if len(words) == 1 else 'seeds'
+    return f' Left out for want of a depth: {seeds} {", ".join(words)}.' if words else ''
