@@ -6,22 +6,17 @@ import subprocess
 import sys
 
 import numpy as np
+import planted
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from planted import record
 
 from vggres.figures import error
 
 
-def result(variant, depth, seed, error, validation=0.0, status='finished'):
-    return {
-        'variant': variant,
-        'depth': depth,
-        'seed': seed,
-        'status': status,
-        'train_error': error,
-        'validation_error': validation,
-    }
+def result(variant, depth, seed, error, validation=0.0, **values):
+    return planted.result(variant, depth, seed, error, validation_error=validation, **values)
 
 
 def grid(variants=('plain', 'resnet'), depths=(20, 56), seeds=1, error=12.0):
@@ -35,18 +30,15 @@ def grid(variants=('plain', 'resnet'), depths=(20, 56), seeds=1, error=12.0):
 
 def cells(variants=('plain', 'resnet'), depths=(20, 56), seeds=1, epochs=3, error=50.0):
     return [
-        {'variant': variant, 'depth': depth, 'seed': seed, 'records': curve(epochs, error + seed)}
+        planted.curve(variant, depth, seed, falling(epochs, error + seed))
         for variant in variants
         for depth in depths
         for seed in range(seeds)
     ]
 
 
-def curve(epochs, error):
-    return [
-        {'epoch': e, 'train/error': error / e, 'validation/error': error / e + 1.0}
-        for e in range(1, epochs + 1)
-    ]
+def falling(epochs, error):
+    return [record(e, error / e, error / e + 1.0) for e in range(1, epochs + 1)]
 
 
 def line(ax, label):
@@ -133,48 +125,44 @@ def test_families_differ_without_colour():
 
 
 def test_learning_curves_draw_means_and_seeds():
-    metrics = [
-        [{'epoch': 1, 'train/error': 80.0, 'validation/error': 90.0}],
-        [{'epoch': 1, 'train/error': 60.0, 'validation/error': 70.0}],
+    records = [
+        [record(1, 80.0, 90.0), record(2, 0.0, 0.0)],
+        [record(1, 60.0, 70.0), record(2, 10.0, 30.0)],
     ]
-    for seed, values in enumerate(metrics):
-        values.append({'epoch': 2, 'train/error': 10.0 * seed, 'validation/error': 30.0 * seed})
     both = [
-        {'variant': variant, 'depth': 20, 'seed': seed, 'records': metrics[seed]}
+        planted.curve(variant, 20, seed, records[seed])
         for variant in ('resnet', 'plain')
         for seed in (0, 1)
     ]
     plain, resnet = error.learning_curves(both).axes
     assert [ax.get_title(loc='left') for ax in (plain, resnet)] == ['plain', 'resnet']
-    assert line(plain, 'plain 20 train/error mean') == [(1, 70.0), (2, 5.0)]
-    assert line(resnet, 'resnet 20 validation/error mean') == [(1, 80.0), (2, 15.0)]
-    assert line(plain, 'plain 20 train/error seed 0') == [(1, 80.0), (2, 0.0)]
-    assert line(plain, 'plain 20 validation/error seed 1') == [(1, 70.0), (2, 30.0)]
+    assert line(plain, 'plain 20 train_error mean') == [(1, 70.0), (2, 5.0)]
+    assert line(resnet, 'resnet 20 validation_error mean') == [(1, 80.0), (2, 15.0)]
+    assert line(plain, 'plain 20 train_error seed 0') == [(1, 80.0), (2, 0.0)]
+    assert line(plain, 'plain 20 validation_error seed 1') == [(1, 70.0), (2, 30.0)]
 
 
 def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
-    healthy = [{'epoch': e, 'train/error': 10.0, 'validation/error': 20.0} for e in (1, 2, 3)]
-    diverged = [{'epoch': 1, 'train/error': 30.0, 'validation/error': 40.0}]
+    healthy = [record(epoch, 10.0, 20.0) for epoch in (1, 2, 3)]
+    diverged = [record(1, 30.0, 40.0)]
     both = [
-        {'variant': 'plain', 'depth': 20, 'seed': seed, 'records': metrics}
-        for seed, metrics in enumerate((healthy, diverged))
+        planted.curve('plain', 20, seed, records) for seed, records in enumerate((healthy, diverged))
     ]
     (ax,) = error.learning_curves(both).axes
-    assert line(ax, 'plain 20 train/error seed 1') == [(1, 30.0)]
-    assert line(ax, 'plain 20 train/error seed 0') == [(1, 10.0), (2, 10.0), (3, 10.0)]
-    assert line(ax, 'plain 20 validation/error mean') == [(1, 30.0)]
+    assert line(ax, 'plain 20 train_error seed 1') == [(1, 30.0)]
+    assert line(ax, 'plain 20 train_error seed 0') == [(1, 10.0), (2, 10.0), (3, 10.0)]
+    assert line(ax, 'plain 20 validation_error mean') == [(1, 30.0)]
 
 
 def test_epochs_without_evaluation_are_passed_over():
-    metrics = [{'epoch': 1, 'batch/error': 9.0}, *curve(2, 8.0)[1:]]
-    same = [{'variant': 'plain', 'depth': 20, 'seed': 0, 'records': metrics}]
-    (ax,) = error.learning_curves(same).axes
-    assert line(ax, 'plain 20 train/error mean') == [(2, 4.0)]
+    records = [record(1), *falling(2, 8.0)[1:]]
+    (ax,) = error.learning_curves([planted.curve('plain', 20, 0, records)]).axes
+    assert line(ax, 'plain 20 train_error mean') == [(2, 4.0)]
 
 
 def test_training_is_dashed_and_validation_solid():
     for drawn in error.learning_curves(cells(seeds=2)).axes[0].lines:
-        assert drawn.get_linestyle() == ('--' if 'train/' in drawn.get_label() else '-')
+        assert drawn.get_linestyle() == ('--' if 'train_' in drawn.get_label() else '-')
 
 
 def test_curves_fall_into_view_and_share_the_axis():
@@ -189,7 +177,7 @@ def test_curves_fall_into_view_and_share_the_axis():
 
 def test_a_run_that_diverged_early_is_in_view():
     both = cells(('plain',), (20,), epochs=100, error=10.0)
-    both.append({'variant': 'plain', 'depth': 56, 'seed': 0, 'records': curve(1, 90.0)})
+    both.append(planted.curve('plain', 56, 0, falling(1, 90.0)))
     (ax,) = error.learning_curves(both).axes
     assert ax.get_ylim()[1] > 91
 
@@ -301,6 +289,6 @@ def test_axes_have_units_and_start_at_zero(case):
 
 
 def test_needs_no_display_and_no_jax():
-    code = 'import sys, vggres.report; print(*sys.modules)'
+    code = 'import sys, vggres.findings.report; print(*sys.modules)'
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert not {'jax', 'pandas', 'matplotlib.pyplot'} & set(run.stdout.split())

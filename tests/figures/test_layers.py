@@ -1,16 +1,17 @@
 """Figures of layers: what is drawn where, and that it can be read."""
 
+import dataclasses
 import itertools
 
 import numpy as np
+import planted
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from vggres.figures import layers
-from vggres.figures.layers import Profile
+from vggres.figures.layers import Point, Profile
 from vggres.figures.style import FAMILY_STYLES
-from vggres.results import Observation
 
 
 def observation(epoch, scale):
@@ -22,13 +23,14 @@ def observation(epoch, scale):
         **{'stem': scale, 'stage1/block1/conv1': 10 * scale},
         **{'stage1/block1/projection': 7.0, 'head': 0.0},
     }
-    return Observation(epoch, 0, 0, {'activation': inputs, 'weight_gradient': weights})
+    return planted.observation(epoch, activation=inputs, weight_gradient=weights)
 
 
 def test_a_heat_map_has_the_first_layer_on_top_and_blanks_zeros():
     observations = [observation(0, 1e-3), observation(2, 0.1)]
-    figure = layers.layer_heat_map(observations, 'activation', 'Inputs', 'block')
+    figure = layers.layer_heat_map(observations, 'activation', 'Inputs of blocks', 'block')
     ax = figure.axes[0]
+    assert ax.get_title(loc='left') == 'Inputs of blocks'
     (mesh,) = ax.collections
     values = np.ma.filled(np.ma.masked_invalid(mesh.get_array()), np.inf).reshape(3, 2)
     np.testing.assert_allclose(values, [[-3, -1], [-2, 0], [np.inf, np.inf]])
@@ -49,19 +51,19 @@ def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
 def test_nothing_observed_is_nothing_to_draw():
     for draw in (layers.layer_heat_map, layers.quantity_by_layer):
         with pytest.raises(ValueError, match='observed'):
-            draw([], 'activation', 'Inputs', 'block')
+            draw([], 'activation', '', 'block')
+        with pytest.raises(ValueError, match='chain was not observed'):
+            draw([observation(0, 1.0)], 'chain', '', 'block')
 
 
 PANELS = ('vgg, batch norm', 'plain, batch norm', 'vgg, no norm', 'plain, no norm')
-NETWORKS = [
-    {
-        **{'family': family, 'variant': f'{family}, {norm}', 'norm': norm, 'depth': depth},
-        **{'train_error': 10.0 * (i + 1), 'decades': float(depth), 'seed': 0},
-    }
+POINTS = [
+    Point(family, depth, x=float(depth), y=10.0 * (i + 1), panel=norm)
     for i, (family, norm, depth) in enumerate(
-        itertools.product(('vgg', 'plain'), ('batch', 'none'), (8, 110))
+        itertools.product(('vgg', 'plain'), ('batch norm', 'no norm'), (8, 110))
     )
 ]
+NORMS = ('batch norm', 'no norm')
 
 
 def test_a_line_a_depth_in_each_panel():
@@ -70,33 +72,32 @@ def test_a_line_a_depth_in_each_panel():
         for panel in PANELS
         for depth in (110, 8)
     ]
-    figure = layers.profiles(drawn, 'Title')
+    figure = layers.profiles(drawn, 'Title', 'log10 of the gradient')
     shown = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title(loc='left') for ax in shown] == list(PANELS)
     assert [len(ax.lines) for ax in shown] == 4 * [2]
+    assert shown[0].get_ylabel() == shown[3].get_ylabel() == 'log10 of the gradient'
     shallow, deep = shown[0].lines
     np.testing.assert_allclose(shallow.get_ydata()[[0, -1]], [-9, 0], atol=1e-12)
     assert deep.get_xdata().max() == 109
 
 
 def test_zeros_leave_gaps():
-    figure = layers.profiles([Profile('a', 8, [1, 2, 3, 4, 5], [0, 1, 10, 100, 0])], '')
+    figure = layers.profiles([Profile('a', 8, [1, 2, 3, 4, 5], [0, 1, 10, 100, 0])], '', '')
     (line,) = figure.axes[0].lines
     np.testing.assert_array_equal(line.get_ydata(), [np.nan, 0, 1, 2, np.nan])
 
 
 def test_heat_maps_share_their_colours():
     drawn = [Profile(panel, 8, [2, 4], np.array([[1e-3, 1.0]])) for panel in PANELS]
-    figure = layers.heat_maps(drawn, [0], 'Title')
+    figure = layers.heat_maps(drawn, [0], 'Title', 'log10')
     meshes = [ax.collections[0] for ax in figure.axes[:4]]
     assert len({mesh.get_clim() for mesh in meshes}) == 1
     np.testing.assert_allclose(meshes[0].get_array().ravel(), [-3, 0])
 
 
 def test_error_against_has_a_marker_a_network():
-    titles = {'batch': 'batch norm', 'none': 'no norm'}
-    gaps = [*NETWORKS, NETWORKS[0] | {'decades': None}]
-    figure = layers.error_against(gaps, 'decades', 'decades', 'norm', titles)
+    figure = layers.error_against(POINTS, NORMS, 'decades')
     points = [
         [tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() != 'None']
         for ax in figure.axes
@@ -108,14 +109,14 @@ def test_error_against_has_a_marker_a_network():
 
 
 def test_errors_are_means_over_seeds():
-    twice = [*NETWORKS, *(n | {'seed': 1, 'train_error': n['train_error'] + 2} for n in NETWORKS)]
+    twice = [*POINTS, *(dataclasses.replace(point, y=point.y + 2) for point in POINTS)]
     looks = {family: FAMILY_STYLES[family] for family in ('vgg', 'plain')}
-    figure = layers.error_by_depth(twice, 'norm', {'none': 'no norm'}, 'family', looks)
+    figure = layers.error_by_depth(twice, ['no norm'], looks)
     vgg, plain = figure.axes[0].lines
     np.testing.assert_allclose(vgg.get_ydata(), [31, 41])
     np.testing.assert_allclose(plain.get_ydata(), [71, 81])
-    figure = layers.error_by_variant(twice)
-    assert [t.get_text() for t in figure.axes[0].get_yticklabels()][:1] == ['vgg, batch']
+    figure = layers.error_by_variant([p for p in twice if p.panel == 'batch norm'])
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ['vgg', 'plain']
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[11, 0]]
 
 
@@ -133,8 +134,8 @@ def test_a_band_reaches_from_the_smallest_to_the_largest():
 
 def test_agreement_draws_what_was_measured_against_what_was_expected():
     points = [
-        {'x': 1.0, 'y': 2.0, 'depth': 20, 'name': 'shortcut × 0.5'},
-        {'x': 3.0, 'y': 3.5, 'depth': 56, 'name': 'shortcut × 0.5'},
+        Point('shortcut × 0.5', 20, x=1.0, y=2.0),
+        Point('shortcut × 0.5', 56, x=3.0, y=3.5),
     ]
     diagonal, *others = layers.agreement(points, 'expected', 'measured').axes[0].lines
     assert diagonal.get_xydata().tolist() == [[1, 1], [3.5, 3.5]]
@@ -149,27 +150,25 @@ FIGURES = {
             for p in PANELS
             for d in (8, 110)
         ],
-        'Gradient reaching each block before the first update, glorot weights',
+        'Gradient reaching each block before the first update, Glorot initialisation',
+        'log10 of the gradient',
     ),
     'heat maps': lambda: layers.heat_maps(
         [Profile(p, 110, range(109), np.geomspace(1e-30, 1, 654).reshape(6, 109)) for p in PANELS],
         [0, 2, 4, 6, 8, 10],
-        'Gradient reaching each block in training, depth 110, glorot weights',
+        'Gradient reaching each block during training, depth 110, Glorot initialisation',
+        'log10 of the gradient',
     ),
-    'error against': lambda: layers.error_against(
-        NETWORKS, 'decades', 'decades shrunk', 'norm', {'batch': 'batch norm', 'none': 'no norm'}
-    ),
-    'by depth': lambda: layers.error_by_depth(
-        NETWORKS, 'norm', {'batch': 'a', 'none': 'b'}, 'family', FAMILY_STYLES
-    ),
+    'error against': lambda: layers.error_against(POINTS, NORMS, 'decades shrunk'),
+    'by depth': lambda: layers.error_by_depth(POINTS, NORMS, FAMILY_STYLES),
     'by variant': lambda: layers.error_by_variant(
-        [{'variant': v, 'depth': d, 'train_error': float(d)} for v in SHORTCUTS for d in (20, 56)]
+        [Point(variant, depth, 0.0, float(depth)) for variant in SHORTCUTS for depth in (20, 56)]
     ),
     'bands': lambda: layers.bands(
         [band(f'panel {i}', 1e-9, 1.0, 30.0) for i in range(6)], 'Singular values, depth 56'
     ),
     'agreement': lambda: layers.agreement(
-        [{'x': i, 'y': i, 'depth': 20, 'name': name} for i, name in enumerate(SHORTCUTS[:6])],
+        [Point(name, 20 + 6 * i, i, i) for i, name in enumerate(SHORTCUTS[:6])],
         'x',
         'y',
     ),
@@ -205,12 +204,12 @@ def test_texts_do_not_overlap_and_stay_inside(name):
 @pytest.mark.parametrize(
     'draw',
     [
-        lambda: layers.profiles([], ''),
-        lambda: layers.heat_maps([], [0], ''),
+        lambda: layers.profiles([], '', ''),
+        lambda: layers.heat_maps([], [0], '', ''),
         lambda: layers.bands([], ''),
         lambda: layers.agreement([], 'x', 'y'),
         lambda: layers.error_by_variant([]),
-        lambda: layers.error_against([], 'x', '', 'norm', {'none': ''}),
+        lambda: layers.error_against([], [''], ''),
     ],
 )
 def test_no_networks_are_nothing_to_draw(draw):

@@ -432,7 +432,7 @@ def test_what_was_lost_does_not_make_a_smaller_grid():
     assert found.variants['plain'].verdict == 'inconclusive'
     assert found.variants['plain'].n == 0
     assert found.variants['plain'].deepest == 56
-    assert 'seed 0 (depth 56)' in found.variants['plain'].reason
+    assert 'seeds 0 (depth 56)' in found.variants['plain'].reason
     assert found.variants['resnet'].verdict == 'does not degrade'
     assert found.differences == ()
     nothing = verdict.decide(resnet, planned={'plain': depths, 'resnet': depths})

@@ -1,4 +1,4 @@
-"""Figures of what happens along a network's layers: plain data in, a matplotlib `Figure` out."""
+"""Draws what happens along the layers of networks: records in, a matplotlib `Figure` out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -29,8 +29,11 @@ from vggres.figures.style import (
 )
 from vggres.results import Observation
 
-Rows = Sequence[Mapping[str, Any]]
 _COLUMNS = 3  # panels side by side
+_BLUE = '#0072b2'
+_DASHES = (0, (4, 3))
+# The names of layers that stand beside the main path end in one of these.
+_ASIDE = ('/projection', '/gate')
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,11 @@ class Profile:
     """A quantity along one network.
 
     Attributes:
-        panel: title of the panel that it belongs to.
+        panel: the title of the panel that it is drawn in.
         depth: weighted layers of the network.
         positions: `[n]` weighted layers, 1 next to the image.
-        values: `[n]`, or `[observations, n]` for a heat map; what is not positive is not drawn.
+        values: `[n]`, or `[observations, n]` for a heat map; values that are not positive leave a
+            gap.
     """
 
     panel: str
@@ -50,11 +54,37 @@ class Profile:
     values: np.ndarray
 
 
-def profiles(drawn: Sequence[Profile], title: str) -> Figure:
-    """log10 of a quantity against the layer: panels of three in a row, a line a network by depth.
+@dataclass(frozen=True)
+class Point:
+    """A network in a figure where each network is a point.
+
+    Attributes:
+        name: the family or variant, which gives the look of the marker.
+        depth: weighted layers of the network.
+        x: in the unit of the figure's horizontal axis.
+        y: in the unit of its vertical axis.
+        panel: the title of the panel that it is drawn in; '' where there is only one.
+    """
+
+    name: str
+    depth: int
+    x: float
+    y: float
+    panel: str = ''
+
+
+def profiles(drawn: Sequence[Profile], title: str, y_title: str) -> Figure:
+    """Draws log10 of a quantity against the layer: one line per network, coloured by its depth.
+
+    Three panels stand in each row.
+
+    Args:
+        drawn: one profile per network, with values `[n]`.
+        title: of the whole figure.
+        y_title: what the logarithm is of, as in 'log10 of the gradient'.
 
     Raises:
-        ValueError: no profile.
+        ValueError: where there is no profile.
     """
     if not drawn:
         raise ValueError('no profiles to draw')
@@ -66,7 +96,7 @@ def profiles(drawn: Sequence[Profile], title: str) -> Figure:
         dot = 'o' if np.isfinite(y).sum() < 4 else ''
         ax.plot(profile.positions, y, marker=dot, markersize=3, color=colors[profile.depth], **line)
     for name, ax in axes.items():
-        _label(ax, name, 'layer, 1 next to the image', 'log10')
+        _label(ax, name, 'layer, 1 next to the image', y_title)
         ax.margins(x=0.03)
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
@@ -78,162 +108,162 @@ def profiles(drawn: Sequence[Profile], title: str) -> Figure:
     return figure
 
 
-def heat_maps(drawn: Sequence[Profile], epochs: Sequence[float], title: str) -> Figure:
-    """log10 of a quantity, layer × observation, a panel a network; one colour scale for all.
+def heat_maps(
+    drawn: Sequence[Profile], epochs: Sequence[float], title: str, scale_title: str
+) -> Figure:
+    """Draws log10 of a quantity by layer and epoch: one panel per network, one scale for all.
 
     Args:
-        drawn: a panel each, with values `[observations, n]`, as many as epochs.
+        drawn: one profile per panel, with values `[observations, n]`.
         epochs: `[observations]`, ascending.
         title: of the whole figure.
+        scale_title: what the logarithm is of, as in 'log10 of the gradient'.
 
     Raises:
-        ValueError: no profile.
+        ValueError: where there is no profile.
     """
     if not drawn:
         raise ValueError('no profiles to draw')
     figure, axes = _grid([profile.panel for profile in drawn], False)
-    logs = {profile.panel: _log10(profile.values) for profile in drawn}
-    finite = np.concatenate([[0.0], *(each[np.isfinite(each)] for each in logs.values())])
-    finite = finite[1:] if len(finite) > 1 else finite
-    scale = dict(zip(('vmin', 'vmax'), np.quantile(finite, (0.01, 0.99)), strict=True))
-    for profile in drawn:
+    logs = [_log10(profile.values) for profile in drawn]
+    finite = np.concatenate([each[np.isfinite(each)] for each in logs])
+    low, high = np.quantile(finite, (0.01, 0.99)) if len(finite) else (0.0, 0.0)
+    images = []
+    for profile, log in zip(drawn, logs, strict=True):
         ax = axes[profile.panel]
         _label(ax, profile.panel, 'epoch', 'layer')
-        image = _heat_map(ax, logs[profile.panel], epochs, **scale)
+        images.append(_heat_map(ax, log, epochs, vmin=low, vmax=high))
         rows = _spaced(len(profile.positions), 6)
         ax.set_yticks(rows + 0.5, [str(profile.positions[i]) for i in rows])
-    _color_bar(figure, image, list(axes.values()))
+    _color_bar(figure, images[-1], list(axes.values()), scale_title)
     figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
     return figure
 
 
 def bands(drawn: Sequence[tuple[Profile, Profile, Profile]], title: str) -> Figure:
-    """From a lowest to a highest value along each network, and a line between, logarithmic.
+    """Draws a band from a lowest to a highest value along each network, and a line between.
+
+    The vertical axis is logarithmic; a dashed line at 1 stands for the identity.
 
     Args:
-        drawn: of each panel the lowest, the middle and the highest.
+        drawn: the lowest, the middle and the highest profile of each panel.
         title: of the whole figure.
 
     Raises:
-        ValueError: nothing to draw.
+        ValueError: where there is nothing to draw.
     """
     if not drawn:
         raise ValueError('no bands to draw')
     figure, axes = _grid([middle.panel for _, middle, _ in drawn], True)
-    floor = 1e-3  # what is smaller is as good as zero
+    floor = 1e-3  # a smaller value is as good as zero
     for low, middle, high in drawn:
         ax = axes[middle.panel]
         ends = [np.clip(each.values, floor, None) for each in (low, high)]
-        ax.fill_between(middle.positions, *ends, color='#0072b2', alpha=0.22, linewidth=0)
-        ax.plot(middle.positions, middle.values, color='#0072b2', linewidth=LINE_WIDTH)
-        ax.axhline(1, color=QUIET_INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ax.fill_between(middle.positions, *ends, color=_BLUE, alpha=0.22, linewidth=0)
+        ax.plot(middle.positions, middle.values, color=_BLUE, linewidth=LINE_WIDTH)
+        ax.axhline(1, color=QUIET_INK, linewidth=0.8, linestyle=_DASHES)
         _label(ax, middle.panel, 'layer, 1 next to the image', 'singular value')
         ax.set_yscale('log')
         ax.margins(x=0.03)
     handles = [
-        Line2D([], [], color='#0072b2', linewidth=7, alpha=0.3, label='smallest to largest'),
-        Line2D([], [], color='#0072b2', linewidth=LINE_WIDTH, label='root mean square'),
-        Line2D([], [], color=QUIET_INK, linestyle=(0, (4, 3)), label='the identity'),
+        Line2D([], [], color=_BLUE, linewidth=7, alpha=0.3, label='smallest to largest'),
+        Line2D([], [], color=_BLUE, linewidth=LINE_WIDTH, label='root mean square'),
+        Line2D([], [], color=QUIET_INK, linestyle=_DASHES, label='the identity'),
     ]
     figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
     add_side_legend(figure, handles, title='')
     return figure
 
 
-def agreement(points: Rows, x_title: str, y_title: str) -> Figure:
-    """Measured against expected, and the line where they agree.
+def agreement(points: Sequence[Point], x_title: str, y_title: str) -> Figure:
+    """Draws measured against expected values, and the line on which the two agree.
 
     Args:
-        points: dicts with x, y, depth and name, which gives the look.
-        x_title: what was expected.
-        y_title: what was measured.
+        points: `x` is the expected and `y` the measured value.
+        x_title: what was expected, with its unit.
+        y_title: what was measured, with its unit.
 
     Raises:
-        ValueError: no points.
+        ValueError: where there are no points.
     """
     if not points:
         raise ValueError('no points to draw')
     figure, (ax,) = new_figure(1)
     label_panel(ax, '', x_title, y_title)
-    ends = [f(point[axis] for point in points for axis in 'xy') for f in (min, max)]
-    ax.plot(ends, ends, color=QUIET_INK, linewidth=0.8, linestyle=(0, (4, 3)))
-    looks = styles(point['name'] for point in points)
-    shallowest = min(point['depth'] for point in points)
+    values = [value for point in points for value in (point.x, point.y)]
+    ends = [min(values), max(values)]
+    ax.plot(ends, ends, color=QUIET_INK, linewidth=0.8, linestyle=_DASHES)
+    looks = styles(point.name for point in points)
+    shallowest = min(point.depth for point in points)
     for point in points:
-        look = looks[point['name']]
-        size = 5 + 1.6 * np.log2(point['depth'] / shallowest)
-        ax.plot(point['x'], point['y'], **marker(look.marker, look.color, size))
-    handles = [
-        Line2D([], [], label=name, **marker(look.marker, look.color))
-        for name, look in looks.items()
-    ]
-    handles.append(Line2D([], [], label='larger: deeper', linestyle=''))
+        look = looks[point.name]
+        size = 5 + 1.6 * np.log2(point.depth / shallowest)
+        ax.plot(point.x, point.y, **marker(look.marker, look.color, size))
+    handles = _explain_points(looks, several_depths=any(p.depth > shallowest for p in points))
     handles.append(
-        Line2D([], [], color=QUIET_INK, linewidth=0.8, linestyle=(0, (4, 3)), label='as expected')
+        Line2D([], [], color=QUIET_INK, linewidth=0.8, linestyle=_DASHES, label='as expected')
     )
     add_side_legend(figure, handles, title='')
     return figure
 
 
-def error_against(
-    networks: Rows, x: str, x_title: str, group: str, group_titles: Mapping[str, str]
-) -> Figure:
-    """Training error in % against a number, a panel a group, a marker a network by its family.
+def error_against(points: Sequence[Point], panels: Sequence[str], x_title: str) -> Figure:
+    """Draws training error in % against a number: one marker per network, by its family.
 
     Args:
-        networks: dicts with family, train_error, the number `x` and the `group`.
-        x: a key; networks where it is None are not drawn.
-        x_title: what it is, with its unit.
-        group: a key.
-        group_titles: of each value of it the panel's title, in order.
+        points: `y` is the training error in %, `name` the family.
+        panels: the titles of all panels, in order.
+        x_title: what the number is, with its unit.
 
     Raises:
-        ValueError: no networks.
+        ValueError: where there are no points.
     """
-    networks = [network for network in networks if network[x] is not None]
-    if not networks:
+    if not points:
         raise ValueError('no networks to draw')
-    figure, axes = new_figure(len(group_titles), share_y=True, share_x=False)
-    looks = styles(network['family'] for network in networks)
-    for ax, (value, panel) in zip(axes, group_titles.items(), strict=True):
+    figure, axes = new_figure(len(panels), share_y=True, share_x=False)
+    looks = styles(point.name for point in points)
+    for ax, panel in zip(axes, panels, strict=True):
         label_panel(ax, panel, x_title, 'training error (%)' if ax is axes[0] else '')
         ax.set_ylim(-4, 104)
         ax.axvline(0, color=QUIET_INK, linewidth=0.8)
-        for network in networks:
-            if network[group] == value:
-                look = looks[network['family']]
-                size = 4 + 1.4 * np.log2(network['depth'] / 8)
-                ax.plot(network[x], network['train_error'], **marker(look.marker, look.color, size))
-    handles = [
-        Line2D([], [], label=family, **marker(look.marker, look.color))
-        for family, look in looks.items()
-    ]
-    handles.append(Line2D([], [], label='larger: deeper', linestyle=''))
-    add_top_legend(figure, handles)
+        for point in points:
+            if point.panel == panel:
+                look = looks[point.name]
+                size = 4 + 1.4 * np.log2(point.depth / 8)
+                ax.plot(point.x, point.y, **marker(look.marker, look.color, size))
+    several_depths = len({point.depth for point in points}) > 1
+    add_top_legend(figure, _explain_points(looks, several_depths))
     return figure
 
 
-def error_by_depth(
-    networks: Rows, panel: str, titles: Mapping[str, str], line: str, looks: Mapping[str, Style]
-) -> Figure:
-    """Training error in % against depth, a panel a value of `panel`, a line a value of `line`.
+def _explain_points(looks: Mapping[str, Style], several_depths: bool) -> list[Line2D]:
+    handles = [
+        Line2D([], [], label=name, **marker(look.marker, look.color))
+        for name, look in looks.items()
+    ]
+    if several_depths:
+        handles.append(Line2D([], [], label='larger: deeper', **marker('o', QUIET_INK, 8)))
+    return handles
 
-    Each point is the mean over seeds. Depths stand evenly spaced.
+
+def error_by_depth(
+    points: Sequence[Point], panels: Sequence[str], looks: Mapping[str, Style]
+) -> Figure:
+    """Draws training error in % against depth: one line per name in each panel.
+
+    Each point of a line is the mean over seeds. The depths stand evenly spaced.
 
     Args:
-        networks: dicts with depth, train_error and the keys `panel` and `line`.
-        panel: a key.
-        titles: of each value of it the panel's title.
-        line: a key.
-        looks: of each value of it how it is drawn.
+        points: `y` is the training error in %; `x` is not drawn.
+        panels: the titles of all panels, in order.
+        looks: how the line of each name is drawn.
     """
-    figure, axes = new_figure(len(titles), share_y=True)
-    depths = sorted({network['depth'] for network in networks})
-    for ax, (value, title) in zip(axes, titles.items(), strict=True):
-        label_panel(ax, title, 'depth', 'training error (%)' if ax is axes[0] else '')
+    figure, axes = new_figure(len(panels), share_y=True)
+    depths = sorted({point.depth for point in points})
+    for ax, panel in zip(axes, panels, strict=True):
+        label_panel(ax, panel, 'depth', 'training error (%)' if ax is axes[0] else '')
         for name, look in looks.items():
-            found = [network for network in networks if network[line] == name]
-            errors = _mean_errors([network for network in found if network[panel] == value])
+            errors = _means([p for p in points if (p.panel, p.name) == (panel, name)])
             x, y = [depths.index(depth) for depth in errors], list(errors.values())
             ax.plot(x, y, **_line(look))
         ax.set_xticks(range(len(depths)), map(str, depths))
@@ -244,26 +274,27 @@ def error_by_depth(
     return figure
 
 
-def error_by_variant(networks: Rows) -> Figure:
-    """Training error in %, a row a variant, a marker a depth; each the mean over seeds.
+def error_by_variant(points: Sequence[Point]) -> Figure:
+    """Draws the training error in % of each variant: one row per variant, one marker per depth.
+
+    Each marker is the mean over seeds.
 
     Args:
-        networks: dicts with variant, depth and train_error.
+        points: `y` is the training error in %, `name` the variant; `x` is not drawn.
 
     Raises:
-        ValueError: no networks.
+        ValueError: where there are no points.
     """
-    if not networks:
+    if not points:
         raise ValueError('no networks to draw')
-    variants = list(dict.fromkeys(network['variant'] for network in networks))
-    colors = depth_colors(network['depth'] for network in networks)
+    variants = list(dict.fromkeys(point.name for point in points))
+    colors = depth_colors(point.depth for point in points)
     figure, (ax,) = new_figure(1)
     figure.set_figheight(1.4 + 0.24 * len(variants))
     label_panel(ax, '', 'training error (%)', '')
     shapes = dict(zip(colors, 'osD^vP<>hX' * len(colors), strict=False))
     for row, variant in enumerate(variants):
-        errors = _mean_errors([n for n in networks if n['variant'] == variant])
-        for depth, error in errors.items():
+        for depth, error in _means([p for p in points if p.name == variant]).items():
             ax.plot(error, row, **marker(shapes[depth], colors[depth], 7))
     ax.set_yticks(range(len(variants)), variants)
     ax.set_xlim(-3, 103)
@@ -276,12 +307,12 @@ def error_by_variant(networks: Rows) -> Figure:
     return figure
 
 
-def _mean_errors(networks: Rows) -> dict[int, float]:
-    """By depth, ascending."""
-    errors: dict[int, list[float]] = {}
-    for network in networks:
-        errors.setdefault(network['depth'], []).append(network['train_error'])
-    return {depth: fmean(errors[depth]) for depth in sorted(errors)}
+def _means(points: Sequence[Point]) -> dict[int, float]:
+    """The mean of `y` by depth, depths ascending."""
+    found: dict[int, list[float]] = {}
+    for point in points:
+        found.setdefault(point.depth, []).append(point.y)
+    return {depth: fmean(found[depth]) for depth in sorted(found)}
 
 
 def _line(look: Style) -> dict[str, Any]:
@@ -290,13 +321,13 @@ def _line(look: Style) -> dict[str, Any]:
 
 
 def _label(ax: Axes, title: str, x: str, y: str) -> None:
-    """Names the axes at the edges of a grid alone."""
+    """Titles a panel, and names its axes where it stands at the edge of the grid."""
     place = ax.get_subplotspec()
     label_panel(ax, title, x if place.is_last_row() else '', y if place.is_first_col() else '')
 
 
 def _grid(names: Sequence[str], share_y: bool | str) -> tuple[Figure, dict[str, Axes]]:
-    """A panel a distinct name, three in a row."""
+    """One panel per distinct name, three in a row."""
     distinct = list(dict.fromkeys(names))
     columns = min(_COLUMNS, len(distinct))
     rows = -(-len(distinct) // columns)
@@ -311,8 +342,8 @@ def _log10(values: np.ndarray) -> np.ndarray:
     return np.log10(np.where(values > 0, values, np.nan))
 
 
-def _heat_map(ax: Axes, logs: np.ndarray, epochs: Sequence[float], **scale: float) -> AxesImage:
-    """Draws [observations, layers], the first layer on top."""
+def _heat_map(ax: Axes, logs: np.ndarray, epochs: Sequence[float], **scale: float) -> QuadMesh:
+    """Draws `[observations, layers]` with the first layer on top."""
     image = ax.pcolormesh(logs.T, cmap='viridis', rasterized=True, **scale)
     ax.yaxis.set_inverted(True)
     ax.grid(visible=False)
@@ -321,54 +352,56 @@ def _heat_map(ax: Axes, logs: np.ndarray, epochs: Sequence[float], **scale: floa
     return image
 
 
-def _color_bar(figure: Figure, image: AxesImage, axes: Sequence[Axes]) -> None:
+def _color_bar(figure: Figure, image: QuadMesh, axes: Sequence[Axes], title: str) -> None:
     bar = figure.colorbar(image, ax=axes, pad=0.01)
-    bar.set_label('log10', color=INK, fontdict=FONT)
+    bar.set_label(title, color=INK, fontdict=FONT)
     bar.ax.tick_params(color=QUIET_INK, labelcolor=INK, labelsize=FONT_SIZE)
     bar.outline.set_visible(False)
 
 
-def layer_heat_map(observations: Sequence[Observation], name: str, title: str, of: str) -> Figure:
-    """log10 of a quantity along the main path, a row a layer or block, the first on top.
+def layer_heat_map(
+    observations: Sequence[Observation], name: str, title: str, of: str
+) -> Figure:
+    """Draws log10 of a quantity by layer or block and by epoch, along the main path.
 
-    A column is an epoch; blank is what is zero or not finite.
+    The first layer stands on top. Values that are zero or not finite stay blank.
 
     Args:
-        observations: of one network, the oldest first.
-        name: the name of a quantity that they hold.
-        title: the heading.
+        observations: of one run, in order.
+        name: of the quantity, as observations have it.
+        title: what the quantity is, in words.
         of: 'layer' or 'block': what stands along the main path.
 
     Raises:
-        ValueError: no observations, or none of the main path.
+        ValueError: where the quantity was not observed along the main path.
     """
-    names, values = _by_layer(observations, name, of)
+    names, logs = _by_layer(observations, name, of)
     figure, (ax,) = new_figure(1)
     label_panel(ax, title, 'epoch', '')
-    image = _heat_map(ax, values, [each.epoch for each in observations])
+    image = _heat_map(ax, logs, [each.epoch for each in observations])
     rows = _spaced(len(names), 14)
     ax.set_yticks(rows + 0.5, [names[i] for i in rows])
-    _color_bar(figure, image, [ax])
+    _color_bar(figure, image, [ax], 'log10 of the value')
     return figure
 
 
 def quantity_by_layer(
     observations: Sequence[Observation], name: str, title: str, of: str
 ) -> Figure:
-    """log10 of a quantity along the main path, a line an epoch, at most seven of them.
+    """Draws log10 of a quantity along the main path: one line per epoch, at most seven of them.
 
     Args and Raises: as of `layer_heat_map`.
     """
-    names, values = _by_layer(observations, name, of)
+    names, logs = _by_layer(observations, name, of)
     figure, (ax,) = new_figure(1)
-    label_panel(ax, title, f'{of}, from the image on', 'log10')
+    label_panel(ax, title, f'{of}, from the image on', 'log10 of the value')
     shown = _spaced(len(observations), 7)
     colors = depth_colors(shown.tolist())
     handles = []
     for i in shown:
         line = {'color': colors[i], 'linewidth': LINE_WIDTH}
         label = f'{observations[i].epoch:g}'
-        ax.plot(range(1, len(names) + 1), values[i], label=label, **line)
+        ax.plot(range(1, len(names) + 1), logs[i], label=label, **line)
         handles.append(Line2D([], [], label=label, **line))
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
@@ -377,25 +410,28 @@ def quantity_by_layer(
 
 
 def _by_layer(
-    observations: Sequence[Observation], quantity: str, of: str
+    observations: Sequence[Observation], name: str, of: str
 ) -> tuple[list[str], np.ndarray]:
-    """Names along the main path, and log10 [observations, names]; NaN for zero and not finite.
+    """The names along the main path, and log10 of the values.
 
-    Of inputs those of whole blocks, whose gradient comes through branch and shortcut; of weights
-    those of the layers.
+    Of blocks, the gradient in the input comes through branch and shortcut; the layers inside them
+    are left out.
+
+    Returns:
+        The names, and `[observations, names]`, NaN where a value is zero or not finite.
     """
-    rows = [each.values[quantity] for each in observations]
-    names = [name for name in (rows[0] if rows else ()) if all(name in row for row in rows)]
+    rows = [observation.values[name] for observation in observations if name in observation.values]
+    names = [each for each in (rows[0] if rows else ()) if all(each in row for row in rows)]
     if of == 'layer':
-        names = [name for name in names if not name.endswith(('/projection', '/gate'))]
+        names = [each for each in names if not each.endswith(_ASIDE)]
     else:
-        names = [name for name in names if name.count('/') < 2]  # blocks, not what is in them
-    if not names:
-        raise ValueError(f'{quantity} was not observed along the main path')
-    values = [[row[name] or np.nan for name in names] for row in rows]
+        names = [each for each in names if each.count('/') < 2]
+    if not names or len(rows) < len(observations):
+        raise ValueError(f'{name} was not observed along the main path')
+    values = [[row[each] or np.nan for each in names] for row in rows]
     return names, np.log10(np.array(values, float))
 
 
 def _spaced(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` indices, the first and the last among them, evenly spaced."""
+    """At most `most` of `count` indices, evenly spaced, with the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
