@@ -1,16 +1,21 @@
 """The report says what it was given, needs nothing but itself, and appears whole."""
 
 import csv
+import dataclasses
 import os
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import planted
 import pytest
 from matplotlib.figure import Figure
 
 from vggres.figures import error
 from vggres.findings import report
+from vggres.findings.report import LostRun, Report
+from vggres.findings.tables import verdict_table
+from vggres.findings.verdict import Difference, VariantVerdict, Verdict
 
 VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
 LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')
@@ -68,22 +73,17 @@ class Page(HTMLParser):
 
 
 def result(variant, depth, seed, train_error, **more):
-    return {
-        'cell': f'{variant}-d{depth}-s{seed}-3f9c1a',
-        'variant': variant,
-        'depth': depth,
-        'seed': seed,
-        'status': 'finished',
-        'diverged_at_step': None,
+    values = {
         'train_error': train_error,
         'validation_error': train_error + 2.0,
         'test_error': train_error + 3.0,
         'train_loss': 0.1234567890123,
+        'validation_loss': None,
         'parameters': 75290,
         'seconds': 3.0 + seed,
         'hardware': 'two cores',
-        **more,
     }
+    return planted.result(variant, depth, seed, **values | more)
 
 
 RESULTS = [
@@ -93,46 +93,45 @@ RESULTS = [
     result('plain', 20, 0, 0.25),
     result('plain', 20, 1, 90.0, status='diverged', diverged_at_step=1234, train_loss=None),
 ]
-VERDICT = {
-    'metric': 'train_error',
-    'confidence': 0.95,
-    'margin': 1.0,
-    'significance': 0.05,
-    'variants': {
-        'resnet': {
-            'verdict': 'inconclusive',
-            'excess_error': None,
-            'confidence_interval': None,
-            'trend_p': None,
-            'n': 1,
-            'depths': [20],
-            'mean_error': [0.0],
-            'deepest': 20,
-            'best_shallower': None,
-            'reason': 'one depth',
-        },
-        'plain': {
-            'verdict': 'degrades',
-            'excess_error': 68.766,
-            'confidence_interval': [-1.5, 117.6],
-            'trend_p': 0.0002,
-            'n': 2,
-            'depths': [20, 56],
-            'mean_error': [0.25, 3.0],
-            'deepest': 56,
-            'best_shallower': 20,
-            'reason': 'because',
-        },
-    },
-    'differences': [
-        {
-            'variants': ['plain', 'resnet'],
-            'excess_error': -0.001,
-            'confidence_interval': [-2.0, 2.0],
-            'n': 2,
-        }
-    ],
-}
+RESNET = VariantVerdict(
+    verdict='inconclusive',
+    reason='one depth',
+    excess_error=None,
+    confidence_interval=None,
+    trend_p=None,
+    n=1,
+    depths=(20,),
+    mean_error=(0.0,),
+    deepest=20,
+    best_shallower=None,
+)
+PLAIN = VariantVerdict(
+    verdict='degrades',
+    reason='because',
+    excess_error=68.766,
+    confidence_interval=(-1.5, 117.6),
+    trend_p=0.0002,
+    n=2,
+    depths=(20, 56),
+    mean_error=(0.25, 3.0),
+    deepest=56,
+    best_shallower=20,
+)
+VERDICT = Verdict(
+    metric='train_error',
+    confidence=0.95,
+    margin=1.0,
+    significance=0.05,
+    variants={'resnet': RESNET, 'plain': PLAIN},
+    differences=(
+        Difference(
+            variants=('plain', 'resnet'),
+            excess_error=-0.001,
+            confidence_interval=(-2.0, 2.0),
+            n=2,
+        ),
+    ),
+)
 PROTOCOL = {
     'epochs': 20,
     'optimizer': {'learning_rate': 0.1, 'schedule': {'decay_epochs': [10, 15], 'factor': 0.1}},
@@ -141,19 +140,22 @@ PROTOCOL = {
 }
 
 
-def arguments(**changes):
-    return {
-        'title': 'Error against depth',
-        'claim': 'Deeper is worse.',
-        'source': 'He et al. 2015, https://arxiv.org/abs/1512.03385',
-        'verdict_words': 'The plain net degrades.',
-        'tables': [report.verdict_table(VERDICT)],
-        'results': RESULTS,
-        'figures': {},
-        'protocol': PROTOCOL,
-        'environment': {'git commit': 'abc123', 'versions': {'jax': '0.10.2'}},
-        'failed': [{'cell': 'plain-d110-s0-99aa00', 'what': 'failed', 'message': 'out of memory'}],
-    } | changes
+REPORT = Report(
+    title='Error against depth',
+    claim='Deeper is worse.',
+    source='He et al. 2015, https://arxiv.org/abs/1512.03385',
+    words='The plain net degrades.',
+    tables=[verdict_table(VERDICT)],
+    results=RESULTS,
+    figures={},
+    protocol=PROTOCOL,
+    environment={'git commit': 'abc123', 'versions': {'jax': '0.10.2'}},
+    lost=[LostRun('plain-d110-s0-99aa00', 'failed', {'message': 'out of memory'})],
+)
+
+
+def changed(**changes):
+    return dataclasses.replace(REPORT, **changes)
 
 
 def two_figures():
@@ -166,7 +168,7 @@ def two_figures():
 @pytest.fixture(scope='module')
 def directory(tmp_path_factory):
     where = tmp_path_factory.mktemp('sweep')
-    assert report.write(where, **arguments(figures=two_figures())) == where / 'report.html'
+    assert report.write(where, changed(figures=two_figures())) == where / 'report.html'
     return where
 
 
@@ -181,7 +183,7 @@ def page(html):
 
 
 def write_and_parse(tmp_path, **changes):
-    path = report.write(tmp_path, **arguments(**changes))
+    path = report.write(tmp_path, changed(**changes))
     return Page(path.read_text(encoding='utf-8'))
 
 
@@ -241,7 +243,7 @@ def test_figure_files_are_what_they_are_called(directory, name):
     assert (directory / 'figures' / f'{name}.png').read_bytes().startswith(b'\x89PNG\r\n')
 
 
-def test_verdict_table(page):
+def test_the_verdict_is_a_table(page):
     assert page.row('plain', 'degrades') == [
         *('plain', 'degrades', '56 against 20', '+68.77', '−1.50 to +117.60', '< 0.001', '2')
     ]
@@ -249,11 +251,12 @@ def test_verdict_table(page):
     # −0.001 is neither −0.00 nor more than nothing.
     assert page.row('plain − resnet')[3:] == ['+0.00', '−2.00 to +2.00', '', '2']
     assert '95 % CI (pp)' in page.row('network', 'verdict')
-    assert 'training error of the deepest net' in page.text
+    assert 'training error of the deepest network' in page.text
 
 
 def test_verdict_without_difference(tmp_path):
-    shown = write_and_parse(tmp_path, tables=[report.verdict_table(VERDICT | {'differences': []})])
+    verdict = dataclasses.replace(VERDICT, differences=())
+    shown = write_and_parse(tmp_path, tables=[verdict_table(verdict)])
     assert not [row for row in shown.rows if '−' in row[0]]
 
 
@@ -261,7 +264,7 @@ def test_results_table(page):
     assert page.row('network', 'depth') == [
         *('network', 'depth', 'runs', 'diverged'),
         *('training error (%)', 'validation error (%)', 'test error (%)'),
-        *('parameters', 'time a run (s)'),
+        *('parameters', 'time per run (s)'),
     ]
     # The mean of 1 and 5 is 3, their sample standard deviation √8 = 2.83.
     errors = ['3.00 ± 2.83', '5.00 ± 2.83', '6.00 ± 2.83']
@@ -292,7 +295,7 @@ def test_diverged_and_failed_runs_are_named(page):
 
 
 def test_nothing_lost_is_said_too(tmp_path):
-    shown = write_and_parse(tmp_path, results=RESULTS[:3], failed=[])
+    shown = write_and_parse(tmp_path, results=RESULTS[:3], lost=[])
     assert 'Diverged, failed and unfinished runs None.' in ' '.join(shown.text.split())
 
 
@@ -307,8 +310,8 @@ def test_protocol_and_environment_have_dotted_names(page):
 
 
 def test_a_sweep_that_only_failed_has_a_report(tmp_path):
-    verdict = VERDICT | {'variants': {}, 'differences': []}
-    shown = write_and_parse(tmp_path, results=[], tables=[report.verdict_table(verdict)])
+    verdict = dataclasses.replace(VERDICT, variants={}, differences=())
+    shown = write_and_parse(tmp_path, results=[], tables=[verdict_table(verdict)])
     assert 'No run has finished.' in shown.text
     assert 'out of memory' in shown.text
 
@@ -317,22 +320,21 @@ HOSTILE = '<script>alert("1")</script>&amp;"\'-->'
 
 
 def test_hostile_text_is_shown_and_not_run(tmp_path):
-    variants = {'plain': VERDICT['variants']['plain'] | {'verdict': HOSTILE}}
-    path = report.write(
-        tmp_path,
-        **arguments(
-            title=HOSTILE,
-            claim=HOSTILE,
-            source=HOSTILE,
-            verdict_words=HOSTILE,
-            tables=[report.verdict_table(VERDICT | {'variants': variants})],
-            results=[result('plain', 20, 0, 1.0, cell=HOSTILE, note=HOSTILE)],
-            figures={'empty': (Figure(), HOSTILE)},
-            protocol={HOSTILE: {HOSTILE: HOSTILE}},
-            environment={HOSTILE: [HOSTILE]},
-            failed=[{'cell': HOSTILE, 'what': HOSTILE, 'message': HOSTILE}],
-        ),
+    judged = dataclasses.replace(PLAIN, verdict=HOSTILE)
+    verdict = dataclasses.replace(VERDICT, variants={'plain': judged})
+    hostile = Report(
+        title=HOSTILE,
+        claim=HOSTILE,
+        source=HOSTILE,
+        words=HOSTILE,
+        tables=[dataclasses.replace(verdict_table(verdict), title=HOSTILE, note=HOSTILE)],
+        results=[result('plain', 20, 0, 1.0, cell=HOSTILE, hardware=HOSTILE)],
+        figures={'empty': (Figure(), HOSTILE)},
+        protocol={HOSTILE: {HOSTILE: HOSTILE}},
+        environment={HOSTILE: [HOSTILE]},
+        lost=[LostRun(HOSTILE, HOSTILE, {'message': HOSTILE})],
     )
+    path = report.write(tmp_path, hostile)
     shown = Page(path.read_text(encoding='utf-8'))
     assert 'script' not in shown.tags
     assert shown.text.count(HOSTILE) > 15
@@ -343,52 +345,52 @@ def test_csv_holds_what_came_in(directory):
     with (directory / 'results.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
     place = ('variant', 'depth', 'seed')
-    given = sorted(RESULTS, key=lambda r: [r[name] for name in place])
+    given = sorted(map(dataclasses.asdict, RESULTS), key=lambda r: [r[name] for name in place])
     assert len(rows) == len(given)
     for row, expected in zip(rows, given, strict=True):
-        for key, value in expected.items():
+        for key, text in row.items():
+            value = expected[key]
             if isinstance(value, float):
-                assert float(row[key]) == value
+                assert float(text) == value
             else:
-                assert row[key] == ('' if value is None else str(value))
+                assert text == ('' if value is None else str(value))
 
 
-def test_csv_columns_do_not_depend_on_the_order_of_keys(directory, tmp_path):
-    turned = [dict(reversed(row.items())) for row in reversed(RESULTS)]
-    write_and_parse(tmp_path, results=turned)
+def test_csv_does_not_depend_on_the_order_of_results(directory, tmp_path):
+    write_and_parse(tmp_path, results=RESULTS[::-1])
     text = (tmp_path / 'results.csv').read_text()
     assert text == (directory / 'results.csv').read_text()
     header = text.partition('\n')[0]
     assert header.startswith('cell,variant,family,depth,seed,status,diverged_at_step,train_error,')
-    assert header.endswith(',hardware')
+    assert header.endswith(',compile_seconds,git_commit,hardware,num_classes,peak_memory_mb')
 
 
 def test_csv_keeps_texts_with_commas_and_lines_and_drops_what_is_no_scalar(tmp_path):
     note = 'a, "b"\nc'
-    write_and_parse(tmp_path, results=[result('plain', 20, 0, 1.0, note=note, curve=[1, 2])])
+    write_and_parse(tmp_path, results=[result('plain', 20, 0, 1.0, hardware=note)])
     with (tmp_path / 'results.csv').open(newline='') as file:
         (row,) = csv.DictReader(file)
-    assert row['note'] == note
-    assert 'curve' not in row
+    assert row['hardware'] == note
+    assert 'versions' not in row
 
 
 def test_writing_again_gives_the_same_bytes(directory):
     before = files(directory)
-    report.write(directory, **arguments(figures=two_figures()))
+    report.write(directory, changed(figures=two_figures()))
     assert files(directory) == before
 
 
 def test_who_reads_while_it_is_replaced_sees_the_old_report(tmp_path):
-    first = report.write(tmp_path, **arguments(title='First'))
+    first = report.write(tmp_path, changed(title='First'))
     before = first.read_text()
     with first.open() as reader:
-        report.write(tmp_path, **arguments(title='Second'))
+        report.write(tmp_path, changed(title='Second'))
         assert reader.read() == before
     assert 'Second' in first.read_text()
 
 
 def test_a_crash_leaves_the_old_report(tmp_path, monkeypatch):
-    path = report.write(tmp_path, **arguments())
+    path = report.write(tmp_path, REPORT)
     before = path.read_bytes()
 
     def crash(descriptor):
@@ -396,12 +398,12 @@ def test_a_crash_leaves_the_old_report(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'fsync', crash)
     with pytest.raises(OSError, match='disk full'):
-        report.write(tmp_path, **arguments(title='Second'))
+        report.write(tmp_path, changed(title='Second'))
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize('name', ['', '../escape', 'a b', '1', 'ä', 'a"b'])
 def test_figure_names_are_file_names(tmp_path, name):
     with pytest.raises(ValueError, match='figure name'):
-        report.write(tmp_path, **arguments(figures={name: (Figure(), '')}))
+        report.write(tmp_path, changed(figures={name: (Figure(), '')}))
     assert files(tmp_path) == {}

@@ -1,204 +1,173 @@
-"""`claims.html`, `claims.md` and `claims.zh.md`: the findings as a page and as tables."""
+"""Writes the findings as a page and as tables: `claims.html`, `claims.md` and `claims.zh.md`."""
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.files import write_atomically
-from vggres.findings import claims, report
-from vggres.findings.claims import Finding
+from vggres.findings.claims import Case, Finding
+from vggres.findings.languages import LANGUAGES, Language, SweepProtocol, verdict_words
+from vggres.findings.report import templates
+from vggres.findings.tables import MISSING, number
 
-_HEADINGS = {
-    'en': ('claim', 'source', 'verdict', 'measured', 'n'),
-    'zh': ('说法', '出处', '结论', '测量', 'n'),
-}
-_PROTOCOL = {
-    'en': '{sweep}: {done} of {cells} cells on {data}, {length}, depths {depths}, seeds a network: '
-    '{seeds}, one learning rate, {learning_rate}',
-    'zh': '{sweep}：{data} 上 {cells} 个单元中的 {done} 个，{length}，深度 {depths}，'
-    '每个网络 {seeds} 个种子，单一学习率 {learning_rate}',
-}
-_TITLES = {'en': 'The story, claim by claim', 'zh': '逐条检验流行的解释'}
-_ZH = {
-    claims.HOLDS: '成立',
-    claims.FAILS: '不成立',
-    claims.ONLY_IF: '仅在以下情形成立：',
-    claims.HOLDS_IF: '至少在以下情形成立：',
-    claims.UNDECIDED: '未定',
-    claims.NOT_MEASURED: '未测量',
-    'and': '且',
-    'or': '；或',
-    'vgg': 'VGG',
-    'plain': '普通网络',
-    'resnet': '残差网络',
-    'no norm': '无归一化',
-    'batch norm': '批归一化',
-    'he weights': 'He 初始化',
-    'glorot weights': 'Glorot 初始化',
-    'vgg weights': 'VGG 初始化',
-    'before training': '训练前',
-    'after training': '训练后',
-    'in training': '训练中',
-    'postactivation': '后激活',
-    'postactivation but for its last ReLU': '后激活，不计末端 ReLU',
-    'preactivation': '预激活',
-    'among all depths': '所有深度',
-    'among one depth': '同一深度',
-    'vanishes': '消失',
-    'diverged': '发散',
-    'run': '请运行',
-    'popular account': '流行说法',
-    'asked by': '提问者：',
-    'denied by': '否认者：',
-    'doubted by': '质疑者：',
-}
+
+@dataclass(frozen=True)
+class Row:
+    """The texts of a finding, under `Language.headings`."""
+
+    claim: str
+    source: str
+    verdict: str
+    measured: str
+    n: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that goes with one claim or more.
+
+    Attributes:
+        data: a data URI of the PNG.
+        sentences: of the claims, by language.
+        label: what a screen reader says.
+        report: the address of the report that holds it.
+    """
+
+    data: str
+    sentences: Mapping[str, str]
+    label: str
+    report: str
 
 
 def write(
     directory: Path,
     findings: Sequence[Finding],
     commands: Mapping[str, str],
-    protocols: Mapping[str, Mapping[str, object]],
+    protocols: Mapping[str, SweepProtocol],
 ) -> dict[str, Path]:
     """Writes the three files.
 
     Args:
-        directory: of the sweeps; figures are looked for in its sweeps' folders.
-        findings: one a claim.
-        commands: of each sweep that is missing, what runs it.
-        protocols: of each sweep that is there, what its claims hold for, by `_PROTOCOL`'s keys.
+        directory: of the sweeps; figures are looked for in their folders.
+        findings: one per claim.
+        commands: what runs each sweep that is missing, by the sweep's name.
+        protocols: what the findings of each sweep that is there hold for, by its name.
 
     Returns:
-        Their paths: 'html', and the languages.
+        Their paths, under 'html' and the codes of the languages.
     """
-    tables = {language: rows(findings, commands, language) for language in claims.LANGUAGES}
-    pages = [
-        {
-            'language': language,
-            'title': _TITLES[language],
-            'headings': _HEADINGS[language],
-            'rows': tables[language],
-            'notes': notes(protocols, language),
-        }
-        for language in claims.LANGUAGES
-    ]
-    figures = _figures(directory, findings)
-    template = report.templates().get_template('claims.html')
-    paths = {
-        'html': directory / 'claims.html',
-        'en': directory / 'claims.md',
-        'zh': directory / 'claims.zh.md',
+    tables = {each.code: rows(findings, commands, each) for each in LANGUAGES}
+    notes = {
+        each.code: [each.note(sweep, protocol) for sweep, protocol in protocols.items()]
+        for each in LANGUAGES
     }
-    for language, table in tables.items():
-        write_atomically(paths[language], markdown(table, notes(protocols, language), language))
-    write_atomically(paths['html'], template.render(pages=pages, figures=figures))
-    return paths
+    paths = {'en': directory / 'claims.md', 'zh': directory / 'claims.zh.md'}
+    for language in LANGUAGES:
+        text = markdown(tables[language.code], notes[language.code], language)
+        write_atomically(paths[language.code], text)
+    page = templates().get_template('claims.html')
+    html = page.render(
+        languages=LANGUAGES, tables=tables, notes=notes, pictures=_pictures(directory, findings)
+    )
+    write_atomically(directory / 'claims.html', html)
+    return {'html': directory / 'claims.html', **paths}
 
 
-def rows(findings: Sequence[Finding], commands: Mapping[str, str], language: str) -> list[list]:
-    """A row of texts for each claim, under `_HEADINGS`."""
-    table = []
-    for finding in findings:
-        claim = finding.claim
-        if finding.cases:
-            measured = f'{claim.quantity[language]}: {_cases(finding, language)}'
-            counts = sorted({case.n for case in finding.cases if case.n})
-            n = f'{_range(counts)} {claim.repeated[language]}'
-            if len(finding.cases) > 1:
-                n = f'{len(finding.cases)} × {n}'
-        else:
-            measured, n = claim.quantity[language], report.MISSING
-            if claim.sweep in commands:
-                measured += f' ({_say("run", language)}: {commands[claim.sweep]})'
-        source = claim.source
-        if language == 'zh':
-            for english in ('popular account', 'asked by', 'denied by', 'doubted by'):
-                source = source.replace(english, _ZH[english])
-        table.append(
-            [claim.sentence[language], source, verdict_words(finding, language), measured, n]
-        )
-    return table
+def rows(
+    findings: Iterable[Finding], commands: Mapping[str, str], language: Language
+) -> list[Row]:
+    """The findings as rows of text in one language.
+
+    Args:
+        findings: one per claim.
+        commands: what runs each sweep that is missing, by the sweep's name.
+        language: of the texts.
+    """
+    return [_row(finding, commands.get(finding.claim.sweep), language) for finding in findings]
 
 
-def verdict_words(finding: Finding, language: str) -> str:
-    """The status, with its conditions."""
-    status = _say(finding.status, language)
-    if not finding.condition:
-        return status
-    conditions = [
-        f' {_say("and", language)} '.join(_say(value, language) for value in condition)
-        for condition in finding.condition
-    ]
-    between = f' {_say("or", language)} '
-    return f'{status} {between.join(conditions)}'
+def _row(finding: Finding, command: str | None, language: Language) -> Row:
+    claim, code = finding.claim, language.code
+    measured, n = claim.quantity[code], MISSING
+    if finding.cases:
+        said = language.semicolon.join(_case(case, language) for case in finding.cases)
+        measured = f'{measured}{language.colon}{said}'
+        n = _repetitions(finding, language)
+    measured += f'{language.stop}{claim.criterion[code]}'
+    if not finding.cases and command:
+        measured += f'{language.stop}{language.run} {command}'
+    return Row(
+        claim=claim.sentence[code],
+        source=claim.source[code],
+        verdict=verdict_words(finding, language),
+        measured=measured,
+        n=n,
+    )
 
 
-def notes(protocols: Mapping[str, Mapping[str, object]], language: str) -> list[str]:
-    """What the claims hold for: a line a sweep."""
-    return [
-        _PROTOCOL[language].format(sweep=sweep, **protocol) for sweep, protocol in protocols.items()
-    ]
+def _repetitions(finding: Finding, language: Language) -> str:
+    """The number of cases, if more than one, times what each repeats: '3 × 5 seeds'."""
+    counts = sorted({case.n for case in finding.cases if case.n})
+    if not counts:
+        return MISSING
+    repeated = finding.claim.repeated.one if counts == [1] else finding.claim.repeated.several
+    span = f'{counts[0]}' if len(counts) == 1 else f'{counts[0]}–{counts[-1]}'
+    times = f'{len(finding.cases)} × ' if len(finding.cases) > 1 else ''
+    return f'{times}{span} {repeated[language.code]}'
 
 
-def markdown(table: Sequence[Sequence[str]], protocol: Sequence[str], language: str) -> str:
-    """The table, with its title, and what it holds for."""
+def _case(case: Case, language: Language) -> str:
+    where = language.comma.join(map(language.label, case.where.values()))
+    if case.value is None:
+        said = language.diverged if case.n == 0 else MISSING
+    elif math.isinf(case.value):
+        said = language.vanishes
+    else:
+        said = number(case.value)
+    interval = language.to.join(map(number, case.interval)) if case.interval else ''
+    return f'{where} {said}' + (f' [{interval}]' if interval else '')
+
+
+def markdown(table: Sequence[Row], notes: Sequence[str], language: Language) -> str:
+    """The table as Markdown, with its title above and what it holds for below."""
     lines = [
-        f'# {_TITLES[language]}',
+        f'# {language.title}',
         '',
-        _markdown_row(_HEADINGS[language]),
-        _markdown_row('---' for _ in _HEADINGS[language]),
+        _markdown_row(language.headings),
+        _markdown_row('---' for _ in language.headings),
     ]
-    for sentence, source, status, *rest in table:
-        lines.append(_markdown_row((sentence, source, f'**{status}**', *rest)))
-    return '\n'.join([*lines, '', *(f'- {note}' for note in protocol)]).rstrip() + '\n'
+    for row in table:
+        lines.append(
+            _markdown_row((row.claim, row.source, f'**{row.verdict}**', row.measured, row.n))
+        )
+    return '\n'.join([*lines, '', *(f'- {note}' for note in notes)]).rstrip() + '\n'
 
 
-def _markdown_row(texts: Sequence[str]) -> str:
+def _markdown_row(texts: Iterable[str]) -> str:
     return ' | '.join(['', *(text.replace('|', r'\|') for text in texts), '']).strip()
 
 
-def _cases(finding: Finding, language: str) -> str:
-    said = []
-    for case in finding.cases:
-        where = ', '.join(_say(value, language) for value in case.where.values())
-        if case.value is None:
-            number = _say('diverged', language) if case.n == 0 else report.MISSING
-        elif math.isinf(case.value):
-            number = _say('vanishes', language)
-        else:
-            number = report.number(case.value)
-        interval = f' [{report.interval(case.interval)}]' if case.interval else ''
-        said.append(f'{where} {number}{interval}')
-    return '; '.join(said)
-
-
-def _say(words: str, language: str) -> str:
-    if language == 'en':
-        return words
-    if words.startswith('depth '):
-        return f'深度 {words[len("depth ") :]}'
-    return _ZH[words]
-
-
-def _range(counts: Sequence[int]) -> str:
-    return f'{counts[0]}' if len(counts) == 1 else f'{counts[0]}–{counts[-1]}'
-
-
-def _figures(directory: Path, findings: Sequence[Finding]) -> list[dict[str, str]]:
-    """The pictures that go with claims, each once, as data URIs."""
-    found: dict[Path, dict[str, str]] = {}
+def _pictures(directory: Path, findings: Iterable[Finding]) -> list[Picture]:
+    """The figures that go with the claims that were measured, each once."""
+    shown: dict[Path, list[Finding]] = {}
     for finding in findings:
         claim = finding.claim
         path = directory / claim.sweep / 'figures' / f'{claim.figure}.png'
-        if path in found:
-            found[path]['sentences'] += f' {claim.sentence["en"]}'
-        elif finding.cases and path.exists():
-            data = base64.b64encode(path.read_bytes()).decode()
-            found[path] = {
-                'source': f'data:image/png;base64,{data}',
-                'sentences': claim.sentence['en'],
-                'alt': f'{claim.figure.replace("_", " ")}, sweep {claim.sweep}',
-                'report': f'{claim.sweep}/report.html',
-            }
-    return list(found.values())
+        if finding.cases and path.exists():
+            shown.setdefault(path, []).append(finding)
+    return [_picture(path, group) for path, group in shown.items()]
+
+
+def _picture(path: Path, group: Sequence[Finding]) -> Picture:
+    claim = group[0].claim
+    return Picture(
+        data=f'data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}',
+        sentences={
+            each.code: each.quoted([finding.claim.sentence[each.code] for finding in group])
+            for each in LANGUAGES
+        },
+        label=f'{claim.figure.replace("_", " ")}, sweep {claim.sweep}',
+        report=f'{claim.sweep}/report.html',
+    )

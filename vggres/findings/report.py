@@ -1,18 +1,17 @@
-"""The report of a sweep: `report.html`, `figures/` and `results.csv` from plain data.
+"""Writes the report of a sweep: `report.html`, `figures/` and `results.csv`.
 
-`report.html` is one file that needs nothing else: its figures are inline SVG, it has no scripts
-and loads nothing.
+`report.html` is one file that needs nothing else: its figures are inline SVG, it has no scripts and
+loads nothing.
 """
 
 import csv
+import dataclasses
 import io
-import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,11 @@ from matplotlib.figure import Figure
 from vggres.figures.rendering import to_png, to_svg
 from vggres.figures.style import order_variants
 from vggres.files import write_atomically
+from vggres.findings.tables import MISSING, Column, Table
 from vggres.findings.verdict import METRIC_WORDS
+from vggres.results import Result
 
-# These columns come first in results.csv and are always there; other scalars follow by name.
+# The columns of results.csv that come first; those of the other scalars follow by name.
 FIRST_COLUMNS = (
     'cell',
     'variant',
@@ -44,263 +45,209 @@ FIRST_COLUMNS = (
     'steps',
     'seconds',
 )
-MISSING = '–'
-
-Result = Mapping[str, Any]
+_NOT_SCALAR = {'image_shape', 'num_images', 'versions'}
+COLUMNS = (
+    *FIRST_COLUMNS,
+    *sorted(
+        {each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SCALAR
+    ),
+)
+NETWORK_COLUMNS = (
+    'runs',
+    'diverged',
+    *(f'{words} (%)' for words in METRIC_WORDS.values()),
+    'parameters',
+    'time per run (s)',
+)
 
 
 @dataclass(frozen=True)
-class Table:
-    """What was found, as text.
+class LostRun:
+    """A run that diverged, failed or did not finish.
 
     Attributes:
-        title: what it shows, in a few words.
-        columns: the headings.
-        words: which of them hold words rather than numbers.
-        rows: a text a column.
-        note: what the headings mean.
+        which: the run, in words, or the id of its cell.
+        what: what happened to it.
+        details: whatever else is known, by name.
+    """
+
+    which: str
+    what: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says.
+
+    Attributes:
+        title: of the experiment.
+        claim: the question, or what is claimed.
+        source: who claims it.
+        words: the verdict, one finding per line.
+        tables: the verdict in numbers.
+        results: of the finished runs.
+        figures: each with its caption, by a name that becomes a file name.
+        protocol: the configuration, nested.
+        environment: versions, hardware, commit and times, nested.
+        lost: the cells without a result; runs that diverged are added from the results.
     """
 
     title: str
-    columns: Sequence[str]
-    words: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ''
+    claim: str
+    source: str
+    words: str
+    tables: Sequence[Table]
+    results: Sequence[Result]
+    figures: Mapping[str, tuple[Figure, str]]
+    protocol: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    lost: Sequence[LostRun] = ()
 
 
-def write(
-    directory: Path,
-    *,
-    title: str,
-    claim: str,
-    source: str,
-    verdict_words: str,
-    tables: Sequence[Table],
-    results: Sequence[Result],
-    figures: Mapping[str, tuple[Figure, str]],
-    protocol: Mapping[str, Any],
-    environment: Mapping[str, Any],
-    failed: Sequence[Mapping[str, Any]],
-) -> Path:
-    """Writes `figures/*.png,*.svg`, `results.csv` and, last, `report.html` into the directory.
+@dataclass(frozen=True)
+class ShownFigure:
+    """A figure as the page shows it."""
 
-    Every file is replaced as a whole: who reads it meanwhile sees the old one or the new one. The
-    same input gives the same bytes.
+    name: str
+    caption: str
+    svg: Markup
 
-    Args:
-        claim: the question, or what is claimed; `source` says by whom.
-        verdict_words: what was found, a line a finding.
-        tables: the same in numbers.
-        results: one dict a run, as in `result.json`; errors in %.
-        figures: name → (figure, caption). The name becomes a file name.
-        protocol: the configuration, nested.
-        environment: versions, hardware, commit, devices and times, nested.
-        failed: one dict a cell without a result: its id as `cell`, `what` happened to it, and
-            whatever else is known.
+
+@dataclass(frozen=True)
+class Settings:
+    """A group of settings: pairs of a dotted name and a text, under a name or under none."""
+
+    name: str
+    rows: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """The results of one variant at one depth: a text under each of `NETWORK_COLUMNS`."""
+
+    variant: str
+    depth: int
+    texts: Sequence[str]
+
+
+def write(directory: Path, report: Report) -> Path:
+    """Writes `figures/*.png,*.svg`, `results.csv` and, last, `report.html` into a directory.
+
+    Every file is replaced as a whole: a reader sees the old one or the new one. The same report
+    gives the same bytes.
 
     Returns:
         The path of `report.html`.
 
     Raises:
-        ValueError: a figure's name that is no letter followed by letters, digits, `_` or `-`.
+        ValueError: for a figure's name that is not a letter followed by letters, digits, `_` or
+            `-`.
     """
-    for name in figures:
+    for name in report.figures:
         if not re.fullmatch(r'[A-Za-z][\w-]*', name, re.ASCII):
-            raise ValueError(f'figure name {name!r}: use a letter, then letters, digits, _ or -')
+            raise ValueError(f'figure name {name!r}: use a letter, then letters, digits, _ or -.')
     directory = Path(directory)
     (directory / 'figures').mkdir(parents=True, exist_ok=True)
-    variants = order_variants(result['variant'] for result in results)
-    results = sorted(results, key=lambda r: (variants.index(r['variant']), r['depth'], r['seed']))
-    shown = [
-        {'name': name, 'caption': caption, 'svg': _write_figure(directory, name, figure, caption)}
-        for name, (figure, caption) in figures.items()
+    variants = order_variants(result.variant for result in report.results)
+    results = sorted(report.results, key=lambda r: (variants.index(r.variant), r.depth, r.seed))
+    figures = [
+        _write_figure(directory, name, figure, caption)
+        for name, (figure, caption) in report.figures.items()
     ]
     write_atomically(directory / 'results.csv', results_csv(results))
-
-    page = templates().get_template('report.html')
-    html = page.render(
-        title=title,
-        claim=claim,
-        source=source,
-        verdict_words=verdict_words,
-        tables=tables,
-        figures=shown,
-        results=results_table(results),
+    html = templates().get_template('report.html').render(
+        report=report,
+        figures=figures,
+        network_columns=NETWORK_COLUMNS,
+        networks=[list(rows) for _, rows in groupby(network_rows(results), lambda r: r.variant)],
         runs=runs_table(results),
-        lost=lost_runs(results, failed),
-        protocol=groups(protocol),
-        environment=groups(environment),
-    )
-    path = directory / 'report.html'
-    write_atomically(path, html)
-    return path
+        lost=[*diverged_runs(results), *report.lost],
+        protocol=settings(report.protocol),
+        environment=settings(report.environment),
+    )  # fmt: skip
+    write_atomically(directory / 'report.html', html)
+    return directory / 'report.html'
 
 
-def _write_figure(directory: Path, name: str, figure: Figure, caption: str) -> Markup:
-    """Writes the figure's files and returns what stands in the page."""
+def _write_figure(directory: Path, name: str, figure: Figure, caption: str) -> ShownFigure:
+    """Writes the files of a figure; returns it as the page shows it."""
     label = caption or name.replace('_', ' ')
     path = directory / 'figures' / name
     write_atomically(path.with_suffix('.svg'), to_svg(figure, name, label, background='white'))
     write_atomically(path.with_suffix('.png'), to_png(figure))
-    return Markup(to_svg(figure, name, label))
+    return ShownFigure(name, caption, Markup(to_svg(figure, name, label)))
 
 
-def results_csv(results: Sequence[Result]) -> str:
-    """One row a run: `FIRST_COLUMNS`, then every other scalar by name; None is an empty field."""
+def results_csv(results: Iterable[Result]) -> str:
+    """The results as CSV: one row per run under `COLUMNS`, where None is an empty field."""
     buffer = io.StringIO()
-    table = csv.DictWriter(buffer, csv_columns(results), extrasaction='ignore', lineterminator='\n')
+    table = csv.DictWriter(buffer, COLUMNS, extrasaction='ignore', lineterminator='\n')
     table.writeheader()
-    table.writerows(results)
+    table.writerows(vars(result) for result in results)
     return buffer.getvalue()
 
 
-def csv_columns(results: Sequence[Result]) -> list[str]:
-    """The keys with scalar values in a fixed order."""
-    found = {
-        key
-        for result in results
-        for key, value in result.items()
-        if value is None or isinstance(value, str | int | float)
-    }
-    return [*FIRST_COLUMNS, *sorted(found - set(FIRST_COLUMNS))]
-
-
-def results_table(results: Sequence[Result]) -> dict[str, Any]:
-    """Mean ± sample standard deviation of the errors for each variant and depth.
+def network_rows(results: Iterable[Result]) -> Iterator[NetworkRow]:
+    """Summarises each variant and depth: mean ± sample standard deviation of the errors.
 
     Args:
         results: those of one variant and depth stand together.
-
-    Returns:
-        columns: the headings of the numbers; variants: for each a list of dicts with variant, depth
-        and numbers, in the order of the results.
     """
-    rows = []
-    for (variant, depth), group in groupby(results, key=itemgetter('variant', 'depth')):
+    for (variant, depth), group in groupby(results, key=lambda r: (r.variant, r.depth)):
         runs = list(group)
-        numbers = [
+        texts = [
             str(len(runs)),
-            str(sum(run['status'] == 'diverged' for run in runs)),
-            *(mean_and_spread([run[metric] for run in runs]) for metric in METRIC_WORDS),
-            _text(runs[0].get('parameters')),
-            f'{statistics.fmean(run["seconds"] for run in runs):,.1f}',
+            str(sum(run.status == 'diverged' for run in runs)),
+            *(mean_and_spread([getattr(run, metric) for run in runs]) for metric in METRIC_WORDS),
+            _text(runs[0].parameters),
+            f'{statistics.fmean(run.seconds for run in runs):,.1f}',
         ]
-        rows.append({'variant': variant, 'depth': depth, 'numbers': numbers})
-    errors = [f'{words} (%)' for words in METRIC_WORDS.values()]
-    return {
-        'columns': ['runs', 'diverged', *errors, 'parameters', 'time a run (s)'],
-        'variants': [list(group) for _, group in groupby(rows, key=itemgetter('variant'))],
-    }
+        yield NetworkRow(variant, depth, texts)
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
-    """`1.20 ± 0.30`; one value has no spread."""
+    """The mean and the sample standard deviation, `1.20 ± 0.30`; one value has no spread."""
     spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
     return f'{statistics.fmean(values):.2f}{spread}'
 
 
-def runs_table(results: Sequence[Result]) -> dict[str, list]:
-    """Every scalar of every run as text, without the columns that are empty throughout.
-
-    Returns:
-        columns: dicts with name and words (whether it holds words rather than numbers); rows: a
-        list of texts a run.
-    """
-    filled = [c for c in csv_columns(results) if any(r.get(c) not in (None, '') for r in results)]
-    return {
-        'columns': [
-            {
-                'name': column.replace('_', ' '),
-                'words': any(isinstance(result.get(column), str) for result in results),
-            }
-            for column in filled
-        ],
-        'rows': [
-            [_text(result.get(column), 2 if column in METRIC_WORDS else None) for column in filled]
-            for result in results
-        ],
-    }
-
-
-def lost_runs(
-    results: Sequence[Result], failed: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The runs that diverged and the cells that failed: what happened, which one, and details."""
-    lost = []
-    for run in results:
-        if run['status'] == 'diverged':
-            which = f'{run["variant"]}, depth {run["depth"]}, seed {run["seed"]}, {run["cell"]}'
-            what = f'diverged at step {run["diverged_at_step"]:,}'
-            lost.append({'what': what, 'which': which, 'details': []})
-    for cell in failed:
-        details = [(name, str(cell[name])) for name in cell if name not in ('cell', 'what')]
-        lost.append({'what': cell['what'], 'which': cell['cell'], 'details': details})
-    return lost
-
-
-def verdict_table(verdict: Mapping[str, Any]) -> Table:
-    """What `verdict.decide` found: a row a variant and one for the difference between two."""
-    variants = verdict['variants']
-    rows = [
-        [
-            variant,
-            entry['verdict'],
-            _compared(entry),
-            *_excess(entry),
-            p_value(entry['trend_p']),
-            str(entry['n']),
-        ]
-        for variant, entry in ((each, variants[each]) for each in order_variants(variants))
-    ]
-    for difference in verdict['differences']:
-        names = ' − '.join(difference['variants'])
-        excess = _excess(difference)
-        rows.append([names, 'difference of excesses', '', *excess, '', str(difference['n'])])
-    metric = METRIC_WORDS.get(verdict['metric'], verdict['metric'].replace('_', ' '))
-    interval = f'{100 * verdict["confidence"]:g} % CI (pp)'
+def runs_table(results: Sequence[Result]) -> Table:
+    """Every run with all its scalars, without the columns that are empty throughout."""
+    rows = [vars(result) for result in results]
+    filled = [name for name in COLUMNS if any(row[name] not in (None, '') for row in rows)]
     return Table(
-        title='verdict by network',
-        columns=(
-            'network', 'verdict', 'depths compared', 'excess error (pp)', interval, 'trend p', 'n',
-        ),
-        words=('network', 'verdict'),
-        rows=rows,
-        note=f'Excess error: {metric} of the deepest net minus that of the best shallower net of '
-        f'its family, in percentage points (pp). Margin {verdict["margin"]:g} pp, significance '
-        f'level {verdict["significance"]:g}; n: seeds.',
-    )  # fmt: skip
+        title='Every run',
+        columns=[
+            Column(name.replace('_', ' '), words=any(isinstance(row[name], str) for row in rows))
+            for name in filled
+        ],
+        rows=[
+            [_text(row[name], 2 if name in METRIC_WORDS else None) for name in filled]
+            for row in rows
+        ],
+    )
 
 
-def number(value: float | None, form: str = '+.2f') -> str:
-    """A number in a table, with a true minus; a dash for None."""
-    if value is None:
-        return MISSING
-    return '∞' if value == math.inf else f'{value:{form}}'.replace('-', '−')
+def diverged_runs(results: Iterable[Result]) -> Iterator[LostRun]:
+    """The runs that diverged, and after how many updates."""
+    for run in results:
+        if run.status == 'diverged':
+            which = f'{run.variant}, depth {run.depth}, seed {run.seed}, {run.cell}'
+            yield LostRun(which, f'diverged at step {run.diverged_at_step:,}')
 
 
-def interval(ends: Sequence[float] | None, form: str = '+.2f') -> str:
-    """Two numbers in a table."""
-    return ' to '.join(number(end, form) for end in ends) if ends else MISSING
-
-
-def p_value(p: float | None) -> str:
-    """Three digits, or that it is below 0.001."""
-    if p is None:
-        return MISSING
-    return '< 0.001' if p < 0.001 else f'{p:.3f}'
-
-
-def groups(nested: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A nested dict as groups of (dotted name, text): plain values first, then a group a key."""
+def settings(nested: Mapping[str, Any]) -> list[Settings]:
+    """Groups nested settings: plain values come first, then one group per nested mapping."""
     plain = {key: value for key, value in nested.items() if not _is_nested(value)}
-    found = [{'name': '', 'rows': list(_dotted(plain))}] if plain else []
+    found = [Settings('', list(_dotted(plain)))] if plain else []
     for key, value in nested.items():
         if _is_nested(value):
-            found.append({'name': str(key), 'rows': list(_dotted(value, f'{key}.'))})
+            found.append(Settings(str(key), list(_dotted(value, f'{key}.'))))
     return found
 
 
-def _dotted(nested: Mapping[str, Any], prefix: str = '') -> Iterable[tuple[str, str]]:
+def _dotted(nested: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, str]]:
     for key, value in nested.items():
         if _is_nested(value):
             yield from _dotted(value, f'{prefix}{key}.')
@@ -312,25 +259,6 @@ def _dotted(nested: Mapping[str, Any], prefix: str = '') -> Iterable[tuple[str, 
 
 def _is_nested(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value)
-
-
-def _compared(entry: Mapping[str, Any]) -> str:
-    shallower = entry['best_shallower']
-    return MISSING if shallower is None else f'{entry["deepest"]} against {shallower}'
-
-
-def _excess(entry: Mapping[str, Any]) -> list[str]:
-    interval = entry['confidence_interval']
-    return [
-        _signed(entry['excess_error']),
-        ' to '.join(map(_signed, interval)) if interval else MISSING,
-    ]
-
-
-def _signed(value: float | None) -> str:
-    if value is None:
-        return MISSING
-    return f'{round(value, 2) + 0.0:+.2f}'.replace('-', '−')
 
 
 def _text(value: Any, decimals: int | None = None) -> str:
@@ -345,6 +273,7 @@ def _text(value: Any, decimals: int | None = None) -> str:
 
 
 def templates() -> jinja2.Environment:
+    """The templates of the pages, which escape whatever they are given."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
         autoescape=True,
