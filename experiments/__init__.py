@@ -1,28 +1,91 @@
-"""One file a question, and a `--sweep` of the same name.
+"""The questions, one module or package each, and a `--sweep` of the same name.
 
-An experiment is a module with TITLE, CLAIM and SOURCE in words, VARIES, the knobs besides family
-and depth that its grid sets or relies on, and six functions:
-
-* `defaults(config)`: dotted knobs with the values that the question wants where the user gave none;
-* `cells(config)`: the grid, of each cell its variant's name and its configuration;
-* `analyse(sweep)`: what the finished cells say, as `verdict.json` holds it; `words(verdict)` and
-  `tables(verdict)` say it to a reader;
-* `figures(sweep, verdict)`: by file name, with captions.
+A small experiment is one file. A larger one is a package: `question` holds what is asked and the
+grid, `analysis` turns finished cells into a verdict, `claims` states what the popular story says of
+it, and `telling` puts the verdict into words, tables and figures.
 """
 
 import importlib
 import pkgutil
-from types import ModuleType
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 
 from vggres.errors import unknown
+from vggres.findings.claims import Claim
+from vggres.findings.tables import Table
+from vggres.sweeps.sweep import Sweep
+
+# The claims by their keys, in the order in which the story tells them.
+_STORY = (
+    'fit',
+    'degradation',
+    'shrinking',
+    'shrinking_with_norm',
+    'failure',
+    'identity',
+    'protection',
+    'gain',
+)
+
+
+class Experiment(Protocol):
+    """What every experiment offers.
+
+    Attributes:
+        TITLE: of its report.
+        CLAIM: what is claimed, in a sentence.
+        SOURCE: who claims it.
+        VARIES: the dotted knobs, besides family and depth, that its grid sets or relies on.
+        CLAIMS: the claims of the popular story that rest on its sweep, with their thresholds.
+    """
+
+    TITLE: str
+    CLAIM: str
+    SOURCE: str
+    VARIES: Sequence[str]
+    CLAIMS: Sequence[Claim]
+
+    def defaults(self, config: ConfigDict) -> Mapping[str, object]:
+        """The values that the question wants for knobs that the user did not give."""
+        ...
+
+    def cells(self, config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
+        """The grid: for each cell the name of its variant and its configuration.
+
+        Raises:
+            UserError: where the configuration does not suit the question.
+        """
+        ...
+
+    def analyse(self, sweep: Sweep) -> Any:
+        """The verdict: a frozen dataclass of the experiment's own that says what was found.
+
+        `verdict.json` is `dataclasses.asdict` of it.
+        """
+        ...
+
+    def words(self, verdict: Any) -> str:
+        """The verdict in words, one finding per line."""
+        ...
+
+    def tables(self, verdict: Any) -> Sequence[Table]:
+        """The verdict in numbers."""
+        ...
+
+    def figures(self, sweep: Sweep, verdict: Any) -> Mapping[str, tuple[Figure, str]]:
+        """Figures with their captions, by file name."""
+        ...
 
 
 def names() -> list[str]:
-    """The experiments there are."""
+    """The names of all experiments."""
     return [module.name for module in pkgutil.iter_modules(__path__)]
 
 
-def load(name: str) -> ModuleType:
+def load(name: str) -> Experiment:
     """An experiment by its name.
 
     Raises:
@@ -30,4 +93,10 @@ def load(name: str) -> ModuleType:
     """
     if name not in names():
         raise unknown('sweep', name, names())
-    return importlib.import_module(f'{__name__}.{name}')
+    return cast(Experiment, importlib.import_module(f'{__name__}.{name}'))
+
+
+def claims() -> list[Claim]:
+    """The claims of all experiments, in the order of the story."""
+    found = [claim for name in names() for claim in load(name).CLAIMS]
+    return sorted(found, key=lambda claim: _STORY.index(claim.key))

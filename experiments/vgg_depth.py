@@ -4,14 +4,15 @@ Simonyan & Zisserman 2015 (arXiv 1409.1556, Table 3) stop at 19 layers, where th
 falls: at the smaller scale the 19-layer network is already worse than the 16-layer one. Popular
 accounts say that deeper ones do not train because their gradient vanishes, that batch norm helps
 for a while, and that only shortcuts go on. He et al. 2015 (arXiv 1512.03385) compare plain networks
-of another design; here the networks are VGG's own, by its grammar, and the shortcuts have no
+of another design. Here the networks are VGG's own, by its grammar, and the shortcuts have no
 weights, so that nothing else changes (`vgg_shortcuts` in `grammar.Options`).
 
-It would be refuted by VGGs that train as well at 50 or 100 layers as at 11, or by shortcuts that do
-not change that.
+The claim would be refuted by VGGs that train as well at 50 or 100 layers as at 11, or by shortcuts
+that do not change that.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 from matplotlib.figure import Figure
@@ -19,32 +20,46 @@ from ml_collections import ConfigDict
 
 from experiments import depth
 from vggres.errors import UserError
-from vggres.findings import report, verdict
-from vggres.sweeps import sweep
+from vggres.findings import verdict as verdicts
+from vggres.findings.tables import Table, verdict_table
+from vggres.findings.verdict import Verdict
+from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
 TITLE = 'Why not VGG-20, -50, -100?'
 CLAIM = (
-    'VGGs of more than about 19 layers have a higher training error than shallower ones, batch '
-    'norm or not; the same networks with shortcuts added do not.'
+    'VGGs of more than about 19 layers have a higher training error than shallower ones, with or '
+    'without batch norm; the same networks with shortcuts added do not.'
 )
 SOURCE = (
     'Simonyan & Zisserman 2015, Very Deep Convolutional Networks, Table 3 (arXiv 1409.1556); '
     'He et al. 2015, §1 (arXiv 1512.03385)'
 )
-VGG_POOLS = 5  # Simonyan & Zisserman 2015, Table 1
 VARIES = ('model.norm', 'model.vgg_shortcuts')
+CLAIMS = ()
+VGG_POOLS = 5  # Simonyan & Zisserman 2015, Table 1
 _NORMS = {'batch': 'vgg, batch norm', 'none': 'vgg, no norm'}
 _SHORTCUTS = {False: '', True: ', shortcuts'}
 
 
+@dataclass(frozen=True)
+class VggVerdict(Verdict):
+    """The verdict on each variant of VGG.
+
+    Attributes:
+        pools: max-pools of each network; the published networks have `VGG_POOLS`.
+    """
+
+    pools: int
+
+
 def defaults(config: ConfigDict) -> dict[str, object]:
-    """Its own depths, those of the question; one family."""
+    """The depths of the question, and one family."""
     return {'sweep.families': ('vgg',), 'sweep.depths': (11, 16, 20, 50, 100)}
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
-    """VGG with and without batch norm and shortcuts at each depth, once a seed.
+    """VGG with and without batch norm and shortcuts at each depth, once per seed.
 
     Raises:
         UserError: for other families.
@@ -55,33 +70,33 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
         words + more: {'model.family': 'vgg', 'model.norm': norm, 'model.vgg_shortcuts': shortcuts}
         for (shortcuts, more), (norm, words) in product(_SHORTCUTS.items(), _NORMS.items())
     }
-    return sweep.grid(config, variants)
+    return grid(config, variants)
 
 
-def analyse(sweep: Sweep) -> dict:
-    """The verdict on each variant, what shortcuts change, and how many pools there were."""
+def analyse(sweep: Sweep) -> VggVerdict:
+    """Judges each variant, what shortcuts change, and counts the pools."""
     pairs = [(words, words + _SHORTCUTS[True]) for words in _NORMS.values()]
-    decided = verdict.decide(sweep.results(), planned=sweep.depths(), pairs=pairs)
-    return decided | {'pools': sweep.config.model.vgg_stages}
+    decided = verdicts.decide(sweep.results(), planned=sweep.depths(), pairs=pairs)
+    pools = sum(stage.pool for stage in sweep.cells[0].network_spec.stages)
+    return VggVerdict(**vars(decided), pools=pools)
 
 
-def words(decision: dict) -> str:
-    """The verdict, a line a finding, and what differs from VGG."""
-    found = verdict.in_words(decision)
-    if decision['pools'] < VGG_POOLS:
-        found += (
-            f'\nThese VGGs have {decision["pools"]} pools instead of {VGG_POOLS} '
-            '(model.vgg_stages), because the images are small; depth counts one dense layer '
-            'instead of three.'
+def words(verdict: VggVerdict) -> str:
+    """The verdict in words, one finding per line, and how these networks differ from VGG."""
+    said = verdicts.in_words(verdict)
+    if verdict.pools < VGG_POOLS:
+        said += (
+            f'\nThese VGGs have {verdict.pools} pools instead of {VGG_POOLS}, because the images '
+            'are small. Depth counts one dense layer instead of three.'
         )
-    return found
+    return said
 
 
-def tables(decision: dict) -> list[report.Table]:
+def tables(verdict: VggVerdict) -> list[Table]:
     """The verdict in numbers."""
-    return [report.verdict_table(decision)]
+    return [verdict_table(verdict)]
 
 
-def figures(sweep: Sweep, decision: dict) -> dict[str, tuple[Figure, str]]:
-    """Those of error against depth."""
-    return depth.figures(sweep, decision)
+def figures(sweep: Sweep, verdict: VggVerdict) -> dict[str, tuple[Figure, str]]:
+    """The figures of error against depth."""
+    return depth.figures(sweep, verdict)

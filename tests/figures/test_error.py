@@ -146,7 +146,8 @@ def test_a_curve_ends_where_its_run_diverged_and_so_does_the_mean():
     healthy = [record(epoch, 10.0, 20.0) for epoch in (1, 2, 3)]
     diverged = [record(1, 30.0, 40.0)]
     both = [
-        planted.curve('plain', 20, seed, records) for seed, records in enumerate((healthy, diverged))
+        planted.curve('plain', 20, seed, records)
+        for seed, records in enumerate((healthy, diverged))
     ]
     (ax,) = error.learning_curves(both).axes
     assert line(ax, 'plain 20 train_error seed 1') == [(1, 30.0)]

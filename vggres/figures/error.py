@@ -135,9 +135,7 @@ def _shifted(ax: Axes, points: float) -> Transform:
     return ax.transData + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
-def _draw_mean(
-    ax: Axes, runs: Sequence[Result], metric: str, shift: float, style: Style
-) -> None:
+def _draw_mean(ax: Axes, runs: Sequence[Result], metric: str, shift: float, style: Style) -> None:
     """Draws the line of one variant, moved to the right by `shift` points."""
     depths = sorted({run.depth for run in runs})
     means = [fmean(getattr(run, metric) for run in runs if run.depth == d) for d in depths]
@@ -152,9 +150,7 @@ def _draw_mean(
     )
 
 
-def _draw_run(
-    ax: Axes, run: Result, metric: str, shift: float, size: float, style: Style
-) -> None:
+def _draw_run(ax: Axes, run: Result, metric: str, shift: float, size: float, style: Style) -> None:
     """Draws the marker of one run, moved to the right by `shift` points.
 
     The marker of a run that diverged is hollow and crossed out.

@@ -359,9 +359,7 @@ def _color_bar(figure: Figure, image: QuadMesh, axes: Sequence[Axes], title: str
     bar.outline.set_visible(False)
 
 
-def layer_heat_map(
-    observations: Sequence[Observation], name: str, title: str, of: str
-) -> Figure:
+def layer_heat_map(observations: Sequence[Observation], name: str, title: str, of: str) -> Figure:
     """Draws log10 of a quantity by layer or block and by epoch, along the main path.
 
     The first layer stands on top. Values that are zero or not finite stay blank.

@@ -75,9 +75,7 @@ def write(
     return {'html': directory / 'claims.html', **paths}
 
 
-def rows(
-    findings: Iterable[Finding], commands: Mapping[str, str], language: Language
-) -> list[Row]:
+def rows(findings: Iterable[Finding], commands: Mapping[str, str], language: Language) -> list[Row]:
     """The findings as rows of text in one language.
 
     Args:

@@ -48,9 +48,7 @@ FIRST_COLUMNS = (
 _NOT_SCALAR = {'image_shape', 'num_images', 'versions'}
 COLUMNS = (
     *FIRST_COLUMNS,
-    *sorted(
-        {each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SCALAR
-    ),
+    *sorted({each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SCALAR),
 )
 NETWORK_COLUMNS = (
     'runs',

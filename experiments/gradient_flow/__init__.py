@@ -1,0 +1,20 @@
+"""Does the gradient vanish on its way back, and is that why deep plain networks fail to train?"""
+
+from experiments.gradient_flow.analysis import analyse
+from experiments.gradient_flow.claims import CLAIMS
+from experiments.gradient_flow.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
+from experiments.gradient_flow.telling import figures, tables, words
+
+__all__ = [
+    'CLAIM',
+    'CLAIMS',
+    'SOURCE',
+    'TITLE',
+    'VARIES',
+    'analyse',
+    'cells',
+    'defaults',
+    'figures',
+    'tables',
+    'words',
+]

@@ -1,0 +1,233 @@
+"""The claims of the story about the gradient, with their thresholds.
+
+The thresholds were written before the sweep was run, except for amendments that say so; they stand
+in `along_layers` and `analysis`, and the texts here quote them.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from statistics import median
+
+from experiments.gradient_flow.analysis import CORRELATION, FlowVerdict, NetworkFlow
+from vggres.findings.along_layers import DECADES, R_SQUARED
+from vggres.findings.claims import Case, Claim, Condition, Evidence, Repeated, Word
+
+_UNKNOWN = {'inconclusive', 'dead'}
+_SHRUNK = {'shrinks', 'vanishes'}
+_KEPT = {'level', 'grows'}
+
+_FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
+_NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
+_SCHEMES = {'he': Word.HE, 'glorot': Word.GLOROT, 'vgg': Word.SMALL_NORMAL}
+_MOMENTS = {'before': Word.BEFORE_TRAINING, 'during': Word.DURING_TRAINING}
+_AMONG = {'all depths': Word.ALL_DEPTHS, 'one depth': Word.ONE_DEPTH}
+
+
+def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
+    """Whether the gradient shrinks in the deepest networks of a norm that have no shortcuts.
+
+    A gradient that falls below the smallest float32 has shrunk as well. (Amended after a first
+    sweep: what happens during training is a case of its own.)
+    """
+
+    def measure(evidence: Evidence) -> Iterator[Case]:
+        for network in _deepest(evidence):
+            if network.norm == norm and network.family != 'resnet':
+                family, scheme = _FAMILIES[network.family], _SCHEMES[network.scheme]
+                for moment in _MOMENTS:
+                    where = {'when': _MOMENTS[moment], 'family': family, 'scheme': scheme}
+                    yield _gradient_case(network, moment, where, _SHRUNK, _UNKNOWN)
+
+    return measure
+
+
+def _failure(evidence: Evidence) -> Iterator[Case]:
+    """Whether the shrinking before training goes with the training error at the end.
+
+    Only networks without shortcuts count. (Amended after a first sweep: networks of one depth are
+    a case of their own, since depth moves both; the shrinking during training, which may as well
+    follow from the failure, stands in the sweep's report alone; failed networks share a rank.)
+    """
+    verdict: FlowVerdict = evidence.verdict
+    for found in verdict.correlations:
+        if found.interval and found.moment == 'before':
+            low, high = found.interval
+            holds = True if low >= CORRELATION else False if high < CORRELATION else None
+            where = {'norm': _NORMS[found.norm], 'among': _AMONG[found.among]}
+            yield Case(where, holds, found.correlation, found.interval, found.n)
+
+
+def _protection(evidence: Evidence) -> Iterator[Case]:
+    """Whether shortcuts keep the gradient from shrinking.
+
+    The cases are those where the gradient of the deepest plain network shrinks or vanishes. The
+    claim is true where that of the residual network of the same norm and weights does neither.
+    Where the residual network diverged before it was observed again, nothing is decided. (Amended
+    after a first sweep: 'irregular' and 'dead' decide nothing; they had counted as kept.)
+    """
+    networks = {(n.family, n.norm, n.scheme, n.seed): n for n in _deepest(evidence)}
+    for (family, *rest), plain in networks.items():
+        residual = networks.get(('resnet', *rest))
+        if family != 'plain' or residual is None:
+            continue
+        for moment in _MOMENTS:
+            if _judgement(plain, moment) in _SHRUNK:
+                norm, scheme = _NORMS[plain.norm], _SCHEMES[plain.scheme]
+                where = {'when': _MOMENTS[moment], 'norm': norm, 'scheme': scheme}
+                yield _gradient_case(residual, moment, where, _KEPT, {'irregular', *_UNKNOWN})
+
+
+def _deepest(evidence: Evidence) -> list[NetworkFlow]:
+    verdict: FlowVerdict = evidence.verdict
+    deepest = max(depth for depths in evidence.planned.values() for depth in depths)
+    return [network for network in verdict.networks if network.depth == deepest]
+
+
+def _judgement(network: NetworkFlow, moment: str) -> str | None:
+    return network.judgement.before if moment == 'before' else network.judgement.during
+
+
+def _gradient_case(
+    network: NetworkFlow,
+    moment: str,
+    where: Mapping[str, Condition],
+    true: Collection[str],
+    undecided: Collection[str],
+) -> Case:
+    """The case of a network by the judgement of its gradient, in decades by which it shrinks.
+
+    During training the number is the median over the observations, of which there are n.
+
+    Args:
+        network: with its gradient.
+        moment: 'before' or 'during' training.
+        where: the conditions of the case.
+        true: the judgements for which the claim is true.
+        undecided: those that decide nothing; for all others the claim is false.
+    """
+    judgement, flow = _judgement(network, moment), network.input_gradient
+    if judgement is None:  # it diverged before it was observed again
+        return Case(where, None, None, None, 0)
+    holds = None if judgement in undecided else judgement in true
+    if moment == 'during':
+        found = list(flow.during.values())
+        decades = [each.decades for each in found if each.decades is not None]
+        value = median(decades) if decades else None
+        value = math.inf if judgement == 'vanishes' else value
+        return Case(where, holds, value, None, len(found))
+    if judgement == 'vanishes':
+        return Case(where, holds, math.inf, None, flow.before.n)
+    return Case(where, holds, flow.before.decades, flow.before.interval, flow.before.n)
+
+
+_DRAWS = Repeated(
+    one={
+        'en': 'draw of the weights or observation during training',
+        'zh': '次随机权重或训练中的观测',
+    },
+    several={
+        'en': 'draws of the weights or observations during training',
+        'zh': '次随机权重或训练中的观测',
+    },
+)
+_SHRINKING_QUANTITY = {
+    'en': 'decades by which the gradient shrinks from the last block to the first in the deepest '
+    'networks',
+    'zh': '最深网络的梯度从最后一块到第一块缩小的数量级（十倍为一级）',
+}
+_SHRINKING_CRITERION = {
+    'en': f'The claim counts as true where the gradient shrinks by a factor of {10**DECADES:g} or '
+    f'more and a geometric fit explains the logarithm with an R² of {R_SQUARED:g} or more. Small '
+    'images lose gradient over their borders with He initialisation too; the report says how much.',
+    'zh': f'缩小 {10**DECADES:g} 倍以上，且几何拟合对其对数的 R² 不低于 {R_SQUARED:g} 为真；'
+    '小图像在边缘处损失梯度，He 初始化亦然（数值见报告）。',
+}
+
+CLAIMS = (
+    Claim(
+        key='shrinking',
+        sentence={
+            'en': 'The gradient shrinks geometrically towards the input.',
+            'zh': '梯度向输入端成几何级数缩小。',
+        },
+        source={
+            'en': 'popular account; Glorot & Bengio 2010, §4',
+            'zh': '流行说法；Glorot 与 Bengio 2010 年，第 4 节',
+        },
+        sweep='gradient_flow',
+        measure=_shrinking('none'),
+        quantity=_SHRINKING_QUANTITY,
+        criterion=_SHRINKING_CRITERION,
+        repeated=_DRAWS,
+        figure='gradient_by_layer_glorot',
+    ),
+    Claim(
+        key='shrinking_with_norm',
+        sentence={
+            'en': 'With batch norm too, the gradient shrinks geometrically towards the input.',
+            'zh': '即使有批归一化，梯度也向输入端成几何级数缩小。',
+        },
+        source={
+            'en': 'popular account; denied by He et al. 2015, §4.1',
+            'zh': '流行说法；He 等人 2015 年第 4.1 节予以否认',
+        },
+        sweep='gradient_flow',
+        measure=_shrinking('batch'),
+        quantity=_SHRINKING_QUANTITY,
+        criterion=_SHRINKING_CRITERION,
+        repeated=_DRAWS,
+        figure='gradient_by_layer_he',
+    ),
+    Claim(
+        key='failure',
+        sentence={
+            'en': 'The shrinking goes with the failure to train.',
+            'zh': '梯度缩小与训练失败相伴。',
+        },
+        source={
+            'en': 'popular account; doubted by He et al. 2015, §4.1',
+            'zh': '流行说法；He 等人 2015 年第 4.1 节表示怀疑',
+        },
+        sweep='gradient_flow',
+        measure=_failure,
+        quantity={
+            'en': 'rank correlation of the decades by which the gradient shrinks before training '
+            'with the training error at the end, in networks without shortcuts',
+            'zh': '无捷径的网络中，训练前梯度缩小的数量级与最终训练误差的秩相关',
+        },
+        criterion={
+            'en': f'The claim counts as true where the whole interval is at {CORRELATION:g} or '
+            'above, and as false where it is below. It says nothing about cause.',
+            'zh': f'整个区间不低于 {CORRELATION:g} 为真，低于 {CORRELATION:g} 为假；不涉及因果。',
+        },
+        repeated=Repeated(
+            one={'en': 'network', 'zh': '个网络'}, several={'en': 'networks', 'zh': '个网络'}
+        ),
+        figure='error_against_shrinking',
+    ),
+    Claim(
+        key='protection',
+        sentence={
+            'en': 'Shortcuts keep the gradient from shrinking.',
+            'zh': '捷径使梯度不再缩小。',
+        },
+        source={
+            'en': 'popular account; He et al. 2016, §2',
+            'zh': '流行说法；He 等人 2016 年，第 2 节',
+        },
+        sweep='gradient_flow',
+        measure=_protection,
+        quantity={
+            'en': 'decades by which the gradient shrinks in the residual network wherever it '
+            'shrinks in the plain one',
+            'zh': '在普通网络梯度缩小之处，残差网络梯度缩小的数量级',
+        },
+        criterion={
+            'en': 'The claim counts as true where it shrinks by less than a factor of '
+            f'{10**DECADES:g} or grows.',
+            'zh': f'缩小不到 {10**DECADES:g} 倍或增大为真。',
+        },
+        repeated=_DRAWS,
+        figure='gradient_by_layer_glorot',
+    ),
+)

@@ -1,0 +1,373 @@
+"""Tells the verdict on the gradient in words, tables and figures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.gradient_flow.analysis import (
+    FailureCorrelation,
+    FlowVerdict,
+    NetworkFlow,
+    shrinkage,
+)
+from experiments.gradient_flow.question import NORMS
+from vggres.figures.layers import (
+    Point,
+    Profile,
+    error_against,
+    error_by_depth,
+    heat_maps,
+    profiles,
+)
+from vggres.figures.style import FAMILY_STYLES, Style
+from vggres.findings import along_layers
+from vggres.findings.tables import MISSING, Column, Table, interval, number
+from vggres.probes.quantities import QUANTITIES
+from vggres.sweeps.sweep import Sweep
+
+SCHEMES = {
+    'he': 'He initialisation',
+    'glorot': 'Glorot initialisation',
+    'vgg': 'VGG initialisation',
+}
+_JUDGED = {
+    'vanishes': 'It vanishes',
+    'shrinks': 'It shrinks geometrically',
+    'level': 'It stays level',
+    'grows': 'It grows geometrically',
+    'irregular': 'It changes irregularly',
+    'dead': 'It is zero at both ends',
+    'inconclusive': 'Its course is inconclusive',
+}
+_MOMENTS = {'before': 'before training', 'during': 'during training'}
+_AMONG = {'all depths': 'among all depths', 'one depth': 'among networks of one depth'}
+_GRADIENT = 'log10 of the gradient'
+
+
+def words(verdict: FlowVerdict) -> str:
+    """The verdict in words: the gradient at the greatest depth, then the correlations."""
+    if not verdict.networks:
+        return 'No finished network was observed.'
+    deepest = max(network.depth for network in verdict.networks)
+    deep = [network for network in verdict.networks if network.depth == deepest]
+    lines = [
+        f'At depth {deepest} and before the first update, the gradient was followed from the last '
+        'block to the first.',
+        *_judged_words(deep),
+        *_padding_words(deep),
+        *_update_words(deep),
+        *_correlation_words(verdict),
+    ]
+    if verdict.failed is not None:
+        lines.append(
+            f'In these correlations all errors from {verdict.failed:.1f} % on count as equal, '
+            'because they are no better than guessing.'
+        )
+    lines.append('All of this holds for one learning rate and the few epochs of this protocol.')
+    return '\n'.join(lines)
+
+
+def _judged_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
+    for judgement in along_layers.JUDGEMENTS:
+        found = [network for network in networks if network.judgement.before == judgement]
+        if found:
+            said = '; '.join(f'{each.variant}{_in_decades(each)}' for each in found)
+            yield f'{_JUDGED[judgement]} in: {said}.'
+
+
+def _in_decades(network: NetworkFlow) -> str:
+    decades, judgement = network.input_gradient.before.decades, network.judgement.before
+    if decades is None or judgement == 'vanishes':
+        return ''
+    if judgement in ('shrinks', 'grows'):
+        return f' (by {abs(decades):.1f} decades)'
+    return f' ({"down" if decades > 0 else "up"} {abs(decades):.1f} decades)'
+
+
+def _padding_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
+    for network in networks:
+        decades = network.input_gradient.before.decades
+        is_he = (network.norm, network.scheme) == ('none', 'he')
+        if is_he and network.judgement.before == 'shrinks' and decades is not None:
+            yield (
+                f'{network.variant}: on images of this size, zero padding alone predicts a loss of '
+                f'{network.padding:.1f} decades; we measured {decades:.1f}.'
+            )
+
+
+def _update_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
+    updates = []
+    for network in networks:
+        first, last = network.update_ratio.before.ends
+        if network.scheme == 'he' and first is not None and last is not None:
+            updates.append(f'{network.variant} {first:.1e} and {last:.1e}')
+    if updates:
+        yield (
+            'The ratio of the first update, weight decay included, to the weights in the first and '
+            f'in the last layer: {"; ".join(updates)}.'
+        )
+
+
+def _correlation_words(verdict: FlowVerdict) -> Iterator[str]:
+    level = f'{100 * verdict.confidence:g} % interval'
+    for norm, norm_words in NORMS.items():
+        said = '; '.join(
+            f'{_which(found)} {found.correlation:+.2f} ({level} {found.interval[0]:+.2f} to '
+            f'{found.interval[1]:+.2f}, n = {found.n})'
+            for found in verdict.correlations
+            if found.norm == norm and found.interval
+        )
+        if said:
+            yield (
+                f'In networks without shortcuts, {norm_words}, the rank correlation of the '
+                f'shrinking with the training error at the end is: {said}.'
+            )
+
+
+def _which(found: FailureCorrelation) -> str:
+    return f'{_MOMENTS[found.moment]}, {_AMONG[found.among]},'
+
+
+def tables(verdict: FlowVerdict) -> list[Table]:
+    """The verdict in numbers: every network, and the correlations."""
+    return [_gradient_table(verdict), _weights_table(verdict), _correlation_table(verdict)]
+
+
+def _gradient_table(verdict: FlowVerdict) -> Table:
+    return Table(
+        title='The gradient that reaches the blocks',
+        columns=(
+            Column('network', words=True),
+            Column('depth'),
+            Column('before training', words=True),
+            Column('decades shrunk'),
+            Column(f'{100 * verdict.confidence:g} % CI'),
+            Column('by borders'),
+            Column('R²'),
+            Column('first / last'),
+            Column('zeros'),
+            Column('during training', words=True),
+            Column('decades shrunk'),
+            Column('training error (%)'),
+        ),
+        rows=[_gradient_row(network) for network in verdict.networks],
+        note='Before training: the decades by which the Euclidean norm of the gradient shrinks '
+        'from the last block to the first, by a least-squares fit of its logarithm, with mean and '
+        'interval over draws of weights and batch; a negative number means that it grows. '
+        f'"Shrinks" and "grows" mean a change of more than {verdict.decades:g} decade with an R² '
+        f"of at least {verdict.r_squared:g}. By borders: the decades that He's variance loses "
+        'because kernels reach beyond small images. First / last: the ratio of the two ends. '
+        'Zeros: blocks whose gradient is below the smallest float32. During training: the '
+        'judgement of most observations after the first update, by the interval of the fit, which '
+        'takes layers as independent, and their median. A diverged run has the error of guessing.',
+    )
+
+
+def _gradient_row(network: NetworkFlow) -> list[str]:
+    before = network.input_gradient.before
+    return [
+        network.variant,
+        str(network.depth),
+        network.judgement.before,
+        number(before.decades),
+        interval(before.interval),
+        number(network.padding),
+        number(before.r_squared),
+        number(before.first_to_last, '.1e'),
+        f'{before.zeros:g}',
+        network.judgement.during or MISSING,
+        number(shrinkage(network, 'during')),
+        number(network.train_error, '.2f'),
+    ]
+
+
+def _weights_table(verdict: FlowVerdict) -> Table:
+    return Table(
+        title='The weights before the first update',
+        columns=(
+            Column('network', words=True),
+            Column('depth'),
+            Column('gradient, decades shrunk'),
+            Column('update / weights, decades shrunk'),
+            Column('first layer'),
+            Column('last layer'),
+            Column('inputs, decades shrunk'),
+        ),
+        rows=[_weights_row(network) for network in verdict.networks],
+        note='All are root mean squares, and decades count from the last layer or block to the '
+        'first. Gradient: in the weights of layers. Update / weights: the ratio of the update, '
+        'weight decay included, to the weights; without any gradient it is the learning rate times '
+        'the weight decay. First and last layer: that ratio there. Inputs: of blocks.',
+    )
+
+
+def _weights_row(network: NetworkFlow) -> list[str]:
+    update = network.update_ratio.before
+    return [
+        network.variant,
+        str(network.depth),
+        number(network.weight_gradient.before.decades),
+        number(update.decades),
+        *(number(end, '.1e') for end in update.ends),
+        number(network.activation.before.decades),
+    ]
+
+
+def _correlation_table(verdict: FlowVerdict) -> Table:
+    return Table(
+        title='Does the shrinking go with the failure to train? Networks without shortcuts',
+        columns=(
+            Column('norm', words=True),
+            Column('shrinking', words=True),
+            Column('networks', words=True),
+            Column('rank correlation'),
+            Column(f'{100 * verdict.confidence:g} % CI'),
+            Column('n'),
+        ),
+        rows=[
+            [
+                NORMS[found.norm],
+                _MOMENTS[found.moment],
+                _AMONG[found.among],
+                number(found.correlation),
+                interval(found.interval),
+                str(found.n),
+            ]
+            for found in verdict.correlations
+        ],
+        note="Spearman's correlation between the decades by which the gradient shrinks, before the "
+        'first update or in the median observation after it, and the training error at the end, '
+        'over depths, families and schemes of initialisation. Depth moves both, and what is '
+        'observed during training may follow from the failure: neither number says what causes '
+        'what.',
+    )
+
+
+def figures(sweep: Sweep, verdict: FlowVerdict) -> dict[str, tuple[Figure, str]]:
+    """Gradient against layer, heat maps, and training error against shrinking and depth."""
+    drawn = {}
+    observed = _observed(sweep)
+    deepest = max((each.depth for each in observed), default=0)
+    for scheme, scheme_words in SCHEMES.items():
+        found = [each for each in observed if each.scheme == scheme]
+        if found:
+            title = f'Gradient that reaches each block before the first update, {scheme_words}'
+            drawn[f'gradient_by_layer_{scheme}'] = (
+                profiles([each.profile() for each in found], title, _GRADIENT),
+                'Root mean square of the gradient of the loss in the input of each block: one '
+                'panel per family and norm, one line per depth. Each line is the mean over draws '
+                f'of weights, with {scheme_words}, and batches. A line that falls to the left is a '
+                'gradient that shrinks towards the image.',
+            )
+        deep = [each for each in found if each.depth == deepest]
+        if deep:
+            epochs = max((each.epochs for each in deep), key=len)
+            title = f'Gradient that reaches each block, depth {deepest}, {scheme_words}'
+            drawn[f'gradient_in_training_{scheme}'] = (
+                heat_maps([each.map(len(epochs)) for each in deep], epochs, title, _GRADIENT),
+                'Root mean square of the gradient of the loss in the input of each block, in the '
+                'course of training. The first block stands on top. A place is blank where the '
+                'gradient is zero or not finite, or where the run had diverged.',
+            )
+    return drawn | _error_figures(verdict.networks)
+
+
+def _error_figures(networks: Sequence[NetworkFlow]) -> dict[str, tuple[Figure, str]]:
+    drawn = {}
+    points = [
+        Point(each.family, each.depth, decades, each.train_error, NORMS[each.norm])
+        for each in networks
+        if (decades := each.input_gradient.before.decades) is not None
+    ]
+    if points:
+        drawn['error_against_shrinking'] = (
+            error_against(points, list(NORMS.values()), 'decades shrunk, last block to first'),
+            'Training error at the end against the decades by which the gradient shrinks from the '
+            'last block to the first before training; to the left of the vertical line it grows. '
+            'If the story held, the error would rise to the right. A network whose gradient '
+            'vanishes is placed by those of its blocks that the gradient reaches.',
+        )
+    lines = [
+        Point(
+            name=f'{each.family}, {NORMS[each.norm]}',
+            depth=each.depth,
+            x=each.depth,
+            y=each.train_error,
+            panel=SCHEMES[each.scheme],
+        )
+        for each in networks
+    ]
+    families = {network.family for network in networks}
+    looks = {
+        f'{family}, {norm_words}': Style(
+            look.color, look.marker, '-' if norm == 'batch' else (0, (4, 2))
+        )
+        for family, look in FAMILY_STYLES.items()
+        for norm, norm_words in NORMS.items()
+        if family in families
+    }
+    drawn['error_against_depth'] = (
+        error_by_depth(lines, list(SCHEMES.values()), looks),
+        'Training error of the final weights against depth: one panel per initialisation, one line '
+        'per family and norm. A diverged run counts as guessing.',
+    )
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """The gradient in the inputs of one network's blocks.
+
+    Attributes:
+        scheme: of its initialisation.
+        panel: the title of its panel.
+        depth: weighted layers.
+        positions: `[blocks]`.
+        before: `[draws, blocks]`, before the first update.
+        run: `[observations, blocks]`, of the run's own weights.
+        epochs: `[observations]`.
+    """
+
+    scheme: str
+    panel: str
+    depth: int
+    positions: list[int]
+    before: np.ndarray
+    run: np.ndarray
+    epochs: list[float]
+
+    def profile(self) -> Profile:
+        """The mean over draws before the first update."""
+        return Profile(self.panel, self.depth, self.positions, self.before.mean(axis=0))
+
+    def map(self, observations: int) -> Profile:
+        """All observations, blank after a run that ended before the others."""
+        blank = ((0, observations - len(self.run)), (0, 0))
+        values = np.pad(self.run, blank, constant_values=np.nan)
+        return Profile(self.panel, self.depth, self.positions, values)
+
+
+def _observed(sweep: Sweep) -> list[_Observed]:
+    """The networks of the first seed; those without a norm come last, in panels of their own."""
+    quantity = QUANTITIES['input_gradient']
+    found = []
+    for cell, result, observations in sweep.observed():
+        if result.seed != sweep.config.seed:
+            continue
+        names, positions = along_layers.along(cell.network_spec, quantity.of)
+        values = [along_layers.values(each, quantity.name, names) for each in observations]
+        moments = list(zip(observations, values, strict=True))
+        found.append(
+            _Observed(
+                scheme=cell.config.init.scheme,
+                panel=f'{result.family}, {NORMS[cell.config.model.norm]}',
+                depth=result.depth,
+                positions=positions,
+                before=np.array([value for each, value in moments if each.step == 0]),
+                run=np.array([value for each, value in moments if each.draw == 0]),
+                epochs=[each.epoch for each in observations if each.draw == 0],
+            )
+        )
+    return sorted(found, key=lambda each: NORMS['none'] in each.panel)

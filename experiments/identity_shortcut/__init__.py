@@ -1,0 +1,20 @@
+"""What exactly does a shortcut change? Local Jacobians, and shortcuts other than the identity."""
+
+from experiments.identity_shortcut.analysis import analyse
+from experiments.identity_shortcut.claims import CLAIMS
+from experiments.identity_shortcut.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
+from experiments.identity_shortcut.telling import figures, tables, words
+
+__all__ = [
+    'CLAIM',
+    'CLAIMS',
+    'SOURCE',
+    'TITLE',
+    'VARIES',
+    'analyse',
+    'cells',
+    'defaults',
+    'figures',
+    'tables',
+    'words',
+]

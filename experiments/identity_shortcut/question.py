@@ -1,0 +1,99 @@
+"""What exactly does a shortcut change? Local Jacobians, and shortcuts other than the identity.
+
+The claim: the derivative of the identity is 1, so the local Jacobian of a residual block is close
+to the identity, the product of many such Jacobians stays healthy, and any other shortcut spoils it.
+He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3: with a shortcut scaled by λ, the
+gradient that reaches layer l from layer L contains a factor λ^(L − l). In their Table 1 every
+shortcut other than the identity trains a ResNet-110 worse (test errors: identity 6.61 %; shortcut
+and branch by 0.5 12.35 %; exclusive gate 8.70 %; shortcut-only gate 12.86 %; 1×1 convolutions
+12.22 %; dropout fails). Their derivation of λ has no activation after the addition; the networks
+here have one, as those of their Table 1 do.
+
+The claim would be refuted by residual blocks whose Jacobian is far from the identity although their
+network trains, by a gradient that does not follow λ^L, and by scaled, gated or convolved shortcuts
+that train as well as the identity.
+
+Two yardsticks go with it. The last ReLU of a block closes a part of what comes in, whether the
+shortcut is the identity or not: `distance_from_relu` leaves that out, and is relative to the norm
+of the identity as well. And the gradient changes from block to block in a network with identity
+shortcuts too, so a factor λ is judged by what it adds to that.
+"""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from vggres.errors import UserError
+from vggres.sweeps.grid import grid
+
+TITLE = 'What a shortcut changes'
+CLAIM = (
+    "A residual block's local Jacobian is close to the identity, which carries the gradient "
+    'through any depth; a shortcut scaled by λ multiplies it by λ in each block, and every '
+    'shortcut other than the identity trains worse.'
+)
+SOURCE = (
+    'He et al. 2016, Identity Mappings in Deep Residual Networks, §3 and Table 1 (arXiv 1603.05027)'
+)
+
+IDENTITY = 'identity'
+PREACTIVATION = 'identity, preactivation'
+BOTH = 'both × 0.5'
+_SCALES = (0.0, 0.5, 0.9, 1.1)
+SCALED = {f'shortcut × {scale:g}': scale for scale in _SCALES}
+BRANCHES = {f'branch × {scale:g}': scale for scale in _SCALES}
+VARIANTS: dict[str, dict[str, object]] = {
+    IDENTITY: {},
+    PREACTIVATION: {'model.preactivation': True},
+    **{name: {'model.shortcut_scale': scale} for name, scale in SCALED.items()},
+    **{name: {'model.branch_scale': scale} for name, scale in BRANCHES.items()},
+    BOTH: {'model.shortcut_scale': 0.5, 'model.branch_scale': 0.5},
+    'exclusive gate, bias −6': {'model.gate': 'exclusive', 'model.gate_bias': -6.0},
+    'shortcut-only gate, bias 0': {'model.gate': 'shortcut_only', 'model.gate_bias': 0.0},
+    '1×1 convolution': {'model.shortcut': 'C'},
+    'dropout 0.5': {'model.shortcut_dropout': 0.5},
+}
+VARIES = tuple(dict.fromkeys(knob for knobs in VARIANTS.values() for knob in knobs))
+# The factor of the shortcut, where it has one.
+FACTORS = SCALED | {BOTH: 0.5}
+# The variants whose shortcut is the identity, so that they say nothing about other shortcuts.
+IDENTITIES = (IDENTITY, PREACTIVATION, *BRANCHES)
+
+_EPOCHS = 10  # so that the sweep takes minutes
+
+
+def defaults(config: ConfigDict) -> dict[str, object]:
+    """One family and one depth, with Jacobians before and after training.
+
+    Runs that are counted in epochs get ten of them.
+    """
+    own: dict[str, object] = {
+        'sweep.families': ('resnet',),
+        'sweep.depths': (56,),
+        'sweep.seeds': 1,
+        'probes.draws': 3,
+        'probes.jacobians': True,
+    }
+    # No run has more epochs than this (an epoch has an update at least), so that nothing is
+    # observed between the first update and the last one.
+    if config.train.epochs:
+        whole_run = max(_EPOCHS, config.train.epochs)
+        shorter = {'train.epochs': _EPOCHS, 'evaluation.every_epochs': 5}
+        return own | shorter | {'probes.every_epochs': whole_run}
+    return own | {'probes.every_epochs': config.train.steps}
+
+
+def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
+    """Each kind of shortcut at each depth, once per seed.
+
+    Raises:
+        UserError: for other families, or where not all blocks would be observed.
+    """
+    if tuple(config.sweep.families) != ('resnet',):
+        raise UserError("this sweep is about shortcuts: leave sweep.families at ('resnet',).")
+    if not config.probes.jacobians or config.probes.names:
+        raise UserError(
+            'this sweep observes all blocks: leave probes.jacobians at True and probes.names empty.'
+        )
+    variants = {name: {'model.family': 'resnet'} | knobs for name, knobs in VARIANTS.items()}
+    return grid(config, variants)

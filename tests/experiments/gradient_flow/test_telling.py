@@ -1,0 +1,53 @@
+"""What was planted is told in words, tables and figures."""
+
+import dataclasses
+
+import pytest
+
+from experiments.gradient_flow.analysis import analyse
+from experiments.gradient_flow.telling import figures, tables, words
+
+
+def test_the_words_carry_the_numbers(sweep):
+    said = words(analyse(sweep)).splitlines()
+    assert said[0].startswith('At depth 14 and before the first update')
+    (shrinks,) = [line for line in said if line.startswith('It shrinks geometrically in:')]
+    # A decade per layer, over ten layers, for the root mean square. The norms of the six blocks
+    # have factors of 1 1 1 √½ √½ ½, by the number of elements; at distances of −5 −3 … 5 layers from
+    # the middle those take 10 · (1 · 0.1505 + 3 · 0.1505 + 5 · 0.301) / 70 = 0.3 decades away.
+    assert 'plain, no norm, he (by 9.7 decades)' in shrinks
+    (padding,) = [line for line in said if line.startswith('plain, no norm, he:')]
+    assert padding.endswith('decades; we measured 9.7.')
+    (correlation,) = [line for line in said if line.startswith('In networks without shortcuts, no')]
+    assert 'before training, among all depths, +0.' in correlation
+    assert 'n = 12' in correlation
+
+
+def test_no_network_is_said(sweep):
+    nothing = dataclasses.replace(analyse(sweep), networks=(), failed=None)
+    assert words(nothing) == 'No finished network was observed.'
+    assert all(not table.rows for table in tables(nothing)[:2])
+
+
+def test_every_row_of_a_table_has_a_text_per_column(sweep):
+    found = tables(analyse(sweep))
+    assert [len(table.rows) for table in found] == [36, 36, 8]
+    for table in found:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+        assert table.note.endswith('.')
+
+
+@pytest.mark.slow
+def test_every_scheme_has_its_figures(sweep):
+    drawn = figures(sweep, analyse(sweep))
+    assert list(drawn) == [
+        *('gradient_by_layer_he', 'gradient_in_training_he'),
+        *('gradient_by_layer_glorot', 'gradient_in_training_glorot'),
+        *('gradient_by_layer_vgg', 'gradient_in_training_vgg'),
+        *('error_against_shrinking', 'error_against_depth'),
+    ]
+    for figure, caption in drawn.values():
+        assert figure.axes
+        assert caption.endswith('.')
+    panels = drawn['gradient_by_layer_he'][0].axes
+    assert [len(ax.lines) for ax in panels] == 6 * [2]  # one line per depth
