@@ -88,4 +88,4 @@ def test_a_sweep_that_diverged_at_once_has_no_curves(planned):
     assert not (planned.directory / 'figures' / 'learning_curves.png').exists()
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert {family['verdict'] for family in verdict['variants'].values()} == {'inconclusive'}
-    assert 'No shallower net trained' in console.file.getvalue()
+    assert 'No shallower network trained' in console.file.getvalue()

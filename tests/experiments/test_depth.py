@@ -1,0 +1,169 @@
+"""A planted sweep of depths is judged as it was planted, and so are its claims."""
+
+import dataclasses
+import math
+
+import planted
+import pytest
+
+from experiments import depth
+from vggres.findings.claims import Evidence, Word, find
+from vggres.findings.verdict import MARGIN, MIN_SEEDS, SIGNIFICANCE, VariantVerdict, Verdict
+from vggres.sweeps.sweep import assemble
+
+FIT, DEGRADATION, GAIN = depth.CLAIMS
+
+
+@pytest.fixture
+def sweep(config, tmp_path):
+    """Two families at two depths with three seeds, done: plain degrades, resnet does not."""
+    config.sweep.seeds = 3
+    done = assemble('depth', config, tmp_path, depth.cells(config))
+    for cell in done.cells:
+        at = cell.coordinates()
+        fails = (at['family'], at['depth']) == ('plain', 14)
+        planted.finish(cell, error=40.0 + at['seed'] if fails else 0.0)
+        (cell.directory / 'metrics.jsonl').write_text('')
+    return done
+
+
+def test_the_grid_is_families_by_depths_by_seeds(sweep):
+    assert len(sweep.cells) == 2 * 2 * 3
+    assert sweep.depths() == {'plain': {8, 14}, 'resnet': {8, 14}}
+
+
+def test_the_verdict_is_on_the_training_error_of_each_family(sweep):
+    verdict = depth.analyse(sweep)
+    assert verdict.metric == 'train_error'
+    assert verdict.variants['plain'].verdict == 'degrades'
+    assert verdict.variants['plain'].excess_error == 41
+    assert verdict.variants['resnet'].verdict == 'does not degrade'
+    assert 'plain: degrades.' in depth.words(verdict)
+    (table,) = depth.tables(verdict)
+    assert [row[0] for row in table.rows] == ['plain', 'resnet', 'plain − resnet']
+
+
+def test_there_are_no_learning_curves_where_no_run_completed_an_epoch(sweep):
+    assert list(depth.figures(sweep, depth.analyse(sweep))) == ['error_against_depth']
+
+
+# The claims
+
+
+def evidence(losses=(0.1, 0.01), errors=(5.0, 4.0), verdict='degrades', n=3):
+    """Two families at depths 8 and 56, with almost the same losses and errors in each seed."""
+    results = [
+        planted.result(
+            family,
+            depth,
+            seed,
+            train_loss=loss * (1 + 0.01 * seed),
+            validation_error=error + 0.01 * seed * depth,
+        )
+        for family in ('plain', 'resnet')
+        for depth, loss, error in zip((8, 56), losses, errors, strict=True)
+        for seed in range(n)
+    ]
+    judged = VariantVerdict(
+        verdict=verdict,
+        reason='',
+        excess_error=10.0,
+        confidence_interval=(9.0, 11.0),
+        trend_p=0.01,
+        n=n,
+        depths=(8, 56),
+        mean_error=(0.0, 10.0),
+        deepest=56,
+        best_shallower=8,
+    )
+    variants = {'plain': judged, 'resnet': judged}
+    found = Verdict('train_error', 0.95, MARGIN, SIGNIFICANCE, variants, ())
+    return Evidence(results, found, {'plain': {8, 56}, 'resnet': {8, 56}})
+
+
+def changed(found, change):
+    """The evidence with each result changed: `change` gives new values of (number, result)."""
+    results = [
+        dataclasses.replace(result, **change(number, result))
+        for number, result in enumerate(found.results)
+    ]
+    return dataclasses.replace(found, results=results)
+
+
+@pytest.mark.parametrize(
+    ('losses', 'status'), [((0.1, 0.01), 'holds'), ((0.01, 0.1), 'does not hold')]
+)
+def test_more_layers_fit_better(losses, status):
+    finding = find(FIT, evidence(losses))
+    assert finding.status == status
+    assert [case.value for case in finding.cases] == pytest.approx(
+        2 * [math.log10(losses[1] / losses[0])]
+    )
+
+
+def test_a_fit_that_varies_is_undecided():
+    varied = changed(evidence(), lambda i, _: {'train_loss': 10.0 ** (i % 3 * (-1) ** i)})
+    assert find(FIT, varied).status == 'undecided'
+
+
+def test_a_diverged_run_fits_as_guessing_does_and_two_seeds_are_too_few():
+    def diverge(number, result):
+        is_deep_plain = (result.family, result.depth) == ('plain', 56)
+        return {'train_loss': None, 'train_error': 90.0} if is_deep_plain else {}
+
+    found = changed(evidence(), diverge)
+    finding = find(FIT, found)
+    assert (finding.status, finding.conditions) == ('holds only if', [(Word.RESNET,)])
+    guessing = math.log(10)  # ten classes
+    mean = math.log10(guessing) - (3 * math.log10(0.1) + math.log10(1.01 * 1.02)) / 3
+    assert finding.cases[0].value == pytest.approx(mean)
+    find(FIT, changed(found, lambda i, _: {} if i else {'train_loss': 0.0}))  # log10 of 0
+    assert find(FIT, evidence(n=2)).status == 'not measured'
+
+
+@pytest.mark.parametrize(
+    ('verdict', 'status'),
+    [
+        ('degrades', 'holds'),
+        ('does not degrade', 'does not hold'),
+        ('inconclusive', 'undecided'),
+    ],
+)
+def test_plain_networks_degrade(verdict, status):
+    assert find(DEGRADATION, evidence(verdict=verdict)).status == status
+    assert find(DEGRADATION, evidence(n=2)).status == 'not measured'
+
+
+@pytest.mark.parametrize(
+    ('errors', 'status'),
+    [
+        ((9.0, 4.0), 'holds'),
+        ((5.0, 5.0), 'does not hold'),
+        ((4.0, 9.0), 'does not hold'),
+        ((1.5, 0.0), 'not measured'),  # there are no two points to lose
+    ],
+)
+def test_residual_networks_gain(errors, status):
+    assert find(GAIN, evidence(errors=errors)).status == status
+
+
+def test_a_gain_that_varies_is_undecided():
+    def vary(number, result):
+        factor = 1 if result.depth == 8 else 0.4
+        return {'validation_error': 4.0 * (number % 3) * factor}  # of mean 4 at depth 8
+
+    assert find(GAIN, changed(evidence(), vary)).status == 'undecided'
+
+
+def test_a_planned_depth_that_is_missing_leaves_nothing_to_compare():
+    planned = {'plain': {8, 56}, 'resnet': {8, 56, 110}}
+    finding = find(FIT, dataclasses.replace(evidence(), planned=planned))
+    assert [case.where['family'] for case in finding.cases] == [Word.PLAIN]
+
+
+def test_the_texts_quote_the_thresholds():
+    for language in ('en', 'zh'):
+        assert f'{depth.NO_CHANGE:g}' in FIT.criterion[language]
+        assert f'p < {SIGNIFICANCE:g}' in DEGRADATION.criterion[language]
+        for threshold in (MARGIN, MIN_SEEDS, depth.ROOM_TO_GAIN):
+            assert f'{threshold:g}' in GAIN.criterion[language]
