@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 Interval = tuple[float, float]  # the lower and the upper end
@@ -121,7 +122,7 @@ def t_interval(sample: np.ndarray, confidence: float) -> Interval | None:
     return float(sample.mean() - half), float(sample.mean() + half)
 
 
-def geometric_fit(positions: Sequence[float], values: Sequence[float], confidence: float) -> Fit:
+def geometric_fit(positions: ArrayLike, values: ArrayLike, confidence: float) -> Fit:
     """Fits log10(value) by a line in the position; a geometric progression is fitted exactly.
 
     Args:
