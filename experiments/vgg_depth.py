@@ -35,7 +35,7 @@ SOURCE = (
     'Simonyan & Zisserman 2015, Very Deep Convolutional Networks, Table 3 (arXiv 1409.1556); '
     'He et al. 2015, §1 (arXiv 1512.03385)'
 )
-VARIES = ('model.norm', 'model.vgg_shortcuts')
+VARIES = ('model.norm', 'model.vgg.shortcuts')
 CLAIMS = ()
 VGG_POOLS = 5  # Simonyan & Zisserman 2015, Table 1
 _NORMS = {'batch': 'vgg, batch norm', 'none': 'vgg, no norm'}
@@ -67,7 +67,7 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     if tuple(config.sweep.families) != ('vgg',):
         raise UserError("this sweep is about one family: leave sweep.families at ('vgg',).")
     variants = {
-        words + more: {'model.family': 'vgg', 'model.norm': norm, 'model.vgg_shortcuts': shortcuts}
+        words + more: {'model.family': 'vgg', 'model.norm': norm, 'model.vgg.shortcuts': shortcuts}
         for (shortcuts, more), (norm, words) in product(_SHORTCUTS.items(), _NORMS.items())
     }
     return grid(config, variants)

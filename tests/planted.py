@@ -1,8 +1,5 @@
 """Results, curves and observations as finished cells leave them, without a training run."""
 
-import dataclasses
-
-from vggres.files import write_json
 from vggres.results import Curve, Observation, Record, Result
 
 
@@ -73,12 +70,11 @@ def observation(epoch=0, step=0, draw=0, **values):
 
 
 def finish(cell, **values):
-    """Writes the `result.json` of a cell; its three errors are `error` where nothing else is said.
+    """Leaves the result of a cell; its three errors are `error` where nothing else is said.
 
     Args:
         cell: a `sweeps.cell.Cell`.
         values: fields of its `Result`, or `error`, in percent.
     """
     cell.directory.mkdir(parents=True, exist_ok=True)
-    finished = result(**{'error': values.pop('error', 0.0)} | cell.coordinates() | values)
-    write_json(cell.directory / 'result.json', dataclasses.asdict(finished))
+    cell.finish(result(**{'error': values.pop('error', 0.0)} | cell.coordinates() | values))

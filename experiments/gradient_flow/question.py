@@ -42,11 +42,11 @@ SOURCE = 'The popular explanation of ResNets; doubted by He et al. 2015, §4.1 (
 VARIES = (
     'model.norm',
     'init.scheme',
-    'model.vgg_shortcuts',
-    'model.shortcut_scale',
-    'model.branch_scale',
-    'model.gate',
-    'model.shortcut_dropout',
+    'model.vgg.shortcuts',
+    'model.shortcut.scale',
+    'model.shortcut.branch_scale',
+    'model.shortcut.gate',
+    'model.shortcut.dropout',
 )
 NORMS = {'batch': 'batch norm', 'none': 'no norm'}
 _EPOCHS = 10  # so that the sweep takes minutes

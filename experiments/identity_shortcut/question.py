@@ -45,13 +45,19 @@ BRANCHES = {f'branch × {scale:g}': scale for scale in _SCALES}
 VARIANTS: dict[str, dict[str, object]] = {
     IDENTITY: {},
     PREACTIVATION: {'model.preactivation': True},
-    **{name: {'model.shortcut_scale': scale} for name, scale in SCALED.items()},
-    **{name: {'model.branch_scale': scale} for name, scale in BRANCHES.items()},
-    BOTH: {'model.shortcut_scale': 0.5, 'model.branch_scale': 0.5},
-    'exclusive gate, bias −6': {'model.gate': 'exclusive', 'model.gate_bias': -6.0},
-    'shortcut-only gate, bias 0': {'model.gate': 'shortcut_only', 'model.gate_bias': 0.0},
-    '1×1 convolution': {'model.shortcut': 'C'},
-    'dropout 0.5': {'model.shortcut_dropout': 0.5},
+    **{name: {'model.shortcut.scale': scale} for name, scale in SCALED.items()},
+    **{name: {'model.shortcut.branch_scale': scale} for name, scale in BRANCHES.items()},
+    BOTH: {'model.shortcut.scale': 0.5, 'model.shortcut.branch_scale': 0.5},
+    'exclusive gate, bias −6': {
+        'model.shortcut.gate': 'exclusive',
+        'model.shortcut.gate_bias': -6.0,
+    },
+    'shortcut-only gate, bias 0': {
+        'model.shortcut.gate': 'shortcut_only',
+        'model.shortcut.gate_bias': 0.0,
+    },
+    '1×1 convolution': {'model.shortcut.kind': 'C'},
+    'dropout 0.5': {'model.shortcut.dropout': 0.5},
 }
 VARIES = tuple(dict.fromkeys(knob for knobs in VARIANTS.values() for knob in knobs))
 # The factor of the shortcut, where it has one.
