@@ -171,6 +171,7 @@ CLAIMS = (
             'en': 'log10 of the training loss of the deepest network over that of the shallowest',
             'zh': '最深网络与最浅网络训练损失之比的常用对数',
         },
+        unit={'en': 'decades of loss', 'zh': '个数量级（损失）'},
         criterion={
             'en': f'The claim counts as true where the whole interval is below {NO_CHANGE:g}, and '
             'as false where it is above.',
@@ -196,6 +197,7 @@ CLAIMS = (
             'percentage points',
             'zh': '最深网络比最好的较浅网络多出的训练误差（百分点）',
         },
+        unit={'en': 'points', 'zh': '个百分点'},
         criterion={
             'en': f'The claim counts as true where the interval is above {NO_CHANGE:g} and the '
             f'error rises over all depths (p < {SIGNIFICANCE:g}), and as false where the interval '
@@ -220,6 +222,7 @@ CLAIMS = (
             'percentage points',
             'zh': '最深网络减最浅网络的验证误差（百分点）',
         },
+        unit={'en': 'points', 'zh': '个百分点'},
         criterion={
             'en': f'The claim counts as true where the interval is below {NO_CHANGE:g}, and as '
             f'false where it is above −{MARGIN:g}. Judging it takes {MIN_SEEDS} seeds and a '

@@ -157,6 +157,7 @@ CLAIMS = (
         sweep='gradient_flow',
         measure=_shrinking('none'),
         quantity=_SHRINKING_QUANTITY,
+        unit={'en': 'decades', 'zh': '个数量级'},
         criterion=_SHRINKING_CRITERION,
         repeated=_DRAWS,
         figure='gradient_by_layer_glorot',
@@ -174,6 +175,7 @@ CLAIMS = (
         sweep='gradient_flow',
         measure=_shrinking('batch'),
         quantity=_SHRINKING_QUANTITY,
+        unit={'en': 'decades', 'zh': '个数量级'},
         criterion=_SHRINKING_CRITERION,
         repeated=_DRAWS,
         figure='gradient_by_layer_he',
@@ -195,6 +197,7 @@ CLAIMS = (
             'with the training error at the end, in networks without shortcuts',
             'zh': '无捷径的网络中，训练前梯度缩小的数量级与最终训练误差的秩相关',
         },
+        unit={'en': 'rank correlation', 'zh': '（秩相关）'},
         criterion={
             'en': f'The claim counts as true where the whole interval is at {CORRELATION:g} or '
             'above, and as false where it is below. It says nothing about cause.',
@@ -222,6 +225,7 @@ CLAIMS = (
             'shrinks in the plain one',
             'zh': '在普通网络梯度缩小之处，残差网络梯度缩小的数量级',
         },
+        unit={'en': 'decades', 'zh': '个数量级'},
         criterion={
             'en': 'The claim counts as true where it shrinks by less than a factor of '
             f'{10**DECADES:g} or grows.',

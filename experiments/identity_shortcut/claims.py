@@ -71,6 +71,7 @@ CLAIMS = (
             'en': '‖J − I‖ / ‖I‖, the geometric mean over the blocks that keep their shape',
             'zh': '保持形状的各块的 ‖J − I‖ / ‖I‖，取几何平均',
         },
+        unit={'en': '‖J − I‖ / ‖I‖', 'zh': '（‖J − I‖ / ‖I‖）'},
         criterion={
             'en': f'The claim counts as true where the whole interval over blocks is at {CLOSE:g} '
             'or below, and as false where it is above. A final ReLU alone takes a part of the '

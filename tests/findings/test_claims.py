@@ -17,6 +17,7 @@ def claim(cases):
         sweep='depth',
         measure=lambda evidence: cases,
         quantity=TEXT,
+        unit=TEXT,
         criterion=TEXT,
         repeated=Repeated(TEXT, TEXT),
         figure='error_against_depth',

@@ -56,6 +56,17 @@ def test_the_same_in_chinese():
     assert row.n == '3 × 5 次随机权重或训练中的观测'
 
 
+def test_a_short_row_has_one_number_of_a_case_in_which_the_claim_holds():
+    sentence, verdict, said = claims_page.short_row(FOUND, ENGLISH)
+    assert sentence == 'The gradient shrinks geometrically towards the input.'
+    assert verdict == 'holds only with Glorot initialisation'
+    assert said.startswith('plain networks, Glorot initialisation +3.00 [+2.00 to +4.00] decades')
+    assert '(n = 5 ' in said
+    undecided = dataclasses.replace(FOUND, cases=FOUND.cases[2:])
+    assert 'VGG networks, He initialisation −0.25' in claims_page.short_row(undecided, ENGLISH)[2]
+    assert claims_page.short_row(NOTHING, CHINESE)[2] == '–'
+
+
 def test_one_repetition_is_singular_and_a_diverged_run_has_no_number():
     claim = CLAIMS['identity']
     cases = [

@@ -110,6 +110,7 @@ class Claim:
         sweep: the experiment whose sweep it rests on.
         measure: turns the evidence into cases, none where there is nothing to judge by.
         quantity: what the number of a case is.
+        unit: of that number, in a word or two.
         criterion: from where on the claim counts as true, and where it counts as false; it quotes
             the thresholds of `measure`.
         repeated: what n counts.
@@ -122,6 +123,7 @@ class Claim:
     sweep: str
     measure: Callable[[Evidence], Iterable[Case]]
     quantity: Text
+    unit: Text
     criterion: Text
     repeated: Repeated
     figure: str

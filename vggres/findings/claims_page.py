@@ -1,4 +1,4 @@
-"""Writes the findings as a page and as tables: `claims.html`, `claims.md` and `claims.zh.md`."""
+"""Writes the findings as a page and as tables: `claims.html`, `.md`, `.zh.md` and `.json`."""
 
 import base64
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vggres.files import write_atomically
+from vggres.files import write_atomically, write_json
 from vggres.findings.claims import Case, Finding
 from vggres.findings.languages import LANGUAGES, Language, SweepProtocol, verdict_words
 from vggres.findings.report import templates
@@ -47,7 +47,7 @@ def write(
     commands: Mapping[str, str],
     protocols: Mapping[str, SweepProtocol],
 ) -> dict[str, Path]:
-    """Writes the three files.
+    """Writes the four files; `claims.json` holds the short rows by language.
 
     Args:
         directory: of the sweeps; figures are looked for in their folders.
@@ -64,6 +64,8 @@ def write(
         for each in LANGUAGES
     }
     paths = {'en': directory / 'claims.md', 'zh': directory / 'claims.zh.md'}
+    short = {each.code: [short_row(finding, each) for finding in findings] for each in LANGUAGES}
+    write_json(directory / 'claims.json', short)
     for language in LANGUAGES:
         text = markdown(tables[language.code], notes[language.code], language)
         write_atomically(paths[language.code], text)
@@ -103,6 +105,21 @@ def _row(finding: Finding, command: str | None, language: Language) -> Row:
         measured=measured,
         n=n,
     )
+
+
+def short_row(finding: Finding, language: Language) -> list[str]:
+    """A claim, its verdict, and one number with its interval and n: a row of a README.
+
+    The number is that of the first case that the claim holds in, or else of the first one.
+    """
+    claim, code = finding.claim, language.code
+    cases = sorted(finding.cases, key=lambda case: not case.holds)  # it keeps their order
+    said = MISSING
+    if cases:
+        count = claim.repeated.one if cases[0].n == 1 else claim.repeated.several
+        where, unit = _case(cases[0], language), claim.unit[code]
+        said = f'{where} {unit} (n = {cases[0].n} {count[code]})'
+    return [claim.sentence[code], verdict_words(finding, language), said]
 
 
 def _repetitions(finding: Finding, language: Language) -> str:
