@@ -50,7 +50,7 @@ def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):
 
 
 def test_without_a_finished_sweep_it_says_what_to_run(config, tmp_path):
-    with pytest.raises(UserError, match='first run python launch.py --sweep') as caught:
+    with pytest.raises(UserError, match=r'first run python launch\.py --sweep') as caught:
         judged(tmp_path)
     assert '--sweep identity_shortcut --workdir=x' in str(caught.value)
     assert list(tmp_path.iterdir()) == []
