@@ -49,7 +49,7 @@ def define_flags() -> None:
     flags.DEFINE_bool('dry_run', False, 'print the cells and their cost, and run nothing')
     flags.DEFINE_enum(
         'estimate', None, ['here', 'v5e'],
-        'print time and memory: by timing a few steps here, or by the compiler of a TPU v5e',
+        'print time and memory, by a few steps on this machine or by the compiler of a TPU v5e',
     )  # fmt: skip
     flags.DEFINE_bool('report_only', False, 'rebuild verdict and report of --sweep, train nothing')
     flags.DEFINE_bool('claims', False, 'judge the popular story from the finished sweeps')

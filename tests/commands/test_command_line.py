@@ -141,8 +141,9 @@ def test_the_help_fits_one_screen():
     (module,) = (m for m in modules if any(flag.name == 'sweep' for flag in modules[m]))
     text = command_line.help_text('Examples.', values, module)
     assert len(text.splitlines()) < 40
-    for flag in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'estimate here|v5e'):
-        assert f'--{flag}' in text
+    for flag in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'estimate'):
+        assert f'  --{flag} ' in text
+    assert '<here|v5e>: ' in text
 
 
 def test_where_names_the_flags_that_were_given(given):

@@ -24,7 +24,7 @@ _NEEDLESS = {
     None: ('split',),
 }
 _OVERRIDE = '--config.'
-_HELP_WIDTH = 22
+_HELP_WIDTH = 16
 
 
 def check(argv: Sequence[str], default_config: Path) -> None:
@@ -99,9 +99,7 @@ def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
     """The help of one screen: examples, and what each flag of a module does."""
     lines = []
     for flag in sorted(values.flags_by_module_dict()[module], key=lambda f: f.name):
-        choices = getattr(flag.parser, 'enum_values', None)
-        value = '' if flag.boolean else f' {"|".join(choices)}' if choices else ' …'
-        lines.append(f'  --{flag.name}{value}'.ljust(_HELP_WIDTH) + f' {flag.help}')
+        lines.append(f'  --{flag.name}'.ljust(_HELP_WIDTH) + flag.help)
     return '\n'.join([examples.strip(), '', 'Flags:', *lines])
 
 
