@@ -93,7 +93,7 @@ def ours(case: Case) -> tuple[dict, Steps]:
     splits = {name: tfds.Split(images, labels) for name in tfds.SPLITS}
     data = resident.put(splits, NUM_CLASSES)
     init, train, _ = programs.functions(program(config), data)
-    state, sums, order_key = jax.jit(init)(0)
+    state, sums, order_key = jax.jit(init)(0, 0)
     jitted = jax.jit(train, donate_argnums=(0, 1))
     started = time.perf_counter()
     lowered = jitted.lower(state, sums, order_key, data, 0)

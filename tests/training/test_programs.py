@@ -85,9 +85,9 @@ def test_families_and_depths_of_one_seed_see_the_same_batches(config, build):
 @pytest.mark.parametrize('platform', ['cuda', 'tpu'])
 def test_all_programs_lower_for_other_platforms(config, data, platform):
     init, train, evaluate = programs.functions(program(config), data)
-    state, sums, key = jax.eval_shape(init, 0)
+    state, sums, key = jax.eval_shape(init, 0, 0)
     for function, arguments in (
-        (init, (0,)),
+        (init, (0, 0)),
         (train, (state, sums, key, data, 5)),
         (evaluate, (state, data, 0, 40)),
     ):
@@ -123,7 +123,7 @@ def lowered(config, image_size=8, **model):
     splits = {name: tfds.Split(images, np.zeros(64, np.int32)) for name in tfds.SPLITS}
     data = resident.put(splits, num_classes=10)
     init, train, _ = programs.functions(program(config), data)
-    state, sums, order_key = jax.eval_shape(init, 0)
+    state, sums, order_key = jax.eval_shape(init, 0, 0)
     jitted = jax.jit(train, donate_argnums=(0, 1))
     return jitted.lower(state, sums, order_key, data, 0)
 

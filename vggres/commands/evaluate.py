@@ -47,7 +47,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     found = evaluate(config, split)
     console.print(
         f'{config.model.family} of depth {config.model.depth} with {path} on {config.data.name}, '
-        f'{split}: error {found["error"]:.2f} % ({found["wrong"]:,} of {found["images"]:,} '
-        f'images), loss {found["loss"]:.4f}',
+        f'{split}: error {found.error:.2f} % ({found.wrong:,} of {found.images:,} images), loss '
+        f'{found.loss:.4f}',
         soft_wrap=True,
     )

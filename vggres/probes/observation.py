@@ -33,7 +33,7 @@ def build(config: FrozenConfigDict, data: ResidentData) -> Observer | None:
     if not config.probes.every_epochs:
         return None
     described, names = network_spec(config), observed_names(config)
-    state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0)
+    state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0, 0)
     lowered = jax.jit(function(config, data)).lower(state, order_key, data)
     compiled = compile_well(lowered)
 

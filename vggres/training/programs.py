@@ -64,7 +64,7 @@ class Parts(NamedTuple):
 
 
 class Functions(NamedTuple):
-    """The functions of `Programs`, not compiled yet; `init` takes a seed alone."""
+    """The functions of `Programs`, not compiled yet; `init` is `init_run`."""
 
     init: Callable[..., tuple[TrainState, Metrics, jax.Array]]
     train: Callable[..., tuple[TrainState, Metrics]]
@@ -79,11 +79,11 @@ def build(config: FrozenConfigDict, data: ResidentData) -> Programs:
         data: the data set that the programs will be called with.
     """
     init, train, evaluate = functions(config, data)
-    state, sums, order_key = jax.eval_shape(init, 0)
+    state, sums, order_key = jax.eval_shape(init, 0, 0)
     lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, data, 0)
     per_epoch, total_steps = steps(config, data.num_train)
     return Programs(
-        init=_with_scheme(compile_quickly(jax.jit(init).lower(0))),
+        init=_with_scheme(compile_quickly(jax.jit(init).lower(0, 0))),
         train=compile_well(lowered),
         evaluate=compile_well(jax.jit(evaluate).lower(state, data, 0, 1)),
         learning_rate=parts(config, data.num_classes, data.num_train).learning_rate,
@@ -95,14 +95,12 @@ def build(config: FrozenConfigDict, data: ResidentData) -> Programs:
 
 
 def _with_scheme(
-    init: Callable[[int], tuple[TrainState, Metrics, jax.Array]],
+    init: Callable[[int, int], tuple[TrainState, Metrics, jax.Array]],
 ) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
-    """`Programs.init`: one compiled program draws the weights of every scheme."""
+    """`Programs.init`: it knows schemes by name, and one compiled program serves all of them."""
 
     def init_scheme(seed: int, scheme: str = 'he') -> tuple[TrainState, Metrics, jax.Array]:
-        state, sums, order_key = init(seed)
-        params = initialisation.rescaled(state.params, scheme)
-        return state.replace(params=params), sums, order_key
+        return init(seed, initialisation.index(scheme))
 
     return init_scheme
 
@@ -171,6 +169,7 @@ def evaluation_batch_size(config: FrozenConfigDict, image_shape: tuple[int, int,
 
 def init_run(
     seed: jax.Array | int,
+    scheme: jax.Array | int,
     *,
     network: Network,
     optimizer: optax.GradientTransformation,
@@ -180,10 +179,13 @@ def init_run(
 
     Args:
         seed: it decides the weights and the order key.
+        scheme: the `initialisation.index` of the scheme of the weights; it may be traced.
         network: the network to train.
         optimizer: the optimiser whose state is created.
         image_shape: [height, width, channels].
     """
     init_key, order_key = jax.random.split(jax.random.key(seed))
     sums = {name: jnp.zeros(()) for name in ('loss', 'error', 'gradient_norm')}
-    return init_state(init_key, network, optimizer, image_shape), sums, order_key
+    state = init_state(init_key, network, optimizer, image_shape)
+    params = initialisation.rescaled(state.params, scheme)
+    return state.replace(params=params), sums, order_key
