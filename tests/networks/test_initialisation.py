@@ -1,11 +1,15 @@
 """Variances against the papers' formulas, written out for layers of known size."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from vggres.config import INIT_SCHEMES
+from vggres.errors import UserError
 from vggres.networks import grammar, initialisation
 from vggres.networks.network import Network
 from vggres.sweeps.cell import Cell
@@ -58,6 +62,20 @@ def test_schemes_of_one_seed_differ_by_a_factor(drawn):
         for scheme in ('glorot', 'vgg')
     )
     np.testing.assert_allclose(vgg / glorot, np.sqrt(0.01 / (2 / 178)), rtol=1e-5)
+
+
+def test_the_schemes_have_one_order_everywhere():
+    assert tuple(initialisation.SCHEMES) == INIT_SCHEMES == tuple(VARIANCES)
+
+
+def test_an_unknown_scheme_names_those_there_are():
+    with pytest.raises(UserError, match=r"unknown scheme 'xavier': .*glorot, he, vgg"):
+        initialisation.rescaled({}, 'xavier')
+
+
+def test_the_names_of_the_schemes_need_no_jax():
+    code = "import sys; from vggres.networks import initialisation; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_programs_know_the_schemes_by_name(config, build):

@@ -1,28 +1,54 @@
-"""Random weights under other schemes than He's, of the same draws."""
+"""Rescales random weights to the variances of other initialisation schemes than He's.
+
+All schemes draw the same normal numbers around zero. Two networks of one seed under two schemes
+therefore differ by one factor in each layer. JAX is imported where it is needed, so that the names
+of the schemes can be looked up without it.
+"""
 
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import jax
+from vggres.errors import unknown
 
-_VGG_VARIANCE = 1e-2
+if TYPE_CHECKING:
+    import jax
+
+# The variance of a kernel's elements under each scheme, by the variance that `network` draws them
+# with, the kernel's fan in and its fan out.
+SCHEMES: dict[str, Callable[[float, int, int], float]] = {
+    # He et al. 2015 (arXiv 1502.01852), §2.2: 2 / fan out for convolutions (the backward case) and
+    # 2 / fan in for dense layers. It is what `network` draws.
+    'he': lambda drawn, fan_in, fan_out: drawn,
+    # Glorot & Bengio 2010, eq. 12. Their distribution is uniform (eq. 16), this one is normal.
+    'glorot': lambda drawn, fan_in, fan_out: 2 / (fan_in + fan_out),
+    # Simonyan & Zisserman 2015 (arXiv 1409.1556), §3.1: the same variance in every layer.
+    'vgg': lambda drawn, fan_in, fan_out: 1e-2,
+}
 
 
 def rescaled(params: dict, scheme: str) -> dict:
-    """Gives each kernel the variance of a scheme.
+    """Gives each kernel the variance that a scheme prescribes, and leaves the rest as it is.
 
-    All are normal around zero, so that two networks of one seed differ by one factor a layer:
-
-    * 'he': 2 / fan out for convolutions (He et al. 2015, arXiv 1502.01852, §2.2, the backward case)
-      and 2 / fan in for dense layers: what `network` draws, unchanged;
-    * 'glorot': 2 / (fan in + fan out) (Glorot & Bengio 2010, eq. 12; theirs is uniform, eq. 16);
-    * 'vgg': 0.01, whatever the layer (Simonyan & Zisserman 2015, arXiv 1409.1556, §3.1).
+    >>> import jax.numpy as jnp
+    >>> params = {'head': {'kernel': jnp.ones((50, 30)), 'bias': jnp.ones(30)}}
+    >>> float(rescaled(params, 'vgg')['head']['kernel'][0, 0])  # √(0.01 / (2/50))
+    0.5
 
     Args:
-        params: as `Network.init` draws them.
+        params: the parameters that `Network.init` draws.
         scheme: 'he', 'glorot' or 'vgg'.
+
+    Returns:
+        Parameters of the same shapes, float32.
+
+    Raises:
+        UserError: if there is no such scheme.
     """
-    if scheme == 'he':
-        return params
+    import jax
+
+    if scheme not in SCHEMES:
+        raise unknown('scheme', scheme, SCHEMES)
 
     def scaled(path: tuple, leaf: jax.Array) -> jax.Array:
         if path[-1].key != 'kernel':
@@ -31,10 +57,9 @@ def rescaled(params: dict, scheme: str) -> dict:
             fan_in, fan_out = leaf.shape
             drawn = 2 / fan_in
         else:
-            height, width, inputs, outputs = leaf.shape[-4:]  # stacked or not
+            height, width, inputs, outputs = leaf.shape[-4:]  # a stack has one more axis in front
             fan_in, fan_out = height * width * inputs, height * width * outputs
             drawn = 2 / fan_out
-        variance = {'glorot': 2 / (fan_in + fan_out), 'vgg': _VGG_VARIANCE}[scheme]
-        return leaf * math.sqrt(variance / drawn)
+        return leaf * math.sqrt(SCHEMES[scheme](drawn, fan_in, fan_out) / drawn)
 
-    return jax.tree_util.tree_map_with_path(scaled, params)
+    return params if scheme == 'he' else jax.tree_util.tree_map_with_path(scaled, params)
