@@ -1,7 +1,11 @@
+import dataclasses
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vggres.errors import UserError
-from vggres.networks import grammar
+from vggres.networks import grammar, published
 
 
 def blocks_per_stage(network_spec):
@@ -176,26 +180,31 @@ def test_biases(family, norm, conv_bias, bias):
 @pytest.mark.parametrize(
     ('family', 'depth', 'options', 'message'),
     [
-        ('resnet', 57, {}, 'depth 57 .* depth must be 6n.2, nearest 56 or 62'),
+        ('resnet', 57, {}, 'depth 57 .* depth must be 6n.2 .nearest 56 or 62'),
         ('resnet', 18, {}, 'nearest 14 or 20'),
         ('plain', 21, {}, 'nearest 20 or 26'),
-        ('resnet', 2, {}, r'nearest 8\.'),
-        ('resnet', -3, {}, r'nearest 8\.'),
-        ('resnet', 50, {'block': 'bottleneck'}, '9n.2, nearest 47 or 56'),
-        ('resnet', 5, {'block': 'bottleneck'}, r'nearest 11\.'),
+        ('resnet', 2, {}, r'\(nearest 8\)'),
+        ('resnet', -3, {}, r'\(nearest 8\)'),
+        ('resnet', 50, {'block': 'bottleneck'}, '9n.2 .nearest 47 or 56'),
+        ('resnet', 5, {'block': 'bottleneck'}, r'\(nearest 11\)'),
         ('resnet', 50, {'images': 'imagenet'}, '18, 34 from basic .* 50, 101, 152 from bottleneck'),
-        ('vgg', 7, {}, r'no vgg of depth 7 with 5 stages: nearest 8\.'),
-        ('vgg', 9, {'images': 'imagenet'}, r'nearest 10\.'),
-        ('vgg', 5, {'vgg_stages': 3}, r'nearest 6\.'),
+        ('vgg', 7, {}, r'no vgg of depth 7 with 5 stages; the nearest depth is 8\.'),
+        ('vgg', 9, {'images': 'imagenet'}, r'nearest depth is 10\.'),
+        ('vgg', 5, {'vgg_stages': 3}, r'nearest depth is 6\.'),
         ('vgg', 16, {'vgg_stages': 6}, 'vgg_stages must be 3, 4 or 5, not 6'),
         ('resnt', 20, {}, "'resnt': did you mean resnet"),
         ('resnet', 20.0, {}, 'depth must be of type int, not 20.0'),
         ('resnet', 20, {'shortcut': None}, 'shortcut must be of type str, not None'),
         ('resnet', 20, {'width': 0}, 'width must be at least 1 channel, not 0'),
-        ('resnet', 20, {'shortcut': 'D'}, "shortcut 'D': there is A, B, C"),
-        ('resnet', 20, {'gate': 'open'}, "gate 'open': there is exclusive, none, shortcut_only"),
+        ('resnet', 20, {'shortcut': 'D'}, "shortcut 'D': .*A, B, C"),
+        ('resnet', 20, {'gate': 'open'}, "gate 'open': .*exclusive, none, shortcut_only"),
         ('resnet', 20, {'shortcut_dropout': 1.0}, 'below 1, not 1.0'),
-        ('resnet', 20, {'shortcuts': 'A'}, "option 'shortcuts': there is .*width.*shortcut_scale"),
+        (
+            'resnet',
+            20,
+            {'shortcuts': 'A'},
+            "option 'shortcuts': the options are .*width.*shortcut_scale",
+        ),
     ],
 )
 def test_what_does_not_exist_names_what_does(family, depth, options, message):
@@ -217,3 +226,51 @@ def test_shortcuts_around_pairs_of_a_vgg():
     assert network.depth == 12
     even = grammar.network_spec('vgg', 11, vgg_stages=3, vgg_shortcuts=True)
     assert [block.shortcut.kind for block in even.stages[2].blocks] == ['pad'] + 2 * ['identity']
+
+
+@pytest.mark.parametrize('name', published.VARIANTS)
+def test_the_options_of_a_published_network_are_recovered(name):
+    described = published.variant_spec(name)
+    found = dataclasses.asdict(grammar.recovered_options(described))
+    given = published.variant(name).options
+    ignored = set() if given.get('block') == 'bottleneck' else {'stride_placement'}  # no trace
+    assert {key: found[key] for key in given.keys() - ignored} == {
+        key: given[key] for key in given.keys() - ignored
+    }
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    network=st.sampled_from([('vgg', 12), ('vgg', 21), ('plain', 20), ('resnet', 20)]),
+    options=st.fixed_dictionaries(
+        {
+            'width': st.integers(1, 20),
+            'vgg_stages': st.integers(3, 5),
+            'vgg_pointwise': st.booleans(),
+            'vgg_shortcuts': st.booleans(),
+            'dropout': st.sampled_from((0.0, 0.5)),
+            'preactivation': st.booleans(),
+            'shortcut_scale': st.sampled_from((1.0, 0.5)),
+            'branch_scale': st.sampled_from((1.0, 0.5)),
+            'gate_bias': st.sampled_from((-6.0, 0.0)),
+            'shortcut_dropout': st.sampled_from((0.0, 0.5)),
+            'images': st.sampled_from(grammar.CHOICES['images']),
+            **{
+                name: st.sampled_from(grammar.CHOICES[name])
+                for name in ('norm', 'conv_bias', 'block', 'stride_placement', 'shortcut', 'gate')
+            },
+        }
+    ),
+)
+def test_recovered_options_build_the_same_network(network, options):
+    family, depth = network
+    if family != 'vgg' and options['images'] == 'imagenet':
+        depth = 34 if options['block'] == 'basic' else 50
+    described = grammar.network_spec(family, depth, **options)
+    found = grammar.recovered_options(described)
+    assert grammar.network_spec(**dataclasses.asdict(found)) == described
+
+
+def test_true_is_no_number():
+    with pytest.raises(UserError, match='width must be of type int, not True'):
+        grammar.network_spec('resnet', 20, width=True)

@@ -328,14 +328,65 @@ def test_images_too_small_for_the_pools_are_refused():
     with pytest.raises(UserError, match=r'8×8 pixels are too small .* 32×32 is the smallest'):
         shapes(network, (8, 8, 3))
     shapes(network, (32, 32, 3))
-    with pytest.raises(UserError, match=r'are \[batch, .*\], not of shape \(32, 32, 3\)'):
+    with pytest.raises(UserError, match=r'must be \[batch, .*\], not of shape \(32, 32, 3\)'):
         network.init(KEY, jnp.zeros((32, 32, 3)), train=False)
 
 
 @pytest.mark.parametrize('num_classes', [0, -1, '10', 10.5, None])
 def test_the_number_of_classes_is_a_number(num_classes):
-    with pytest.raises(UserError, match=r'num_classes must be a whole number from 1 on, not '):
+    with pytest.raises(UserError, match=r'num_classes must be a whole number of at least 1, not '):
         vggres.create('cifar_resnet20', num_classes)
+
+
+@pytest.mark.parametrize('dtype', ['float99', 'int32', bool, None, object(), 'complex64'])
+def test_the_data_type_holds_floats(dtype):
+    with pytest.raises(
+        UserError, match=r"dtype must be a floating-point .*'bfloat16', not "
+    ) as error:
+        vggres.create('cifar_resnet20', 10, dtype)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', jnp.bfloat16, jnp.dtype('bfloat16')])
+def test_the_data_type_may_be_a_name(dtype):
+    assert vggres.create('cifar_resnet20', 10, dtype).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize('name', ['cifar_plain20', 'cifar_vgg16_bn', 'resnet18', 'vgg11'])
+@pytest.mark.parametrize('train', [False, True])
+def test_images_that_are_not_those_of_the_start_are_refused(name, train):
+    network = vggres.create(name, 10, width=2)
+    variables = shapes(network)
+
+    def applied(*shape):
+        images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        keys = {'dropout': KEY}
+        run = functools.partial(network.apply, train=train, rngs=keys, mutable=['batch_stats'])
+        return jax.eval_shape(run, variables, images)
+
+    assert applied(2, 32, 32, 3)[0].shape == (2, 10)
+    for shape, message in (
+        ((2, 3, 32, 32), r'images with 3 channels, .* not for .*\(2, 3, 32, 32\)\. .* come first'),
+        ((2, 3, 32, 40), r'images with 3 channels, .* come first: images.transpose\(0, 2, 3, 1\)'),
+        ((2, 32, 32, 1), r'images with 3 channels, .* not for images of shape \(2, 32, 32, 1\)'),
+        ((2, 32, 32), r'must be \[batch, height, width, channels\], not of shape \(2, 32, 32\)'),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            applied(*shape)
+        assert '\n' not in str(caught.value)
+        assert ('come first' in str(caught.value)) == (shape[1] == 3)
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 32, 32), (2, 1, 28, 28), (1, 3, 8, 8)])
+@pytest.mark.parametrize('name', ['cifar_resnet20', 'vgg11'])
+def test_channels_that_come_first_are_recognised_at_the_start(name, shape):
+    with pytest.raises(UserError, match=r'not of shape .* seem to come first: images.transpose'):
+        vggres.create(name, 10).init(KEY, jnp.zeros(shape), train=False)
+
+
+@pytest.mark.parametrize('shape', [(3, 3, 3), (1, 1, 1), (3, 32, 3), (1, 40, 12), (8, 8, 8)])
+def test_images_of_few_rows_or_many_channels_are_not_mistaken(shape):
+    shapes(vggres.create('cifar_resnet20', 10), shape)
 
 
 def reference_convolution(x, kernel, stride):

@@ -17,7 +17,8 @@ def test_depth_is_what_the_name_says(name):
 
 
 def test_the_networks_there_are():
-    names = set(published.VARIANTS)
+    names = set(published.names())
+    assert len(names) == len(published.names()) == len(published.VARIANTS)
     for vgg in ('vgg11', 'vgg13', 'vgg16', 'vgg19'):
         assert {vgg, f'{vgg}_bn', f'cifar_{vgg}', f'cifar_{vgg}_bn'} <= names
     assert {'vgg16c', 'vgg16c_bn', 'plain18', 'plain34'} <= names
@@ -42,9 +43,13 @@ def test_options_may_differ_from_the_published_ones():
 
 
 def test_options_of_another_family_are_refused():
-    with pytest.raises(UserError, match=r"option 'shortcut' of a vgg: there is .*vgg_stages"):
+    with pytest.raises(
+        UserError, match=r"option 'shortcut' of a vgg network: the options are .*vgg_stages"
+    ):
         published.variant_spec('vgg16', shortcut='C')
-    with pytest.raises(UserError, match=r"option 'dropout' of a resnet: there is .*shortcut"):
+    with pytest.raises(
+        UserError, match=r"option 'dropout' of a resnet network: the options are .*shortcut"
+    ):
         published.variant_spec('resnet18', dropout=0.1)
 
 
@@ -66,12 +71,16 @@ def test_the_table_shows_every_network_with_its_source():
     code = [sys.executable, '-W', 'error', '-m', 'vggres.networks.published']
     table = subprocess.run(code, capture_output=True, text=True, check=True)
     assert table.stderr == ''
+    headings = table.stdout.splitlines()[0]
+    assert headings.split('  ')[0] == 'name'
+    for heading in ('depth', 'blocks per stage', 'parameters', 'MACs per image', 'image size'):
+        assert heading in headings
     lines = {line.split()[0]: line for line in table.stdout.splitlines()}
     assert set(lines) == {'name', *published.VARIANTS}
     # He et al. 2015, Table 1, and torchvision's count; 4.09 billion is torchvision's figure too.
     fields = lines['resnet50'].split()
     assert fields[1:4] == ['50', '3-4-6-3', '25,557,032']
     assert fields[4].startswith('4,089,')
-    assert fields[5] == '224'
+    assert fields[5] == '224×224'
     assert '1512.03385' in lines['resnet50']
     assert '1409.1556, Table 1, D' in lines['cifar_vgg16_bn']

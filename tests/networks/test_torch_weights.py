@@ -151,13 +151,13 @@ def test_a_mismatch_lists_both_sides():
     renamed['fc.weight'] = renamed.pop('linear.weight')
     with pytest.raises(UserError) as caught:
         torch_weights.from_torch(network, renamed)
-    assert 'only in the weights: fc.weight; only in the network: linear.weight.' in str(
+    assert 'only the weights have fc.weight; only the network has linear.weight.' in str(
         caught.value
     )
 
     with pytest.raises(UserError) as caught:
         torch_weights.from_torch(create('option B'), state_dict)
-    assert 'only in the network: layer2.0.shortcut.0.weight, ' in str(caught.value)
+    assert 'only the network has layer2.0.shortcut.0.weight, ' in str(caught.value)
     assert 'and 6 more' in str(caught.value)  # two shortcuts of five arrays, four named
     assert '\n' not in str(caught.value)
 
@@ -172,13 +172,13 @@ def test_bfloat16_files_are_read_where_jax_is_not_imported(tmp_path):
 
 def test_variables_of_another_network_are_refused():
     variables = random_variables(create('small'))
-    with pytest.raises(UserError, match='no params/stage2/block1/projection/kernel in the'):
+    with pytest.raises(UserError, match='have no params/stage2/block1/projection/kernel: they'):
         torch_weights.to_torch(create('option B'), variables)
     with pytest.raises(UserError, match=r'\(7, 16\) in the weights and \(9, 16\) in the network'):
         torch_weights.to_torch(create('small', num_classes=9), variables)
     projecting = random_variables(create('option B'))
     with pytest.raises(
-        UserError, match=r'only in the variables, not in .*stage2/block1/projection_norm'
+        UserError, match=r'the network has no .*stage2/block1/projection_norm.*, but the var'
     ):
         torch_weights.to_torch(create('small'), projecting)
     deep = random_variables(Network(grammar.network_spec('resnet', 26, width=4), 7))
@@ -200,7 +200,7 @@ def test_arrays_of_any_layout_are_saved_as_what_they_are(framework, tmp_path):
     ('value', 'message'),
     [
         (np.float32('nan'), 'bn1.weight holds numbers that are not finite'),
-        (np.int32(1), 'bn1.weight holds int32 numbers; weights are floating-point'),
+        (np.int32(1), 'bn1.weight holds int32 numbers; weights must be floating-point'),
     ],
 )
 def test_what_can_be_no_weights_is_refused(value, message):
@@ -209,7 +209,7 @@ def test_what_can_be_no_weights_is_refused(value, message):
     state_dict['bn1.weight'] = np.full(4, value)
     with pytest.raises(UserError, match=message):
         torch_weights.from_torch(network, state_dict)
-    with pytest.raises(UserError, match=r'weights are arrays by name, .* not a list'):
+    with pytest.raises(UserError, match=r'weights must be arrays by name, .* not a list'):
         torch_weights.from_torch(network, [state_dict])
 
 
@@ -258,8 +258,121 @@ def test_a_new_head_leaves_the_files_head_out(tmp_path):
     }
     torch_weights.save(tmp_path / 'headless.safetensors', headless)
     torch_weights.read(tmp_path / 'headless.safetensors', network.spec, 10, 3, new_head=True)
-    with pytest.raises(UserError, match=r'only in the weights: bn1\.bias, '):
+    with pytest.raises(UserError, match=r'only the weights have bn1\.bias, '):
         torch_weights.read(path, create('preactivation').spec, 10, 3, new_head=True)
+
+
+def saved(path, network, channels=3):
+    """Saves random weights of a network with its description; returns its state_dict."""
+    state_dict = torch_weights.to_torch(network, random_variables(network, channels))
+    torch_weights.save(path, state_dict, torch_weights.describe(network, channels))
+    return state_dict
+
+
+@pytest.mark.parametrize('structure', NETWORKS)
+def test_a_file_describes_its_network(structure, tmp_path):
+    path, network = tmp_path / 'w.safetensors', create(structure)
+    state_dict = saved(path, network, channels=1)
+    found = torch_weights.read_description(path)
+    assert (found.network_spec, found.num_classes, found.channels) == (network.spec, 7, 1)
+    variables = torch_weights.from_torch(network, path, channels=1)
+    assert_equal(variables, torch_weights.from_torch(network, state_dict, channels=1))
+
+
+def test_a_description_changes_no_array(tmp_path):
+    network = create('small')
+    state_dict = saved(tmp_path / 'with.safetensors', network)
+    torch_weights.save(tmp_path / 'without.safetensors', state_dict)
+    for name in ('with', 'without'):
+        # What the file holds, by another reader.
+        found = safetensors.numpy.load_file(tmp_path / f'{name}.safetensors')
+        assert found.keys() == state_dict.keys()
+        for key, array in state_dict.items():
+            assert found[key].tobytes() == array.tobytes()
+            assert (found[key].dtype, found[key].shape) == (array.dtype, array.shape)
+    assert torch_weights.read_description(tmp_path / 'without.safetensors') is None
+
+
+@pytest.mark.parametrize(
+    ('ours', 'theirs', 'message'),
+    [
+        ('plain', 'resnet', 'a plain network of depth 8, not of a resnet of depth 8'),
+        ('resnet', 'plain', 'a resnet of depth 8, not of a plain network of depth 8'),
+    ],
+)
+def test_weights_of_another_network_are_refused_although_the_shapes_fit(
+    ours, theirs, message, tmp_path
+):
+    path = tmp_path / 'w.safetensors'
+    one, other = (vggres.create(f'cifar_{name}20', 10, depth=8) for name in (ours, theirs))
+    state_dict = saved(path, one)
+    torch_weights.from_torch(other, state_dict)  # the shapes fit
+    for new_head in (False, True):
+        with pytest.raises(
+            UserError, match=rf'w.safetensors: the weights .* {message}\.$'
+        ) as caught:
+            torch_weights.read(path, other.spec, 10, 3, new_head)
+        assert '\n' not in str(caught.value)
+    with pytest.raises(UserError, match=message):
+        torch_weights.from_torch(other, path)
+    # Whoever wants it all the same takes the arrays out of the file.
+    torch_weights.from_torch(other, torch_weights.load(path))
+
+
+def test_a_hand_made_file_with_a_description_is_read(tmp_path):
+    path, network = tmp_path / 'w.safetensors', vggres.create('cifar_plain20', 7, depth=8, width=2)
+    variables = random_variables(network)
+    content = {'options': {'family': 'plain', 'depth': 8, 'width': 2}, 'num_classes': 7}
+    metadata = {'vggres': json.dumps({'format': 1, 'channels': 3} | content), 'format': 'pt'}
+    arrays = torch_weights.to_torch(network, variables)
+    safetensors.numpy.save_file(arrays, path, metadata)
+    assert torch_weights.read_description(path).network_spec == network.spec
+    assert_equal(torch_weights.from_torch(network, path), variables)
+    # Of another origin: metadata, but no description.
+    safetensors.numpy.save_file(arrays, path, {'format': 'pt'})
+    assert torch_weights.read_description(path) is None
+    assert_equal(torch_weights.from_torch(network, path), variables)
+
+
+def test_described_classes_and_channels_are_compared(tmp_path):
+    path, network = tmp_path / 'w.safetensors', create('small')
+    saved(path, network, channels=1)
+    with pytest.raises(UserError, match=r'for images with 1 channel, not 3\.$'):
+        torch_weights.from_torch(network, path)
+    with pytest.raises(UserError, match=r'for 7 classes, not 10\. init\.new_head=True leaves'):
+        torch_weights.read(path, network.spec, 10, 1)
+    without = torch_weights.read(path, network.spec, 10, 1, new_head=True)
+    assert 'head' not in without['params']
+
+
+def test_a_description_that_lies_about_the_shapes_does_not_help(tmp_path):
+    path, wide = tmp_path / 'w.safetensors', create('small').clone(num_classes=10)
+    state_dict = torch_weights.to_torch(create('small'), random_variables(create('small')))
+    torch_weights.save(path, state_dict, torch_weights.describe(wide))
+    with pytest.raises(
+        UserError, match=r'linear.weight is \(7, 16\) in the weights and \(10, 16\)'
+    ):
+        torch_weights.from_torch(wide, path)
+
+
+def test_damaged_descriptions_are_refused_with_the_name_of_the_file(tmp_path):
+    path, network = tmp_path / 'w.safetensors', create('small')
+    arrays = saved(path, network)
+    for text in ('', '{"format": 1}', '{"format": 1, "options": {"fami'):
+        safetensors.numpy.save_file(arrays, path, {'vggres': text})
+        for read in (
+            torch_weights.read_description,
+            lambda p: torch_weights.from_torch(network, p),
+        ):
+            with pytest.raises(UserError, match=r'w\.safetensors: the description .* damaged'):
+                read(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match='is no whole safetensors file'):
+        torch_weights.read_description(path)
+    with pytest.raises(UserError, match='no weights file'):
+        torch_weights.read_description(tmp_path / 'none.safetensors')
+    (tmp_path / 'w.pth').write_bytes(b'')  # which is not opened: it cannot have one
+    assert torch_weights.read_description(tmp_path / 'w.pth') is None
 
 
 def test_pth_files_need_pytorch(tmp_path, monkeypatch):
@@ -295,7 +408,7 @@ def test_pth_files(tmp_path, capsys):
     assert_equal(without['params'] | {'head': variables['params']['head']}, variables['params'])
     with pytest.raises(UserError, match=r'\(7, 16\) in the weights .* init.new_head=True'):
         torch_weights.read(tmp_path / 'w.pth', network.spec, 10, 3)
-    with pytest.raises(UserError, match='only in the network') as caught:
+    with pytest.raises(UserError, match='only the network has') as caught:
         torch_weights.read(tmp_path / 'w.pth', create('gates').spec, 7, 3)
     assert 'new_head' not in str(caught.value)
     for content in (tensors, {'state_dict': tensors, 'best_prec1': 91.25}, {'net': tensors}):

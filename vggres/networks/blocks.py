@@ -1,32 +1,35 @@
-"""Convolution, shortcut, and the block they make: one for all families."""
+"""The convolution, the shortcut, and the block made of both, as Flax modules for all families."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
-from vggres.networks import spec
 from vggres.networks.batch_norm import BatchNorm
 from vggres.networks.convolution import convolve
+from vggres.networks.spec import BlockSpec, ConvolutionSpec, ShortcutSpec
 
-# He et al. 2015 (arXiv 1502.01852), backward case: the variance of gradients is kept.
+# The backward case of He et al. 2015 (arXiv 1502.01852), §2.2, keeps the variance of gradients.
 he_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 he_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 class Convolution(nn.Module):
-    """[batch, h, w, c] → [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels], padded by half of the kernel.
+    """A convolution of images, padded by half of its kernel.
+
+    It maps [batch, h, w, inputs] to [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels].
 
     Attributes:
         spec: channels, kernel size and stride.
-        use_bias: whether a bias is added.
-        bias_init: what it starts from.
-        dtype: of the computation; the parameters are float32.
+        use_bias: whether to add a bias.
+        bias_init: initialiser of the bias.
+        dtype: data type of the computation and of the output. The parameters are float32.
     """
 
-    spec: spec.ConvolutionSpec
+    spec: ConvolutionSpec
     use_bias: bool = False
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -41,10 +44,19 @@ class Convolution(nn.Module):
 
 
 def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
-    """Option A of He et al. 2015, §4.1: the identity, subsampled and padded with zero channels.
+    """Subsamples an image and pads it with zero channels: option A of He et al. 2015, §4.1.
 
-    Half of the zeros go in front, as in akamaster's networks, whose weights then fit. The order of
-    channels changes nothing that a network can compute.
+    Half of the new channels come before the old ones, as in akamaster's networks, so that the
+    weights of those networks fit. The order of the channels changes nothing that a network can
+    compute.
+
+    Args:
+        x: [batch, h, w, inputs].
+        channels: number of channels of the result, at least as many as x has.
+        stride: pixels between two neighbouring pixels that are kept, in both directions.
+
+    Returns:
+        [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels], of x's dtype.
     """
     new = channels - x.shape[-1]
     sides = (new // 2, new - new // 2)
@@ -52,20 +64,22 @@ def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
 
 
 class Block(nn.Module):
-    """A residual branch and its shortcut: x [batch, h, w, c] → [batch, ⌈h/s⌉, ⌈w/s⌉, channels].
+    """A residual branch and its shortcut, if it has one.
 
-    Postactivation (He et al. 2015, Fig. 2 and 5): convolution, norm and ReLU in a row, the last
-    ReLU after the addition. Preactivation ("Identity mappings", Fig. 1b): norm, ReLU, convolution,
-    nothing after the addition; the shortcut starts from x itself, or behind the first norm and ReLU
-    where the description says so.
+    It maps [batch, h, w, inputs] to [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels].
+
+    A postactivation block (He et al. 2015, Fig. 2 and 5) repeats convolution, norm and ReLU, and
+    applies the last ReLU after the addition. A preactivation block ("Identity mappings", Fig. 1b)
+    repeats norm, ReLU and convolution, and applies nothing after the addition; its shortcut starts
+    from x, or after the first norm and ReLU where the description says so.
 
     Attributes:
-        spec: what to compute.
-        dtype: of the computation.
+        spec: the description of the block.
+        dtype: data type of the computation and of the output. The parameters are float32.
     """
 
-    spec: spec.BlockSpec
-    dtype: jnp.dtype = jnp.float32
+    spec: BlockSpec
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -80,30 +94,31 @@ class Block(nn.Module):
                 y = self._norm(y, train, f'norm{k}')
                 y = nn.relu(y) if k < last else y
         if self.spec.shortcut is not None:
-            y = self._joined(x, y, train)
+            y = self._joined(self.spec.shortcut, x, y, train)
         return y if self.spec.preactivation else nn.relu(y)
 
-    def _joined(self, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
-        """scale · h(x) + branch_scale · y, gated (see `spec.ShortcutSpec`)."""
-        how = self.spec.shortcut
-        pointwise = spec.ConvolutionSpec(self.spec.channels, kernel_size=1, stride=self.spec.stride)
-        if how.kind == 'projection':
+    def _joined(self, shortcut: ShortcutSpec, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
+        """Computes scale · h(x) + branch_scale · y with its gates (see `spec.ShortcutSpec`)."""
+        pointwise = ConvolutionSpec(self.spec.channels, kernel_size=1, stride=self.spec.stride)
+        if shortcut.kind == 'projection':
             passed = self._convolution(pointwise, 'projection')(x)
             if not self.spec.preactivation:
                 passed = self._norm(passed, train, 'projection_norm')
         else:
             passed = pad_shortcut(x, self.spec.channels, self.spec.stride)
-        if how.gate != 'none':
-            bias = nn.initializers.constant(how.gate_bias)
+        if shortcut.gate != 'none':
+            bias = nn.initializers.constant(shortcut.gate_bias)
             gate = nn.sigmoid(Convolution(pointwise, True, bias, self.dtype, name='gate')(x))
             passed *= 1 - gate
-            y = y * gate if how.gate == 'exclusive' else y
-        if how.dropout:
-            kept = 1 - how.dropout  # undoes what nn.Dropout scales the kept elements by
-            passed = kept * nn.Dropout(how.dropout, deterministic=not train)(passed)
-        return how.scale * passed + how.branch_scale * y
+            y = y * gate if shortcut.gate == 'exclusive' else y
+        if shortcut.dropout:
+            kept = (
+                1 - shortcut.dropout
+            )  # undoes the factor by which nn.Dropout scales kept elements
+            passed = kept * nn.Dropout(shortcut.dropout, deterministic=not train)(passed)
+        return shortcut.scale * passed + shortcut.branch_scale * y
 
-    def _convolution(self, convolution: spec.ConvolutionSpec, name: str) -> Convolution:
+    def _convolution(self, convolution: ConvolutionSpec, name: str) -> Convolution:
         return Convolution(convolution, self.spec.bias, dtype=self.dtype, name=name)
 
     def _norm(self, x: jax.Array, train: bool, name: str) -> jax.Array:

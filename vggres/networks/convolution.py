@@ -1,23 +1,24 @@
-"""Two-dimensional convolution, stated so that XLA:CPU is fast where training runs.
+"""A two-dimensional convolution in the form that XLA:CPU computes fast inside of loops.
 
-Why a file for one operation: the trainer runs its steps in `lax.while_loop` and a stage's blocks
-in `lax.scan`. XLA:CPU rewrites convolutions to the form its fast kernels accept only outside of
-loops; inside, the two gradients of `lax.conv_general_dilated` fall to a naive loop (up to 80x
-slower), and even the forward pass is slow for images of 2x2 pixels and for few output channels.
-On the CPU alone, both gradients are therefore stated as plain NHWC/HWIO convolutions, and a
-convolution takes the first of these forms that its static shape allows:
+One operation has a file of its own for the following reason. The trainer runs its steps in
+`lax.while_loop`, and the blocks of a stage in `lax.scan`. XLA:CPU rewrites convolutions to the form
+that its fast kernels accept only outside of loops. Inside, it computes the two gradients of
+`lax.conv_general_dilated` by a naive loop, which is up to 80 times slower, and even the forward
+pass is slow for images of 2×2 pixels and for few output channels. On the CPU alone, both gradients
+are therefore written as plain NHWC/HWIO convolutions, and every convolution takes the first of the
+following forms that its static shape allows:
 
-* whole image: an image with no more pixels than the kernel has taps is multiplied by one matrix
-  [all its inputs, all its outputs], which then takes no more multiplications than the taps do;
-* grouped columns: fewer than 32 output channels leave vector units idle, so several neighbouring
-  columns are computed as the channels of one, by a wider kernel with a larger stride;
-* plain.
+* whole image: an image that has no more pixels than the kernel has taps is multiplied by one matrix
+  [all its inputs, all its outputs], which takes no more multiplications than the taps do;
+* grouped columns: fewer than 32 output channels leave vector units idle, so that several
+  neighbouring columns are computed as channels of one, by a wider kernel with a larger stride;
+* plain: the convolution as it is.
 
-Every other platform gets `lax.conv_general_dilated` and its own gradients, untouched. The choice
+Every other platform gets `lax.conv_general_dilated` and its own gradients, unchanged. The choice
 is made when a function is lowered (`lax.platform_dependent`), not when it is traced.
 
-Reverse mode only (`jax.custom_vjp`), any number of times; for a Jacobian-vector product transpose
-the vector-Jacobian product: `jax.vjp(jax.vjp(f, x)[1], cotangent)[1]((tangent,))`.
+Only reverse mode works (`jax.custom_vjp`), any number of times. A Jacobian-vector product is the
+transpose of the vector-Jacobian product: `jax.vjp(jax.vjp(f, x)[1], cotangent)[1]((tangent,))`.
 """
 
 import functools
@@ -32,28 +33,29 @@ Arrays = tuple[jax.Array, jax.Array]
 Shape = tuple[int, ...]
 Padding = tuple[tuple[int, int], tuple[int, int]]  # zeros (before, after) rows and columns
 
-_VECTOR_CHANNELS = 32  # output channels from which XLA:CPU's kernels reach their full rate
-_MATRIX_ELEMENTS = 2**22  # the largest whole-image matrix (16 MiB in float32)
-_PIECE_ELEMENTS = 2**17  # numbers in a piece of the batch, for the kernel gradient (512 KiB) ...
-_PIECE_IMAGES = 16  # ... and the fewest images in it
+_VECTOR_CHANNELS = 32  # output channels with which XLA:CPU's kernels reach their full rate
+_MATRIX_ELEMENTS = 2**22  # numbers in the largest whole-image matrix (16 MiB in float32)
+_PIECE_ELEMENTS = 2**17  # numbers in one piece of the batch for the kernel gradient (512 KiB)
+_PIECE_IMAGES = 16  # the smallest number of images in such a piece
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0) -> jax.Array:
     """Cross-correlates images with a kernel, as torch.nn.functional.conv2d does, without a bias.
 
     Args:
-      x: images [batch, height, width, channels].
-      kernel: [kernel_height, kernel_width, channels, output channels], of x's dtype.
-      stride: pixels between two neighbouring windows, in both directions.
-      padding: zeros added on each of the four sides (3x3 kernels: 1, 1x1: 0, 7x7: 3). It is not
-        'SAME', which pads one side only at stride 2.
+        x: images [batch, height, width, channels].
+        kernel: [kernel height, kernel width, channels, output channels], of x's dtype.
+        stride: pixels between two neighbouring windows, in both directions.
+        padding: number of zeros added on each of the four sides: 1 for 3×3 kernels, 0 for 1×1 and
+            3 for 7×7. This differs from 'SAME', which pads only one side at stride 2.
 
     Returns:
-      [batch, output height, output width, output channels], where an output size is
-      (size + 2 * padding - kernel size) // stride + 1; of x's dtype.
+        [batch, output height, output width, output channels], of x's dtype. An output size is
+        (size + 2 * padding - kernel size) // stride + 1.
 
     Raises:
-      ValueError: x and kernel disagree in rank, channels or dtype, or the kernel does not fit.
+        ValueError: if x and kernel disagree in rank, channels or dtype, or if the kernel is larger
+            than the padded image.
     """
     pads = ((padding, padding), (padding, padding))
     shapes = f'{x.dtype}{list(x.shape)} and {kernel.dtype}{list(kernel.shape)}'
@@ -81,7 +83,7 @@ def _forward(
 
 
 def _backward(stride: int, pads: Padding, saved: Arrays, gradient: jax.Array) -> Arrays:
-    """The gradients of both operands; two calls, so that an unused one is never computed."""
+    """The gradients of both operands, in two calls, so that an unused one is never computed."""
     x, kernel = saved
     plain = functools.partial(_plain, strides=(stride, stride), pads=pads)
     gradient_x = lax.platform_dependent(
@@ -112,7 +114,7 @@ def _plain(
 
 
 def _cpu(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Array:
-    """The same convolution in the form that suits its shape (see the top of the file)."""
+    """The convolution in the form that suits its shape (see the top of the file)."""
     sizes = _output_sizes(x.shape, kernel.shape, stride, pads)
     result = (x.shape[0], *sizes, kernel.shape[3])
     if _fits_whole_image(x.shape, kernel.shape, sizes):
@@ -129,8 +131,8 @@ def _cpu_input_gradient(
 ) -> jax.Array:
     """The gradient of x [batch, *image, channels], as a convolution of stride 1.
 
-    Input pixel stride * q + phase meets the output pixels q + first, ..., q + last, so all phases
-    of q are the output channels of one convolution (a sub-pixel convolution, arXiv 1609.05158).
+    Input pixel stride * q + phase meets the output pixels q + first, ..., q + last. All phases of q
+    are therefore output channels of one convolution, a sub-pixel convolution (arXiv 1609.05158).
     """
     if _is_pointwise(kernel.shape, pads):
         dense = _cpu(gradient, lax.optimization_barrier(kernel.transpose(0, 1, 3, 2)), 1, pads)
@@ -138,7 +140,7 @@ def _cpu_input_gradient(
         return _pad(_pad(dense, 1, 0, after[0], stride - 1), 2, 0, after[1], stride - 1)
     batch, channels = gradient.shape[0], kernel.shape[2]
     blocks = [-(-size // stride) for size in image]
-    new_pads = []
+    new_pads: list[tuple[int, int]] = []
     for axis in (0, 1):
         padding, extent = pads[axis][0], kernel.shape[2 * axis]
         first, last = -((extent - 1 - padding) // stride), (stride - 1 + padding) // stride
@@ -149,7 +151,7 @@ def _cpu_input_gradient(
         new_pads.append((-first, blocks[axis] + last - gradient.shape[1 + axis]))
     kernel = jnp.flip(kernel, (0, 2)).transpose(0, 2, 5, 1, 3, 4)
     kernel = lax.optimization_barrier(kernel.reshape(*kernel.shape[:3], -1))
-    phases = _cpu(gradient, kernel, 1, tuple(new_pads))
+    phases = _cpu(gradient, kernel, 1, (new_pads[0], new_pads[1]))
     phases = phases.reshape(batch, *blocks, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
     whole = phases.reshape(batch, blocks[0] * stride, blocks[1] * stride, channels)
     return whole[:, : image[0], : image[1]]
@@ -158,7 +160,7 @@ def _cpu_input_gradient(
 def _cpu_kernel_gradient(
     x: jax.Array, gradient: jax.Array, stride: int, pads: Padding, kernel_shape: Shape
 ) -> jax.Array:
-    """The gradient of the kernel: x and gradient convolved, the batch contracted."""
+    """The gradient of the kernel: x convolved with the gradient, summed over the batch."""
     batch, sizes = x.shape[0], gradient.shape[1:3]
     if _fits_whole_image(x.shape, kernel_shape, sizes):
         matrix = x.reshape(batch, -1).T @ gradient.reshape(batch, -1)
@@ -167,7 +169,8 @@ def _cpu_kernel_gradient(
         pixels = x[:, ::stride, ::stride].reshape(-1, kernel_shape[2])
         return (pixels.T @ gradient.reshape(-1, kernel_shape[3])).reshape(kernel_shape)
     reach = [(sizes[i] - 1) * stride + kernel_shape[i] - x.shape[1 + i] for i in (0, 1)]
-    new_pads = tuple((pads[axis][0], reach[axis] - pads[axis][0]) for axis in (0, 1))
+    (top, _), (left, _) = pads
+    new_pads = ((top, reach[0] - top), (left, reach[1] - left))
 
     def add_piece(total: jax.Array, piece: Arrays) -> tuple[jax.Array, None]:
         images = lax.optimization_barrier(piece[0].transpose(3, 1, 2, 0))
@@ -176,13 +179,16 @@ def _cpu_kernel_gradient(
         return total + product.astype(total.dtype), None
 
     pieces = _pieces(batch, x.size) if kernel_shape[3] >= _VECTOR_CHANNELS else 1
-    split = tuple(array.reshape(pieces, -1, *array.shape[1:]) for array in (x, gradient))
+    split: Arrays = (
+        x.reshape(pieces, -1, *x.shape[1:]),
+        gradient.reshape(pieces, -1, *gradient.shape[1:]),
+    )
     total = jnp.zeros((kernel_shape[2], *kernel_shape[:2], kernel_shape[3]), jnp.float32)
     return lax.scan(add_piece, total, split)[0].transpose(1, 2, 0, 3).astype(x.dtype)
 
 
 def _pieces(batch: int, elements: int) -> int:
-    """Into how many equal pieces the batch is cut, so that a piece stays in the cache."""
+    """The number of equal pieces into which the batch is cut, so that each fits into the cache."""
     most = max(1, min(batch // _PIECE_IMAGES, elements // _PIECE_ELEMENTS))
     return next(pieces for pieces in range(most, 0, -1) if batch % pieces == 0)
 
@@ -200,7 +206,10 @@ def _fits_whole_image(x_shape: Shape, kernel_shape: Shape, sizes: Shape) -> bool
 def _image_matrix(
     kernel: jax.Array, image: Shape, sizes: Shape, stride: int, pads: Padding
 ) -> jax.Array:
-    """[height * width * channels, output height * output width * output channels]."""
+    """The matrix that maps a whole image to a whole output.
+
+    Its shape is [height * width * channels, output height * output width * output channels].
+    """
     columns = [kernel] * math.prod(sizes)
     for i, output in enumerate(np.ndindex(sizes)):
         for axis in (0, 1):
@@ -213,18 +222,21 @@ def _image_matrix(
 def _kernel_of_matrix(
     matrix: jax.Array, kernel_shape: Shape, image: Shape, sizes: Shape, stride: int, pads: Padding
 ) -> jax.Array:
-    """The transpose of `_image_matrix`: every tap sums its places in the matrix."""
+    """The transpose of `_image_matrix`: sums the places of every tap of the kernel."""
     columns = jnp.split(matrix.reshape(*image, kernel_shape[2], -1), math.prod(sizes), axis=3)
     for i, output in enumerate(np.ndindex(sizes)):
         for axis in (0, 1):
             first = output[axis] * stride - pads[axis][0]
             last = image[axis] - first - kernel_shape[axis]
             columns[i] = _pad(columns[i], axis, -first, -last)
-    return sum(columns)
+    return jnp.asarray(sum(columns))
 
 
 def _columns(kernel_shape: Shape, width: int, stride: int) -> int:
-    """Output columns computed as one: up to 32 channels and less than twice the multiplications."""
+    """The number of output columns that are computed as one.
+
+    It is the largest that gives no more than 32 channels and less than twice the multiplications.
+    """
     columns = 1
     while (
         2 * columns * kernel_shape[3] <= _VECTOR_CHANNELS
@@ -237,7 +249,7 @@ def _columns(kernel_shape: Shape, width: int, stride: int) -> int:
 
 
 def _widened(kernel: jax.Array, columns: int, stride: int) -> jax.Array:
-    """The kernel of `columns` neighbouring outputs: [.., width + (columns - 1) * stride, ..]."""
+    """The kernel of several neighbouring outputs: [.., width + (columns - 1) * stride, .., ..]."""
     shifts = [i * stride for i in range(columns)]
     return jnp.concatenate([_pad(kernel, 1, i, shifts[-1] - i) for i in shifts], axis=3)
 

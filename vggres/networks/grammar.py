@@ -1,13 +1,15 @@
-"""Family, depth and options → a network: the grammar of depths. No JAX.
+"""Builds the description of a network from its family, its depth and its options. No JAX.
 
-`vgg`: stages of 3×3 convolutions with a max-pool after each, a dense head (Simonyan & Zisserman
-2015, arXiv 1409.1556). `resnet`: He et al. 2015 (arXiv 1512.03385), with the preactivation and the
-shortcuts of "Identity mappings" (He et al. 2016, arXiv 1603.05027). `plain` is `resnet` without
-its shortcuts and nothing else changed.
+`vgg` networks have stages of 3×3 convolutions with a max-pool after each, and a dense head
+(Simonyan & Zisserman 2015, arXiv 1409.1556). `resnet` networks are those of He et al. 2015 (arXiv
+1512.03385), with the preactivation and the shortcuts of "Identity mappings" (He et al. 2016, arXiv
+1603.05027) as options. A `plain` network is the `resnet` of the same depth without its shortcuts;
+nothing else changes.
 """
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, get_type_hints
 
 from vggres.errors import UserError, unknown
 from vggres.networks.spec import (
@@ -39,32 +41,39 @@ BLOCKS_PER_STAGE = {  # He et al. 2015, Table 1
 
 @dataclass(frozen=True)
 class Options:
-    """What makes one network out of a family and a depth: the knobs of `config.model`.
+    """Everything that distinguishes one network from another: the knobs of `config.model`.
+
+    The defaults are those of the small-image networks in He et al. 2015, §4.2.
 
     Attributes:
         family: 'vgg', 'plain' or 'resnet'.
-        depth: weighted layers on the main path.
-        images: 'small' or 'imagenet': the stem, the stages and the head for which images.
-        width: channels of the first stage.
-        norm: 'batch' or 'none'.
-        conv_bias: 'yes', 'no', or 'auto': in every vgg, and elsewhere where there is no norm.
-        vgg_stages: 3 to 5; a max-pool ends each.
-        vgg_pointwise: configuration C: from the third stage on, the last convolution is 1×1.
-        vgg_shortcuts: from the second stage on, shortcuts around pairs of convolutions, counted
-            from the end of each stage; one left over in front has none. They are option A's, have
-            no weights, and nothing else changes.
-        dropout: of the two hidden dense layers of a vgg for ImageNet.
-        block: 'basic', two 3×3 convolutions, or 'bottleneck', 1×1, 3×3 and 1×1 to four times the
-            channels. This and what follows is for plain and resnet.
-        preactivation: norm and ReLU before each convolution instead of after it.
-        stride_placement: of a bottleneck, on its first convolution as 'he' has it, or on its 3×3
-            convolution as 'torchvision' has it.
-        shortcut: where channels or resolution change, 'A' pads with zeros and 'B' projects; 'C'
-            projects everywhere. This and what follows is for resnet.
+        depth: number of weighted layers on the main path.
+        images: 'small' or 'imagenet'. It decides which stem, stages and head the network has.
+        width: number of channels in the first stage.
+        norm: 'batch' for batch norm, or 'none'.
+        conv_bias: whether the convolutions have biases: 'yes', 'no', or 'auto', which gives them to
+            every vgg and to other networks without a norm.
+        vgg_stages: number of stages of a vgg, 3 to 5. A max-pool ends each stage.
+        vgg_pointwise: whether the last convolution of each stage is 1×1 from the third stage on
+            (Simonyan & Zisserman 2015, Table 1, configuration C).
+        vgg_shortcuts: whether a vgg has shortcuts, from the second stage on, around pairs of
+            convolutions. The pairs are counted from the end of a stage; a convolution that is left
+            over at its beginning has no shortcut. These shortcuts follow option A: they have no
+            weights, and nothing else in the network changes.
+        dropout: probability of dropping an output of the two hidden dense layers that a vgg for
+            ImageNet has.
+        block: 'basic' for two 3×3 convolutions, or 'bottleneck' for a 1×1, a 3×3 and a 1×1
+            convolution, the last with four times as many channels. `block`, `preactivation` and
+            `stride_placement` apply to plain and resnet networks.
+        preactivation: whether norm and ReLU come before each convolution instead of after it.
+        stride_placement: which convolution of a bottleneck has the stride: the first ('he', as in
+            the paper) or the 3×3 one ('torchvision').
+        shortcut: 'A' pads with zeros where channels or resolution change, 'B' projects there, and
+            'C' projects everywhere. `shortcut` and the options that follow apply to resnets.
         shortcut_scale: constant factor of the shortcut.
         branch_scale: constant factor of the residual branch.
         gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.ShortcutSpec`).
-        gate_bias: what the gates' biases start from.
+        gate_bias: initial value of the gates' biases.
         shortcut_dropout: probability of dropping an element of the shortcut.
     """
 
@@ -89,13 +98,12 @@ class Options:
     shortcut_dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises UserError, naming what is allowed."""
-        for option in dataclasses.fields(self):
-            value = getattr(self, option.name)
-            allowed = (int, float) if option.type is float else option.type
-            if not isinstance(value, allowed):
-                kind = option.type.__name__
-                raise UserError(f'{option.name} must be of type {kind}, not {value!r}.')
+        """Raises UserError, with the values that are allowed, for the first value that is not."""
+        for name, kind in get_type_hints(Options).items():
+            value = getattr(self, name)
+            is_right = isinstance(value, (int, float) if kind is float else kind)
+            if not is_right or (isinstance(value, bool) and kind is not bool):
+                raise UserError(f'{name} must be of type {kind.__name__}, not {value!r}.')
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
@@ -110,7 +118,7 @@ class Options:
 
     @property
     def has_bias(self) -> bool:
-        """Of the convolutions."""
+        """Whether the convolutions have biases."""
         if self.conv_bias == 'auto':
             return self.family == 'vgg' or self.norm == 'none'
         return self.conv_bias == 'yes'
@@ -128,28 +136,94 @@ _OF_OTHERS = {
 
 
 def options_of(family: str) -> tuple[str, ...]:
-    """The options that say something of a family's networks; the others change nothing there."""
+    """The names of the options that apply to a family; the others change nothing in its networks.
+
+    >>> options_of('plain')[-3:]
+    ('block', 'preactivation', 'stride_placement')
+    """
     return tuple(name for name in OPTIONS if name not in _OF_OTHERS[family])
 
 
-def network_spec(family: str, depth: int, **options: object) -> NetworkSpec:
-    """The network of a family and a depth.
+def network_spec(family: str, depth: int, **options: Any) -> NetworkSpec:
+    """Describes the network of a family and a depth.
+
+    >>> network_spec('resnet', 56, shortcut='B').depth
+    56
 
     Args:
         family: 'vgg', 'plain' or 'resnet'.
-        depth: weighted layers on the main path. Small images: any vgg from 8 on, and 6n + 2 for
-            basic or 9n + 2 for bottleneck blocks. ImageNet: any vgg from 10 on, 18 and 34 from
-            basic and 50, 101 and 152 from bottleneck blocks.
-        **options: see `Options`.
+        depth: number of weighted layers on the main path. For small images, a vgg may have any
+            depth from 8 on; other networks have 6n + 2 layers with basic blocks and 9n + 2 with
+            bottlenecks. For ImageNet, a vgg may have any depth from 10 on; other networks have 18
+            or 34 layers with basic blocks and 50, 101 or 152 with bottlenecks.
+        **options: the other fields of `Options`, by name.
 
     Raises:
-        UserError: for an option, a value or a depth that does not exist, with those that do.
+        UserError: if an option, a value or the depth does not exist. The message names those that
+            do.
     """
     for name in options:
         if name not in OPTIONS:
-            raise UserError(f'unknown option {name!r}: there is {", ".join(OPTIONS)}.')
+            raise UserError(f'unknown option {name!r}: the options are {", ".join(OPTIONS)}.')
     chosen = Options(family, depth, **options)
     return _vgg(chosen) if family == 'vgg' else _resnet(chosen)
+
+
+def recovered_options(described: NetworkSpec) -> Options:
+    """Finds the options that `network_spec` built a network from.
+
+    >>> recovered_options(network_spec('plain', 20, width=32)).width
+    32
+
+    Args:
+        described: a network. An option that leaves no trace in it has its default value.
+
+    Returns:
+        Options from which `network_spec` builds the same network.
+
+    Raises:
+        UserError: if no options describe this network, because it was put together by hand.
+    """
+    blocks = [block for stage in described.stages for block in stage.blocks]
+    convolutions = [convolution for block in blocks for convolution in block.convolutions]
+    shortcuts = [block.shortcut for block in blocks if block.shortcut is not None]
+    stem, hidden = described.stem, described.head.hidden
+    found: dict[str, Any] = {
+        'images': 'imagenet' if hidden or (stem and stem.pool) else 'small',
+        'width': stem.convolution.channels if stem else convolutions[0].channels,
+        'norm': 'batch' if blocks[0].norm else 'none',
+    }
+    if described.family == 'vgg':
+        found['vgg_stages'] = len(described.stages)
+        found['vgg_pointwise'] = any(each.kernel_size == 1 for each in convolutions)
+        found['vgg_shortcuts'] = bool(shortcuts)
+        found |= {'dropout': described.head.dropout} if hidden else {}
+    else:
+        bottlenecks = [block for block in blocks if len(block.convolutions) == 3]
+        strides_late = any(block.convolutions[1].stride > 1 for block in bottlenecks)
+        found['block'] = 'bottleneck' if bottlenecks else 'basic'
+        found['preactivation'] = blocks[0].preactivation
+        found['stride_placement'] = 'torchvision' if strides_late else 'he'
+    if described.family == 'resnet' and shortcuts:
+        kinds = {shortcut.kind for shortcut in shortcuts}
+        found['shortcut'] = 'B' if 'projection' in kinds else 'A'
+        found['shortcut'] = 'C' if kinds == {'projection'} else found['shortcut']
+        found['shortcut_scale'] = shortcuts[0].scale
+        found['branch_scale'] = shortcuts[0].branch_scale
+        found['gate'] = shortcuts[0].gate
+        found['gate_bias'] = shortcuts[0].gate_bias
+        found['shortcut_dropout'] = shortcuts[0].dropout
+    try:
+        options = Options(described.family, described.depth, **found)
+        if options.has_bias != blocks[0].bias:
+            conv_bias = 'yes' if blocks[0].bias else 'no'
+            options = dataclasses.replace(options, conv_bias=conv_bias)
+        is_same = network_spec(**dataclasses.asdict(options)) == described
+    except UserError:  # values that no option may have
+        is_same = False
+    if not is_same:
+        raise UserError('no options describe this network: it was put together by hand.')
+    return options
 
 
 def _vgg(options: Options) -> NetworkSpec:
@@ -178,7 +252,12 @@ def _vgg(options: Options) -> NetworkSpec:
 
 
 def _paired(blocks: tuple[BlockSpec, ...], given: int) -> tuple[BlockSpec, ...]:
-    """Two convolutions to a block, with a shortcut; `given` channels come in."""
+    """Joins the one-convolution blocks of a stage in pairs, each pair with a shortcut.
+
+    Args:
+        blocks: the blocks of the stage. If their number is odd, the first one stays alone.
+        given: number of channels of the stage's input.
+    """
     odd = len(blocks) % 2
     paired = list(blocks[:odd])
     for first, second in zip(blocks[odd::2], blocks[odd + 1 :: 2], strict=True):
@@ -192,14 +271,18 @@ def _paired(blocks: tuple[BlockSpec, ...], given: int) -> tuple[BlockSpec, ...]:
 
 
 def _vgg_convolutions(options: Options, num_dense: int) -> tuple[int, ...]:
-    """Two in each of the first two stages, the rest spread over the others, later ones first."""
+    """The number of convolutions in each stage.
+
+    Each of the first two stages has two. The others share the rest as evenly as possible, and the
+    later stages have one more where it cannot be shared evenly.
+    """
     count, late = options.depth - num_dense, options.vgg_stages - 2
     if (count, late) == (8, 3):
-        return 1, 1, 2, 2, 2  # configuration A, Table 1: the one that the rule does not give
+        return 1, 1, 2, 2, 2  # configuration A of Table 1, the only one that breaks the rule
     if count < 4 + late:
         raise UserError(
-            f'no vgg of depth {options.depth} with {options.vgg_stages} stages: '
-            f'nearest {4 + late + num_dense}.'
+            f'there is no vgg of depth {options.depth} with {options.vgg_stages} stages; the '
+            f'nearest depth is {4 + late + num_dense}.'
         )
     each, more = divmod(count - 4, late)
     return 2, 2, *(each + (i >= late - more) for i in range(late))
@@ -228,33 +311,36 @@ def _resnet(options: Options) -> NetworkSpec:
 
 
 def _small_counts(options: Options) -> tuple[int, ...]:
+    """The number of blocks in each of the three stages of a network for small images."""
     layers = 6 if options.block == 'basic' else 9
     num_blocks, remainder = divmod(options.depth - 2, layers)
     if remainder or num_blocks < 1:
         below = max(num_blocks, 1) * layers + 2
         nearest = f'{below} or {below + layers}' if options.depth > below else f'{below}'
         raise UserError(
-            f'no {options.family} of depth {options.depth} from {options.block} blocks: depth must '
-            f'be {layers}n+2, nearest {nearest}.'
+            f'there is no {options.family} network of depth {options.depth} from {options.block} '
+            f'blocks: the depth must be {layers}n+2 (nearest {nearest}).'
         )
     return (num_blocks,) * 3
 
 
 def _imagenet_counts(options: Options) -> tuple[int, ...]:
+    """The number of blocks in each of the four stages of a network for ImageNet."""
     counts = BLOCKS_PER_STAGE[options.block].get(options.depth)
     if counts is None:
-        depths = '; '.join(
+        depths = ', and '.join(
             f'{", ".join(map(str, depths))} from {block} blocks'
             for block, depths in BLOCKS_PER_STAGE.items()
         )
         raise UserError(
-            f'no {options.family} of depth {options.depth} from {options.block} blocks for '
-            f'ImageNet: there is {depths}.'
+            f'there is no {options.family} network of depth {options.depth} from {options.block} '
+            f'blocks for ImageNet; the depths are {depths}.'
         )
     return counts
 
 
 def _branch(options: Options, channels: int, stride: int) -> tuple[ConvolutionSpec, ...]:
+    """The convolutions of a residual branch; a bottleneck ends with four times the channels."""
     if options.block == 'basic':
         return ConvolutionSpec(channels, 3, stride), ConvolutionSpec(channels, 3)
     first, middle = (stride, 1) if options.stride_placement == 'he' else (1, stride)
@@ -271,6 +357,7 @@ def _block(
     convolutions: tuple[ConvolutionSpec, ...],
     is_first_unit: bool = False,
 ) -> BlockSpec:
+    """A block of a plain or residual network whose input has `channels` channels."""
     plain = BlockSpec(
         convolutions,
         norm=options.norm == 'batch',
@@ -292,7 +379,7 @@ def _block(
         gate_bias=options.gate_bias,
         dropout=options.shortcut_dropout,
     )
-    # "Identity mappings", appendix: the activation behind the stem comes before the first unit
-    # splits; and so it does, in the authors' code, where a projection takes the input.
+    # In the appendix of "Identity mappings", the first unit splits into branch and shortcut after
+    # its first activation. In the authors' code, so does every unit with a projection.
     shared = options.preactivation and (is_first_unit or kind == 'projection')
     return dataclasses.replace(plain, shortcut=shortcut, shared_activation=shared)

@@ -47,6 +47,11 @@ def index(scheme: str) -> int:
 def rescaled(params: dict, scheme: 'str | int | jax.Array') -> dict:
     """Gives each kernel the variance that a scheme prescribes, and leaves the rest as it is.
 
+    >>> import jax.numpy as jnp
+    >>> params = {'head': {'kernel': jnp.ones((50, 30)), 'bias': jnp.ones(30)}}
+    >>> float(rescaled(params, 'vgg')['head']['kernel'][0, 0])  # √(0.01 / (2/50))
+    0.5
+
     Args:
         params: the parameters that `Network.init` draws.
         scheme: the name of a scheme or, in a compiled program, its traced `index`.

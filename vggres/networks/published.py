@@ -1,11 +1,12 @@
-"""The published networks of both families by name, with their sources. No JAX.
+"""The published networks by name, with their sources. No JAX.
 
-python -m vggres.networks.published          prints the table
+`python -m vggres.networks.published` prints them as a table.
 """
 
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from vggres.errors import UserError, unknown
 from vggres.networks import grammar
@@ -14,11 +15,19 @@ from vggres.networks.spec import NetworkSpec, count_macs, count_parameters
 
 @dataclass(frozen=True)
 class Variant:
-    """A published network: its options, where it is from, and the images it is meant for."""
+    """A published network: where it comes from, how it is built, and what it is meant for.
+
+    Attributes:
+        name: its name here, which is torchvision's where torchvision has it.
+        source: the paper's number on arXiv and the place in the paper.
+        options: the fields of `grammar.Options` that differ from their defaults.
+        image_shape: [height, width, channels] of the images that the paper trains on.
+        num_classes: number of classes in the paper.
+    """
 
     name: str
     source: str
-    options: dict[str, object]
+    options: dict[str, Any]
     image_shape: tuple[int, int, int]
     num_classes: int
 
@@ -31,9 +40,10 @@ def _vggs() -> Iterator[Variant]:
     for letter, depth in (('A', 11), ('B', 13), ('C', 16), ('D', 16), ('E', 19)):
         name = f'vgg{depth}c' if letter == 'C' else f'vgg{depth}'
         source = f'1409.1556, Table 1, {letter}'
-        options = {'family': 'vgg', 'width': 64, 'vgg_pointwise': letter == 'C', 'norm': 'none'}
+        options: dict[str, Any] = {'family': 'vgg', 'width': 64, 'norm': 'none'}
+        options |= {'vgg_pointwise': letter == 'C'}
         large = options | {'depth': depth, 'images': 'imagenet'}
-        small = options | {'depth': depth - 2}  # one dense layer instead of three
+        small = options | {'depth': depth - 2}  # the head has one dense layer instead of three
         yield Variant(name, source, large, *_IMAGENET)
         yield Variant(f'{name}_bn', f'{source}, batch norm', large | {'norm': 'batch'}, *_IMAGENET)
         source += ', one dense layer'
@@ -45,8 +55,8 @@ def _vggs() -> Iterator[Variant]:
 def _imagenet_resnets() -> Iterator[Variant]:
     for block, depths in grammar.BLOCKS_PER_STAGE.items():
         for depth in depths:
-            options = {'depth': depth, 'images': 'imagenet', 'width': 64, 'block': block}
-            options['stride_placement'] = 'torchvision'
+            options: dict[str, Any] = {'depth': depth, 'images': 'imagenet', 'width': 64}
+            options |= {'block': block, 'stride_placement': 'torchvision'}
             source = '1512.03385, Table 1'
             if block == 'basic':
                 plain = options | {'family': 'plain'}
@@ -58,13 +68,14 @@ def _imagenet_resnets() -> Iterator[Variant]:
 
 def _small_resnets() -> Iterator[Variant]:
     for depth in (20, 32, 44, 56, 110, 1202):
-        source, options = '1512.03385, §4.2', {'family': 'resnet', 'depth': depth}
+        source = '1512.03385, §4.2'
+        options: dict[str, Any] = {'family': 'resnet', 'depth': depth}
         yield Variant(f'cifar_resnet{depth}', f'{source}, option A', options, *_CIFAR)
         if depth < 1202:
             plain = options | {'family': 'plain'}
             yield Variant(f'cifar_plain{depth}', f'{source}, plain', plain, *_CIFAR)
     source = '1603.05027, Table 3'
-    bottleneck = {'family': 'resnet', 'block': 'bottleneck', 'shortcut': 'B'}
+    bottleneck: dict[str, Any] = {'family': 'resnet', 'block': 'bottleneck', 'shortcut': 'B'}
     for depth in (164, 1001):
         options = bottleneck | {'depth': depth}
         yield Variant(f'cifar_resnet{depth}', f'{source}, option B', options, *_CIFAR)
@@ -86,51 +97,79 @@ VARIANTS = {
 }
 
 
+def names() -> list[str]:
+    """Lists the names of the published networks, those for ImageNet first.
+
+    >>> from vggres.networks.published import names
+    >>> [name for name in names() if name.startswith('resnet')]
+    ['resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152']
+    """
+    return list(VARIANTS)
+
+
 def variant(name: str) -> Variant:
-    """A published network by its name.
+    """Looks up a published network by its name.
+
+    >>> variant('resnet50').source
+    '1512.03385, Table 1, option B, stride as torchvision'
 
     Raises:
-        UserError: where there is none, with the nearest names.
+        UserError: if there is none. The message gives the nearest names.
     """
     if name not in VARIANTS:
         raise unknown('network', name, VARIANTS)
     return VARIANTS[name]
 
 
-def variant_spec(name: str, **changes: object) -> NetworkSpec:
-    """A published network, with some of its options changed.
+def variant_spec(name: str, **changes: Any) -> NetworkSpec:
+    """Describes a published network, with some of its options changed.
+
+    >>> variant_spec('cifar_resnet20', depth=32).depth
+    32
+
+    Args:
+        name: one of `names()`.
+        **changes: fields of `grammar.Options` by name.
 
     Raises:
-        UserError: for a name, an option or a value that does not exist, with those that do.
+        UserError: if a name, an option or a value does not exist, or if the option changes nothing
+            in networks of this family. The message names those that do.
     """
     options = variant(name).options | changes
-    known = grammar.options_of(options['family']) if options['family'] in grammar.FAMILIES else ()
+    family = options['family']
+    known = grammar.options_of(family) if family in grammar.FAMILIES else ()
     for option in changes:
         if known and option not in known:
             raise UserError(
-                f'unknown option {option!r} of a {options["family"]}: there is {", ".join(known)}.'
+                f'unknown option {option!r} of a {family} network: the options are '
+                f'{", ".join(known)}.'
             )
     return grammar.network_spec(**options)
 
 
 def table() -> str:
-    """The variants, a line each: name, depth, blocks a stage, parameters, MACs, source."""
+    """Tabulates the published networks, one per line under a line of headings.
+
+    The columns are name, depth, blocks per stage, parameters, multiply-accumulates (MACs) for one
+    image, image size in pixels, and source.
+    """
     lines = [
-        f'{"name":<19} {"depth":>5}  {"blocks a stage":<14} {"parameters":>11} {"MACs":>14}  at   '
-        'source (arXiv)'
+        f'{"name":<19} {"depth":>5}  {"blocks per stage":<16} {"parameters":>11} '
+        f'{"MACs per image":>14}  {"image size":<10}  source (arXiv)'
     ]
     for each in VARIANTS.values():
         spec = variant_spec(each.name)
         stages = '-'.join(str(len(stage.blocks)) for stage in spec.stages)
+        height, width, _ = each.image_shape
         parameters = count_parameters(spec, each.image_shape, each.num_classes)
         macs = count_macs(spec, each.image_shape, each.num_classes)
         lines.append(
-            f'{each.name:<19} {spec.depth:>5}  {stages:<14} {parameters:>11,} {macs:>14,} '
-            f'{each.image_shape[0]:>3}   {each.source}'
+            f'{each.name:<19} {spec.depth:>5}  {stages:<16} {parameters:>11,} {macs:>14,}  '
+            f'{f"{height}×{width}":<10}  {each.source}'
         )
     return '\n'.join(lines)
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # so that `| head` is not an error
     print(table())

@@ -1,8 +1,10 @@
-"""What a network is: frozen descriptions, their layers by name, parameters and MACs. No JAX.
+"""Frozen descriptions of networks, and what follows from them without computing. No JAX.
 
-One description of a block serves every family: a chain of convolutions (the residual branch), and
-how its input joins what comes out. A VGG layer is a block of one convolution that nothing joins, a
-plain block one of two or three.
+One description of a block serves every family. A block is a chain of convolutions (the residual
+branch) together with a shortcut that may join the block's input to the chain's output. A VGG layer
+is a block of one convolution without a shortcut; a plain block has two or three convolutions and no
+shortcut either. From a description follow the layers by name, their shapes, their parameters and
+their multiply-accumulates.
 """
 
 import math
@@ -14,7 +16,10 @@ from vggres.errors import UserError
 
 @dataclass(frozen=True)
 class ConvolutionSpec:
-    """Square, odd kernel, padded by half of it: [h, w, …] → [⌈h/stride⌉, ⌈w/stride⌉, channels]."""
+    """A convolution with a square kernel of odd size, padded by half of the kernel.
+
+    It maps [h, w, inputs] to [⌈h/stride⌉, ⌈w/stride⌉, channels].
+    """
 
     channels: int
     kernel_size: int = 3
@@ -23,21 +28,22 @@ class ConvolutionSpec:
 
 @dataclass(frozen=True)
 class ShortcutSpec:
-    """How a block's input x joins its residual branch F(x).
+    """How a block adds its input x to the output F(x) of its residual branch.
 
-    Joined as `scale · h(x) + branch_scale · F(x)`: He et al. 2015 (arXiv 1512.03385), §3.2 and
-    §4.1, and Table 1 of He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1.
+    The sum is `scale · h(x) + branch_scale · F(x)`. See He et al. 2015 (arXiv 1512.03385), §3.2
+    and §4.1, and He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1 and Table 1.
 
     Attributes:
-        kind: of h. 'identity'; 'pad', option A: subsampled by the block's stride, new channels
-            zero; 'projection', a 1×1 convolution with that stride.
-        scale: of h(x).
-        branch_scale: of F(x).
-        gate: 'none'; 'exclusive', h(x) times 1 − g and F(x) times g; 'shortcut_only', h(x) alone
-            times 1 − g. g is the sigmoid of a 1×1 convolution of x.
-        gate_bias: what the gate's bias starts from; negative opens the shortcut.
-        dropout: probability that an element of h(x) is dropped in training. It is not made up
-            for: the others are not scaled up, and evaluation multiplies by 1 − dropout, as in the
+        kind: what h is: 'identity'; 'pad' (option A), which subsamples x by the block's stride and
+            fills the new channels with zeros; or 'projection', a 1×1 convolution with that stride.
+        scale: constant factor of h(x).
+        branch_scale: constant factor of F(x).
+        gate: 'none'; 'exclusive', which multiplies h(x) by 1 − g and F(x) by g; or 'shortcut_only',
+            which multiplies h(x) by 1 − g and leaves F(x) alone. The gate g is the sigmoid of a 1×1
+            convolution of x.
+        gate_bias: initial value of the bias of that convolution. A negative one opens the shortcut.
+        dropout: probability of dropping an element of h(x) in training. The elements that are kept
+            are not scaled up; evaluation multiplies h(x) by 1 − dropout instead, which is the
             paper's "scale with an expectation of 0.5".
     """
 
@@ -51,17 +57,19 @@ class ShortcutSpec:
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """Convolutions in a row and the shortcut around them.
+    """A chain of convolutions (the residual branch) and the shortcut around it.
 
     Attributes:
-        convolutions: the residual branch.
-        shortcut: None is plain. Nothing else tells plain from residual.
-        norm: whether each convolution has its batch norm.
+        convolutions: the residual branch, in the order of the forward pass.
+        shortcut: how the input joins the output of the branch. It is None in a plain block;
+            nothing else distinguishes plain from residual.
+        norm: whether each convolution has a batch norm.
         bias: whether each convolution has a bias.
-        preactivation: norm and ReLU before each convolution and none after the addition ("Identity
-            mappings", Fig. 1b), not after each convolution and after the addition.
-        shared_activation: of preactivation, whether the shortcut too starts behind the first norm
-            and ReLU.
+        preactivation: whether norm and ReLU come before each convolution, with nothing after the
+            addition ("Identity mappings", Fig. 1b), instead of after each convolution, with the
+            last ReLU after the addition.
+        shared_activation: whether the shortcut of a preactivation block starts after the first norm
+            and ReLU, as the branch does, instead of from the block's input.
     """
 
     convolutions: tuple[ConvolutionSpec, ...]
@@ -73,44 +81,62 @@ class BlockSpec:
 
     @property
     def channels(self) -> int:
-        """What comes out."""
+        """The number of channels of the block's output."""
         return self.convolutions[-1].channels
 
     @property
     def stride(self) -> int:
-        """Of the whole block."""
+        """The stride of the whole block: the product of its convolutions' strides."""
         return math.prod(convolution.stride for convolution in self.convolutions)
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """The blocks of one resolution, and whether a 2×2 max-pool with stride 2 follows."""
+    """The blocks at one resolution, in the order of the forward pass.
+
+    Attributes:
+        blocks: the first may change stride and channels.
+        pool: whether a 2×2 max-pool with stride 2 follows the blocks.
+    """
 
     blocks: tuple[BlockSpec, ...]
     pool: bool = False
 
     @property
     def is_stacked(self) -> bool:
-        """Whether the blocks after the first are alike: they are scanned, their weights stacked."""
+        """Whether all blocks after the first are alike, so that their parameters are stacked."""
         return len(set(self.blocks[1:])) == 1
 
 
 @dataclass(frozen=True)
 class StemSpec:
-    """The first convolution, before the stages."""
+    """The first convolution of a plain or residual network, before its stages.
+
+    Attributes:
+        convolution: the convolution.
+        norm: whether a batch norm follows.
+        bias: whether the convolution has a bias.
+        activation: whether a ReLU follows.
+        pool: whether a 3×3 max-pool with stride 2, padded by 1, follows.
+    """
 
     convolution: ConvolutionSpec
     norm: bool
     bias: bool
     activation: bool
-    pool: bool  # 3×3 max-pool with stride 2, padded by 1
+    pool: bool
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """Average pooling to `pool_size`², hidden dense layers with ReLU and dropout, the logits.
+    """The end of a network: average pooling, hidden dense layers, and the layer of the logits.
 
-    A preactivation network ends in norm and ReLU before the pooling.
+    Attributes:
+        norm: whether a batch norm precedes the pooling, as preactivation networks need it.
+        activation: whether a ReLU precedes the pooling, likewise.
+        pool_size: height and width in pixels after the pooling.
+        hidden: number of outputs of each hidden dense layer. ReLU and dropout follow each.
+        dropout: probability of dropping an output of a hidden layer in training.
     """
 
     norm: bool = False
@@ -122,7 +148,14 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network, up to the number of classes and the input's shape."""
+    """A network, without the number of its classes and the shape of its images.
+
+    Attributes:
+        family: 'vgg', 'plain' or 'resnet'.
+        stem: the first convolution; None in a vgg.
+        stages: the stages, in the order of the forward pass.
+        head: the end of the network.
+    """
 
     family: str
     stem: StemSpec | None
@@ -131,28 +164,28 @@ class NetworkSpec:
 
     @property
     def depth(self) -> int:
-        """Weighted layers on the main path: convolutions and dense layers, no projections."""
+        """The number of convolutions and dense layers on the main path, without projections."""
         blocks = [block for stage in self.stages for block in stage.blocks]
         convolutions = sum(len(block.convolutions) for block in blocks)
         return bool(self.stem) + convolutions + len(self.head.hidden) + 1
 
     @property
     def smallest_image(self) -> int:
-        """Height and width, in pixels, below which a 2×2 pool would have nothing left."""
+        """The smallest height and width, in pixels, that leave every 2×2 pool something to pool."""
         return 2 ** sum(stage.pool for stage in self.stages)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer with parameters.
+    """A layer that has parameters.
 
     Attributes:
-        name: 'stem', 'stage2/block1/conv1', 'stage2/block1/projection_norm', 'head', …
+        name: for example 'stem', 'stage2/block1/conv1', 'stage2/block1/projection_norm' or 'head'.
         kind: 'convolution', 'norm' or 'dense'.
-        shape: of the kernel, [height, width, channels, output channels] or [inputs, outputs]; of a
-            norm's scale and bias, [channels].
-        bias: whether it has a bias.
-        pixels: of its output.
+        shape: the shape of the kernel, [height, width, inputs, outputs] or [inputs, outputs]; for a
+            norm, the shape of its scale and its bias, [channels].
+        bias: whether the layer has a bias.
+        pixels: number of pixels of its output: height times width, or 1 for a dense layer.
     """
 
     name: str
@@ -163,46 +196,54 @@ class Layer:
 
     @property
     def is_weighted(self) -> bool:
-        """Whether depth counts it: a convolution or dense layer of the main path."""
+        """Whether the depth counts this layer: a convolution or dense layer of the main path."""
         return self.kind != 'norm' and not self.name.endswith(('/projection', '/gate'))
 
     @property
     def parameters(self) -> int:
-        """Learnable ones."""
+        """The number of learnable parameters."""
         return math.prod(self.shape) + self.bias * self.shape[-1]
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image."""
+        """The number of multiply-accumulates for one image; norms count as none."""
         return 0 if self.kind == 'norm' else math.prod(self.shape) * self.pixels
 
 
 def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
-    """Raises UserError, naming the smallest size, where [.., height, width, c] is too small."""
+    """Checks that images are large enough for the pools of a network.
+
+    Args:
+        spec: the network.
+        image_shape: [..., height, width, channels].
+
+    Raises:
+        UserError: if they are too small. The message names the smallest size.
+    """
     height, width = image_shape[-3:-1]
     smallest = spec.smallest_image
     if min(height, width) < smallest:
         pools = smallest.bit_length() - 1
-        fewer = '; vgg_stages=3 means three pools only' if pools > 3 else ''
+        fewer = ' A vgg with three stages needs only 8×8.' if pools > 3 else ''
         raise UserError(
             f'images of {height}×{width} pixels are too small for the {pools} pools of this '
-            f'{spec.family} of depth {spec.depth}: {smallest}×{smallest} is the smallest size'
-            f'{fewer}.'
+            f'{spec.family} network of depth {spec.depth}: {smallest}×{smallest} is the smallest '
+            f'size.{fewer}'
         )
 
 
 def layers(
     spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int
 ) -> Iterator[Layer]:
-    """All layers with parameters, in the order of the forward pass.
+    """Lists all layers that have parameters, in the order of the forward pass.
 
     Args:
         spec: the network.
         image_shape: [height, width, channels].
-        num_classes: outputs of the head.
+        num_classes: number of outputs of the head.
 
     Raises:
-        UserError: for an image that is too small.
+        UserError: if the image is too small for the pools.
     """
     check_image(spec, image_shape)
     height, width, channels = image_shape
@@ -232,6 +273,7 @@ def layers(
 
 
 def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) -> Iterator[Layer]:
+    """The layers of a block whose input has `size` pixels (height, width) and some channels."""
     given = channels
     height, width = size
     for k, convolution in enumerate(block.convolutions, start=1):
@@ -270,18 +312,25 @@ def _strided(height: int, width: int, stride: int) -> tuple[int, int]:
 
 
 def count_parameters(spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int) -> int:
-    """Learnable parameters."""
+    """Counts the learnable parameters; the arguments are those of `layers`."""
     return sum(layer.parameters for layer in layers(spec, image_shape, num_classes))
 
 
 def count_macs(spec: NetworkSpec, image_shape: tuple[int, int, int], num_classes: int) -> int:
-    """Multiply-accumulates of one image's forward pass, in convolutions and dense layers."""
+    """Counts the multiply-accumulates of one image's forward pass.
+
+    Convolutions and dense layers count; norms, activations and pools do not. The arguments are
+    those of `layers`.
+    """
     return sum(layer.macs for layer in layers(spec, image_shape, num_classes))
 
 
 def observable_names(spec: NetworkSpec) -> list[str]:
-    """What `probes` can look into: each block, then its convolutions; stem and dense layers."""
-    size = spec.smallest_image  # names depend on no image, no channel, no class
+    """Names everything that `probes` can observe, in the order of the forward pass.
+
+    These are the stem, each block followed by its convolutions, and the dense layers.
+    """
+    size = spec.smallest_image  # the names depend neither on the images nor on the classes
     names: dict[str, None] = {}
     for layer in layers(spec, (size, size, 1), 1):
         if layer.kind != 'norm':
@@ -293,41 +342,56 @@ def observable_names(spec: NetworkSpec) -> list[str]:
 def block_inputs(
     spec: NetworkSpec, image_shape: tuple[int, int, int]
 ) -> dict[str, tuple[int, int, int]]:
-    """Of each block by name the shape of its input, [height, width, channels]."""
+    """Gives the shape of each block's input, [height, width, channels], by the block's name."""
     height, width, channels = image_shape
     if spec.stem:
         height, width = _strided(height, width, spec.stem.convolution.stride)
         height, width = _strided(height, width, 2 if spec.stem.pool else 1)
         channels = spec.stem.convolution.channels
-    found = {}
+    shapes = {}
     for i, stage in enumerate(spec.stages, start=1):
         for j, block in enumerate(stage.blocks, start=1):
-            found[f'stage{i}/block{j}'] = height, width, channels
+            shapes[f'stage{i}/block{j}'] = height, width, channels
             height, width = _strided(height, width, block.stride)
             channels = block.channels
         if stage.pool:
             height, width = height // 2, width // 2
-    return found
+    return shapes
 
 
 def positions(spec: NetworkSpec) -> dict[str, int]:
-    """Which weighted layer of the main path, 1 next to the image, each observable name stands for.
+    """Numbers the weighted layers of the main path by name, from 1 next to the image.
 
-    A block stands for its first one; projections and gates are not on the main path.
+    A block has the number of its first layer. Projections and gates have none: they are not on the
+    main path.
     """
-    size, found = spec.smallest_image, {}
+    size = spec.smallest_image
+    numbers: dict[str, int] = {}
     main_path = (layer for layer in layers(spec, (size, size, 1), 1) if layer.is_weighted)
     for position, layer in enumerate(main_path, start=1):
-        found.setdefault('/'.join(layer.name.split('/')[:2]), position)
-        found[layer.name] = position
-    return found
+        numbers.setdefault('/'.join(layer.name.split('/')[:2]), position)
+        numbers[layer.name] = position
+    return numbers
+
+
+def first_convolution(spec: NetworkSpec) -> str:
+    """The name of the convolution that sees the image: the stem, or a vgg's first convolution."""
+    return 'stem' if spec.stem else 'stage1/block1/conv1'
 
 
 def place(spec: NetworkSpec, name: str) -> tuple[tuple[str, ...], int | None]:
-    """Where a layer's or block's parameters lie: path into a collection, and index in a stack.
+    """Locates the parameters of a layer or a block in the variables of a network.
 
-    In a stage whose later blocks are alike, those are stacked: 'stage2/block3/conv1' lies at
-    ('stage2', 'blocks', 'conv1'), index 1. Of everything else the index is None.
+    In a stage whose blocks after the first are alike, the parameters of those blocks are stacked:
+    'stage2/block3/conv1' is entry 1 of the arrays at ('stage2', 'blocks', 'conv1').
+
+    Args:
+        spec: the network.
+        name: of a layer or a block.
+
+    Returns:
+        The path into a collection such as 'params', and the index in the stack, or None where the
+        parameters are not stacked.
     """
     parts = name.split('/')
     if len(parts) == 1:

@@ -279,4 +279,5 @@ def _save_weights(cell: Cell, trained: Trained) -> None:
         return
     network = Network(cell.network_spec, trained.num_classes)
     state_dict = torch_weights.to_torch(network, trained.variables)
-    torch_weights.save(cell.directory / WEIGHTS_FILE, state_dict)
+    description = torch_weights.describe(network, channels=trained.image_shape[2])
+    torch_weights.save(cell.directory / WEIGHTS_FILE, state_dict, description)
