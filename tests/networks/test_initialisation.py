@@ -103,5 +103,5 @@ def test_a_cell_starts_from_its_scheme(config, tmp_path):
         config.init.scheme = scheme
         cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
         run(cell)
-        found[scheme] = cell.result()['train_loss']
+        found[scheme] = cell.result().train_loss
     assert len(set(found.values())) == 3
