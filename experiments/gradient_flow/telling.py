@@ -1,7 +1,8 @@
 """Tells the verdict on the gradient in words, tables and figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ from vggres.figures.layers import (
 )
 from vggres.figures.style import FAMILY_STYLES, Style
 from vggres.findings import along_layers
-from vggres.findings.tables import MISSING, Column, Table, interval, number
+from vggres.findings.tables import MISSING, Column, Table, interval, number, scientific
 from vggres.probes.quantities import QUANTITIES
 from vggres.sweeps.sweep import Sweep
 
@@ -54,7 +55,7 @@ def words(verdict: FlowVerdict) -> str:
     deep = [network for network in verdict.networks if network.depth == deepest]
     lines = [
         f'At depth {deepest} and before the first update, the gradient was followed from the last '
-        'block to the first.',
+        'block to the first. Brackets give the initialisation and the change in decades.',
         *_judged_words(deep),
         *_padding_words(deep),
         *_update_words(deep),
@@ -72,37 +73,42 @@ def words(verdict: FlowVerdict) -> str:
 def _judged_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
     for judgement in along_layers.JUDGEMENTS:
         found = [network for network in networks if network.judgement.before == judgement]
-        if found:
-            said = '; '.join(f'{each.variant}{_in_decades(each)}' for each in found)
+        schemes: dict[str, list[str]] = {}
+        for (family, norm, scheme), group in _pooled(found, 'family', 'norm', 'scheme').items():
+            decades = _mean(each.input_gradient.before.decades for each in group)
+            change = (
+                '' if decades is None or judgement == 'vanishes' else f' {number(-decades, "+.1f")}'
+            )
+            kind = f'{family}, {NORMS[norm]}'
+            schemes.setdefault(kind, []).append(f'{SCHEMES[scheme].split()[0]}{change}')
+        if schemes:
+            said = '; '.join(f'{kind} ({", ".join(each)})' for kind, each in schemes.items())
             yield f'{_JUDGED[judgement]} in: {said}.'
 
 
-def _in_decades(network: NetworkFlow) -> str:
-    decades, judgement = network.input_gradient.before.decades, network.judgement.before
-    if decades is None or judgement == 'vanishes':
-        return ''
-    if judgement in ('shrinks', 'grows'):
-        return f' (by {abs(decades):.1f} decades)'
-    return f' ({"down" if decades > 0 else "up"} {abs(decades):.1f} decades)'
-
-
 def _padding_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
-    for network in networks:
-        decades = network.input_gradient.before.decades
-        is_he = (network.norm, network.scheme) == ('none', 'he')
-        if is_he and network.judgement.before == 'shrinks' and decades is not None:
+    shrunk = [
+        network
+        for network in networks
+        if (network.norm, network.scheme) == ('none', 'he')
+        and network.judgement.before == 'shrinks'
+    ]
+    for (variant,), group in _pooled(shrunk, 'variant').items():
+        measured = _mean(each.input_gradient.before.decades for each in group)
+        if measured is not None:
             yield (
-                f'{network.variant}: on images of this size, zero padding alone predicts a loss of '
-                f'{network.padding:.1f} decades; we measured {decades:.1f}.'
+                f'{variant}: on images of this size, padding alone predicts a loss of '
+                f'{group[0].padding:.1f} decades; we measured {measured:.1f}.'
             )
 
 
 def _update_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
     updates = []
-    for network in networks:
-        first, last = network.update_ratio.before.ends
-        if network.scheme == 'he' and first is not None and last is not None:
-            updates.append(f'{network.variant} {first:.1e} and {last:.1e}')
+    he = [network for network in networks if network.scheme == 'he']
+    for (variant,), group in _pooled(he, 'variant').items():
+        first, last = (_mean(each.update_ratio.before.ends[i] for each in group) for i in (0, 1))
+        if first is not None and last is not None:
+            updates.append(f'{variant} {scientific(first)} and {scientific(last)}')
     if updates:
         yield (
             'The ratio of the first update, weight decay included, to the weights in the first and '
@@ -110,24 +116,38 @@ def _update_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
         )
 
 
+def _pooled(networks: Sequence[NetworkFlow], *keys: str) -> dict[tuple, list[NetworkFlow]]:
+    """Networks that agree in some attributes: those of several seeds."""
+    groups: dict[tuple, list[NetworkFlow]] = {}
+    for network in networks:
+        groups.setdefault(tuple(getattr(network, key) for key in keys), []).append(network)
+    return groups
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are there; None where there are none."""
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
+
+
 def _correlation_words(verdict: FlowVerdict) -> Iterator[str]:
-    level = f'{100 * verdict.confidence:g} % interval'
     for norm, norm_words in NORMS.items():
         said = '; '.join(
-            f'{_which(found)} {found.correlation:+.2f} ({level} {found.interval[0]:+.2f} to '
-            f'{found.interval[1]:+.2f}, n = {found.n})'
+            f'{_which(found)} {number(found.correlation)} ({interval(found.interval)}, '
+            f'n = {found.n})'
             for found in verdict.correlations
             if found.norm == norm and found.interval
         )
         if said:
             yield (
                 f'In networks without shortcuts, {norm_words}, the rank correlation of the '
-                f'shrinking with the training error at the end is: {said}.'
+                'shrinking with the training error at the end, and its '
+                f'{100 * verdict.confidence:g} % interval: {said}.'
             )
 
 
 def _which(found: FailureCorrelation) -> str:
-    return f'{_MOMENTS[found.moment]}, {_AMONG[found.among]},'
+    return f'{_MOMENTS[found.moment]}, {_AMONG[found.among]}:'
 
 
 def tables(verdict: FlowVerdict) -> list[Table]:
@@ -141,6 +161,7 @@ def _gradient_table(verdict: FlowVerdict) -> Table:
         columns=(
             Column('network', words=True),
             Column('depth'),
+            Column('training error (%)'),
             Column('before training', words=True),
             Column('decades shrunk'),
             Column(f'{100 * verdict.confidence:g} % CI'),
@@ -150,7 +171,6 @@ def _gradient_table(verdict: FlowVerdict) -> Table:
             Column('zeros'),
             Column('during training', words=True),
             Column('decades shrunk'),
-            Column('training error (%)'),
         ),
         rows=[_gradient_row(network) for network in verdict.networks],
         note='Before training: the decades by which the Euclidean norm of the gradient shrinks '
@@ -170,16 +190,16 @@ def _gradient_row(network: NetworkFlow) -> list[str]:
     return [
         network.variant,
         str(network.depth),
+        number(network.train_error, '.2f'),
         network.judgement.before,
         number(before.decades),
         interval(before.interval),
         number(network.padding),
         number(before.r_squared),
-        number(before.first_to_last, '.1e'),
+        scientific(before.first_to_last),
         f'{before.zeros:g}',
         network.judgement.during or MISSING,
         number(shrinkage(network, 'during')),
-        number(network.train_error, '.2f'),
     ]
 
 
@@ -210,7 +230,7 @@ def _weights_row(network: NetworkFlow) -> list[str]:
         str(network.depth),
         number(network.weight_gradient.before.decades),
         number(update.decades),
-        *(number(end, '.1e') for end in update.ends),
+        *map(scientific, update.ends),
         number(network.activation.before.decades),
     ]
 

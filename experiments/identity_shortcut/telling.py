@@ -22,7 +22,7 @@ from vggres.figures.layers import (
     profiles,
 )
 from vggres.findings.along_layers import values
-from vggres.findings.tables import Column, Table, interval, number
+from vggres.findings.tables import Column, Table, interval, number, scientific
 from vggres.networks import spec
 from vggres.results import Observation
 from vggres.sweeps.cell import Cell
@@ -47,8 +47,13 @@ def words(verdict: ShortcutVerdict) -> str:
         return 'No finished network was observed.'
     deepest = max(network.depth for network in networks)
     deep = [network for network in networks if network.depth == deepest]
+    several_seeds = len({network.seed for network in networks}) > 1
     lines = [
-        *(line for network in networks for line in _jacobian_words(network, verdict.close)),
+        *(
+            line
+            for network in networks
+            for line in _jacobian_words(network, verdict.close, several_seeds)
+        ),
         *_scale_words(deep),
         *_error_words(deep, verdict.margin),
         'All of this holds for one learning rate and the few epochs of this protocol.',
@@ -56,9 +61,10 @@ def words(verdict: ShortcutVerdict) -> str:
     return '\n'.join(lines)
 
 
-def _jacobian_words(network: ShortcutNetwork, close: float) -> Iterator[str]:
+def _jacobian_words(network: ShortcutNetwork, close: float, several_seeds: bool) -> Iterator[str]:
     if network.variant not in (IDENTITY, PREACTIVATION):
         return
+    seed = f', seed {network.seed}' if several_seeds else ''
     for moment, found in zip(_MOMENTS, (network.before, network.after), strict=True):
         if found is None:
             continue
@@ -70,8 +76,8 @@ def _jacobian_words(network: ShortcutNetwork, close: float) -> Iterator[str]:
             for which, distance in distances.items()
         )
         yield (
-            f'{network.variant}, depth {network.depth}, {moment}: the mean distance of the blocks '
-            f'is {said}.'
+            f'{network.variant}, depth {network.depth}{seed}, {moment}: the mean distance of the '
+            f'blocks is {said}.'
         )
 
 
@@ -80,15 +86,20 @@ def _close(distance: Distance, blocks: int) -> str:
 
 
 def _scale_words(networks: Sequence[ShortcutNetwork]) -> Iterator[str]:
-    scaled = [
-        f'{each.variant} {each.beyond.mean:+.1f} (λ^L alone: {each.expected:+.1f})'
-        for each in networks
-        if each.expected is not None and each.beyond.mean is not None
-    ]
-    if scaled:
+    beyond: dict[str, list[float]] = {}
+    expected: dict[str, float] = {}
+    for network in networks:
+        if network.expected is not None and network.beyond.mean is not None:
+            beyond.setdefault(network.variant, []).append(network.beyond.mean)
+            expected[network.variant] = network.expected
+    if beyond:
+        said = '; '.join(
+            f'{name} {number(fmean(found), "+.1f")} (λ^L alone: {number(expected[name], "+.1f")})'
+            for name, found in beyond.items()
+        )
         yield (
             f'At depth {networks[0].depth}, the gradient falls from the last block to the first by '
-            f'so many decades more than with the identity: {"; ".join(scaled)}.'
+            f'this many decades more than with the identity: {said}.'
         )
 
 
@@ -128,13 +139,13 @@ def _gradient_table(verdict: ShortcutVerdict) -> Table:
         columns=(
             Column('shortcut', words=True),
             Column('depth'),
+            Column('training error (%)'),
+            Column('status', words=True),
             Column('decades fallen'),
             Column('more than identity'),
             Column(f'{100 * verdict.confidence:g} % CI'),
             Column('by λ^L alone'),
             Column('chain'),
-            Column('training error (%)'),
-            Column('status', words=True),
         ),
         rows=[_gradient_row(network) for network in verdict.networks],
         note='Decades fallen: by which the root mean square of the gradient falls from the input '
@@ -149,13 +160,13 @@ def _gradient_row(network: ShortcutNetwork) -> list[str]:
     return [
         network.variant,
         str(network.depth),
+        number(network.train_error, '.2f'),
+        network.status,
         number(finite_mean(network.fall)),
         number(network.beyond.mean),
         interval(network.beyond.interval),
         number(network.expected),
-        number(network.chain, '.1e'),
-        number(network.train_error, '.2f'),
-        network.status,
+        scientific(network.chain),
     ]
 
 
@@ -196,7 +207,7 @@ def _jacobian_rows(network: ShortcutNetwork) -> Iterator[list[str]]:
                 number(found.distance_from_relu.mean, '.2f'),
                 interval(found.distance_from_relu.interval, '.2f'),
                 number(found.largest, '.2f'),
-                number(found.smallest, '.1e'),
+                scientific(found.smallest),
                 number(found.mean_squared, '.2f'),
                 str(found.n),
             ]

@@ -14,13 +14,27 @@ from vggres.findings import tables
         (-1.5, '+.2f', '−1.50'),
         (-0.001, '+.2f', '+0.00'),  # there is no negative zero
         (-0.001, '.1f', '0.0'),
-        (1.5e-3, '.1e', '1.5e−03'),
         (math.inf, '+.2f', '∞'),
         (None, '+.2f', '–'),
     ],
 )
 def test_numbers(value, form, text):
     assert tables.number(value, form) == text
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        (1.5e-3, '1.5·10⁻³'),
+        (-2e12, '−2.0·10¹²'),
+        (9.96, '1.0·10¹'),
+        (4.2, '4.2'),
+        (0.0, '0'),
+        (None, '–'),
+    ],
+)
+def test_small_and_large_numbers(value, text):
+    assert tables.scientific(value) == text
 
 
 def test_intervals_and_p_values():

@@ -55,8 +55,7 @@ class Language:
         comma: between the labels of a case.
         semicolon: between cases.
         stop: at the end of a sentence that another one follows.
-        between: between conditions any of which will do; `last` before the last of them.
-        last: see `between`.
+        either: between conditions any of which will do.
         within: between what these conditions share and what they do not.
         pair: between the parts of one condition.
         to: between the ends of an interval.
@@ -81,8 +80,7 @@ class Language:
     comma: str
     semicolon: str
     stop: str
-    between: str
-    last: str
+    either: str
     within: str
     pair: str
     to: str
@@ -135,9 +133,8 @@ def _moments_first(condition: Sequence[Condition]) -> list[Condition]:
 
 
 def _either(conditions: Sequence[Sequence[Condition]], language: Language) -> str:
-    said = [language.pair.join(map(language.condition, each)) for each in conditions]
-    *first, last = said
-    return language.last.join([language.between.join(first), last]) if first else last
+    said = (language.pair.join(map(language.condition, each)) for each in conditions)
+    return language.either.join(said)
 
 
 def _counted(number: int, one: str, several: str) -> str:
@@ -227,8 +224,7 @@ ENGLISH = Language(
     comma=', ',
     semicolon='; ',
     stop='. ',
-    between=', ',
-    last=', or ',
+    either=', or ',
     within=': ',
     pair=' ',
     to=' to ',
@@ -294,8 +290,7 @@ CHINESE = Language(
     comma='，',
     semicolon='；',
     stop='。',
-    between='；',
-    last='；或',
+    either='；或',
     within='，且满足其一：',
     pair='且',
     to=' 至 ',

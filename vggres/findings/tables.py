@@ -9,6 +9,7 @@ from vggres.findings.estimates import Interval
 from vggres.findings.verdict import METRIC_WORDS, Difference, VariantVerdict, Verdict
 
 MISSING = '–'
+_SUPERSCRIPTS = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,17 @@ def number(value: float | None, form: str = '+.2f') -> str:
     if float(text) == 0:
         text = f'{0.0:{form}}'
     return text.replace('-', '−')
+
+
+def scientific(value: float | None) -> str:
+    """A number with two digits and a power of ten, as in 1.5·10⁻³; a dash for None."""
+    if value is None:
+        return MISSING
+    if not math.isfinite(value) or value == 0:
+        return f'{value:g}'
+    mantissa, exponent = f'{value:.1e}'.replace('-', '−').split('e')
+    power = f'{int(exponent.replace("−", "-"))}'.translate(_SUPERSCRIPTS)
+    return mantissa if power == '⁰' else f'{mantissa}·10{power}'
 
 
 def interval(ends: Interval | None, form: str = '+.2f') -> str:

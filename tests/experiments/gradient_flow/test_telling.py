@@ -15,11 +15,11 @@ def test_the_words_carry_the_numbers(sweep):
     # A decade per layer, over ten layers, for the root mean square. The norms of the six blocks
     # have factors of 1 1 1 √½ √½ ½, by the number of elements. At distances of −5 −3 … 5 layers
     # from the middle these take 10 · (1 · 0.1505 + 3 · 0.1505 + 5 · 0.301) / 70 = 0.3 decades away.
-    assert 'plain, no norm, he (by 9.7 decades)' in shrinks
+    assert 'plain, no norm (He −9.7, Glorot −9.7, VGG −9.7)' in shrinks
     (padding,) = [line for line in said if line.startswith('plain, no norm, he:')]
     assert padding.endswith('decades; we measured 9.7.')
     (correlation,) = [line for line in said if line.startswith('In networks without shortcuts, no')]
-    assert 'before training, among all depths, +0.' in correlation
+    assert 'before training, among all depths: +0.' in correlation
     assert 'n = 12' in correlation
 
 
