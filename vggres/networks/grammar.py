@@ -7,6 +7,7 @@
 nothing else changes.
 """
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -213,17 +214,14 @@ def recovered_options(described: NetworkSpec) -> Options:
         found['gate'] = shortcuts[0].gate
         found['gate_bias'] = shortcuts[0].gate_bias
         found['shortcut_dropout'] = shortcuts[0].dropout
-    try:
+    with contextlib.suppress(UserError):  # raised by values that no option may have
         options = Options(described.family, described.depth, **found)
         if options.has_bias != blocks[0].bias:
             conv_bias = 'yes' if blocks[0].bias else 'no'
             options = dataclasses.replace(options, conv_bias=conv_bias)
-        is_same = network_spec(**dataclasses.asdict(options)) == described
-    except UserError:  # values that no option may have
-        is_same = False
-    if not is_same:
-        raise UserError('no options describe this network: it was put together by hand.')
-    return options
+        if network_spec(**dataclasses.asdict(options)) == described:
+            return options
+    raise UserError('no options describe this network: it was put together by hand.')
 
 
 def _vgg(options: Options) -> NetworkSpec:
