@@ -168,7 +168,8 @@ CLAIMS = (
         sweep='depth',
         measure=_fit,
         quantity={
-            'en': 'log10 of the training loss of the deepest network over that of the shallowest',
+            'en': 'Base-10 logarithm of the training loss of the deepest network over that of the '
+            'shallowest',
             'zh': '最深网络与最浅网络训练损失之比的常用对数',
         },
         unit={'en': 'decades of loss', 'zh': '个数量级（损失）'},
@@ -193,7 +194,7 @@ CLAIMS = (
         sweep='depth',
         measure=_degradation,
         quantity={
-            'en': 'training error of the deepest network minus that of the best shallower one, in '
+            'en': 'Training error of the deepest network minus that of the best shallower one, in '
             'percentage points',
             'zh': '最深网络比最好的较浅网络多出的训练误差（百分点）',
         },
@@ -218,7 +219,7 @@ CLAIMS = (
         sweep='depth',
         measure=_gain,
         quantity={
-            'en': 'validation error of the deepest network minus that of the shallowest, in '
+            'en': 'Validation error of the deepest network minus that of the shallowest, in '
             'percentage points',
             'zh': '最深网络减最浅网络的验证误差（百分点）',
         },

@@ -131,7 +131,7 @@ _DRAWS = Repeated(
     },
 )
 _SHRINKING_QUANTITY = {
-    'en': 'decades by which the gradient shrinks from the last block to the first in the deepest '
+    'en': 'Decades by which the gradient shrinks from the last block to the first in the deepest '
     'networks',
     'zh': '最深网络的梯度从最后一块到第一块缩小的数量级（十倍为一级）',
 }
@@ -193,7 +193,7 @@ CLAIMS = (
         sweep='gradient_flow',
         measure=_failure,
         quantity={
-            'en': 'rank correlation of the decades by which the gradient shrinks before training '
+            'en': 'Rank correlation of the decades by which the gradient shrinks before training '
             'with the training error at the end, in networks without shortcuts',
             'zh': '无捷径的网络中，训练前梯度缩小的数量级与最终训练误差的秩相关',
         },
@@ -221,7 +221,7 @@ CLAIMS = (
         sweep='gradient_flow',
         measure=_protection,
         quantity={
-            'en': 'decades by which the gradient shrinks in the residual network wherever it '
+            'en': 'Decades by which the gradient shrinks in the residual network wherever it '
             'shrinks in the plain one',
             'zh': '在普通网络梯度缩小之处，残差网络梯度缩小的数量级',
         },

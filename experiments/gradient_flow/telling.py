@@ -140,14 +140,14 @@ def _correlation_words(verdict: FlowVerdict) -> Iterator[str]:
         )
         if said:
             yield (
-                f'In networks without shortcuts, {norm_words}, the rank correlation of the '
-                'shrinking with the training error at the end, and its '
-                f'{100 * verdict.confidence:g} % interval: {said}.'
+                f'In networks without shortcuts and with {norm_words}, the rank correlation of '
+                'the shrinking with the training error at the end is '
+                f'({100 * verdict.confidence:g} % intervals in brackets): {said}.'
             )
 
 
 def _which(found: FailureCorrelation) -> str:
-    return f'{_MOMENTS[found.moment]}, {_AMONG[found.among]}:'
+    return f'{_AMONG[found.among]} {_MOMENTS[found.moment]}'
 
 
 def tables(verdict: FlowVerdict) -> list[Table]:

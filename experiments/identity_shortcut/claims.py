@@ -68,7 +68,8 @@ CLAIMS = (
         sweep='identity_shortcut',
         measure=_near_identity,
         quantity={
-            'en': '‖J − I‖ / ‖I‖, the geometric mean over the blocks that keep their shape',
+            'en': 'Distance ‖J − I‖ / ‖I‖, as the geometric mean over the blocks that keep their '
+            'shape',
             'zh': '保持形状的各块的 ‖J − I‖ / ‖I‖，取几何平均',
         },
         unit={'en': '‖J − I‖ / ‖I‖', 'zh': '（‖J − I‖ / ‖I‖）'},

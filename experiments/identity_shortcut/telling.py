@@ -94,12 +94,12 @@ def _scale_words(networks: Sequence[ShortcutNetwork]) -> Iterator[str]:
             expected[network.variant] = network.expected
     if beyond:
         said = '; '.join(
-            f'{name} {number(fmean(found), "+.1f")} (λ^L alone: {number(expected[name], "+.1f")})'
+            f'{name}: {number(fmean(found), "+.1f")} (λ^L alone: {number(expected[name], "+.1f")})'
             for name, found in beyond.items()
         )
         yield (
             f'At depth {networks[0].depth}, the gradient falls from the last block to the first by '
-            f'this many decades more than with the identity: {said}.'
+            f'so many decades more than with identity shortcuts: {said}.'
         )
 
 
@@ -109,7 +109,7 @@ def _error_words(networks: Sequence[ShortcutNetwork], margin: float) -> Iterator
         return
     others = {name: error for name, error in errors.items() if name not in IDENTITIES}
     limit = errors[IDENTITY] + margin
-    worse = [f'{name} {error:.2f} %' for name, error in others.items() if error > limit]
+    worse = [f'{name} ({error:.2f} %)' for name, error in others.items() if error > limit]
     runs = sum(network.variant == IDENTITY for network in networks)
     points = 'point' if margin == 1 else 'points'
     said = ', '.join(worse) or 'none'
@@ -239,8 +239,8 @@ def figures(sweep: Sweep, verdict: ShortcutVerdict) -> dict[str, tuple[Figure, s
         drawn['chain_before_training'] = (
             profiles(
                 chains,
-                'What the blocks from here to the last pull a random vector back to',
-                'log10 of the ratio',
+                'Relative size of a random vector pulled back from the last block to each block',
+                'log10 of the relative size',
             ),
             'The product of the local Jacobians from each block to the last, before training: the '
             'root mean square of what it makes of a random vector, over that of the vector.',

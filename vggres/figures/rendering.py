@@ -1,4 +1,4 @@
-"""Matplotlib figures as the bytes of files; the same figure gives the same bytes."""
+"""Renders matplotlib figures as PNG and SVG; the same figure gives the same bytes."""
 
 import io
 import re
@@ -13,21 +13,22 @@ ElementTree.register_namespace('xlink', 'http://www.w3.org/1999/xlink')
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG on white."""
+    """Renders a figure as a PNG on a white background."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=PNG_DOTS_PER_INCH, facecolor='white')
     return buffer.getvalue()
 
 
 def to_svg(figure: Figure, name: str, label: str, background: str = 'none') -> str:
-    """The figure as one `<svg>` element that can stand in an HTML page beside others.
+    """Renders a figure as one `<svg>` element that can stand in an HTML page beside others.
 
-    Text becomes outlines, so it looks the same where the font is missing.
+    Text becomes outlines, so that it looks the same where the font is missing.
 
     Args:
+        figure: to be rendered.
         name: every id in the element starts with `fig-<name>-`.
         label: what a screen reader says in place of the figure.
-        background: a colour; 'none' lets the page shine through.
+        background: a colour; 'none' makes it transparent.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format='svg', facecolor=background, metadata={'Date': None})
@@ -41,14 +42,17 @@ def to_svg(figure: Figure, name: str, label: str, background: str = 'none') -> s
 
 
 def _drop_style_sheet(svg: ElementTree.Element) -> None:
-    """Makes its one rule, `*{…}`, an attribute: in a page it would reach beyond the figure."""
-    for tag in ('metadata', 'defs'):  # The first `defs` holds the style sheet.
+    """Turns the style sheet's one rule, `*{…}`, into an attribute of the figure.
+
+    In a page the rule would apply to everything else as well.
+    """
+    for tag in ('metadata', 'defs'):  # the first `defs` holds the style sheet
         svg.remove(svg.find(f'{{{SVG}}}{tag}'))
     svg.set('style', 'stroke-linejoin: round; stroke-linecap: butt')
 
 
 def _rename_ids(svg: ElementTree.Element, name: str) -> None:
-    """Numbers the ids, which matplotlib draws at random, and what refers to them."""
+    """Numbers the ids, which matplotlib draws at random, and adapts all references to them."""
     ids = [element.get('id') for element in svg.iter() if element.get('id')]
     renamed = {old: f'fig-{name}-{i}' for i, old in enumerate(ids)}
     for element in svg.iter():
@@ -62,7 +66,10 @@ def _rename_ids(svg: ElementTree.Element, name: str) -> None:
 
 
 def _round_coordinates(svg: ElementTree.Element) -> None:
-    """To hundredths of a point, which nobody sees and which take a third less space."""
+    """Rounds coordinates to hundredths of a point.
+
+    Nobody sees the difference, and the file takes a third less space.
+    """
     for element in svg.iter():
         for key in element.attrib.keys() & {'d', 'x', 'y'}:
             element.set(key, re.sub(r'-?\d+\.\d{3,}', _rounded, element.get(key)))

@@ -1,7 +1,7 @@
-"""The house style of the figures: colours, markers, line styles, panels and legends.
+"""The house style of all figures: colours, markers, line styles, panels and legends.
 
-Nothing here goes through pyplot or changes rcParams, so figures may be drawn in any thread and
-without a display.
+Nothing here uses pyplot or changes rcParams, so that figures can be drawn in any thread and without
+a display.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,15 +28,18 @@ MARKER_SIZE = 5.5  # points
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant is drawn: marker and line style tell it from others without the colour."""
+    """How a variant is drawn.
+
+    Its marker and its line style tell it from others without the colour.
+    """
 
     color: str
     marker: str
     line_style: str | tuple
 
 
-# In the order of legends and tables. The colours are those of Okabe and Ito 2008, told apart with
-# any colour vision, the green darkened to show on white.
+# In the order of legends and tables. The colours are those of Okabe and Ito 2008, which people with
+# any colour vision tell apart; the green is darkened so that it shows on white.
 FAMILY_STYLES = {
     'plain': Style('#d55e00', 'o', '-'),
     'resnet': Style('#0072b2', 's', (0, (5, 2))),
@@ -54,17 +57,19 @@ _MORE_STYLES = (
 
 
 def order_variants(variants: Iterable[str]) -> list[str]:
-    """The distinct variants: families in the order of `FAMILY_STYLES`, then others as they come."""
+    """The distinct variants: families in the order of `FAMILY_STYLES`, then others as given."""
     distinct = list(dict.fromkeys(variants))
     families = [family for family in FAMILY_STYLES if family in distinct]
     return families + [variant for variant in distinct if variant not in FAMILY_STYLES]
 
 
 def styles(variants: Iterable[str]) -> dict[str, Style]:
-    """How each variant is drawn, ordered; a family always alike.
+    """How each variant is drawn, in the order of `order_variants`.
+
+    A family always looks the same.
 
     Raises:
-        ValueError: more variants than looks.
+        ValueError: for more variants than there are styles.
     """
     ordered = order_variants(variants)
     others = [variant for variant in ordered if variant not in FAMILY_STYLES]
@@ -72,12 +77,12 @@ def styles(variants: Iterable[str]) -> dict[str, Style]:
     free = [style for family, style in FAMILY_STYLES.items() if family not in taken]
     looks = [*free, *_MORE_STYLES]
     if len(others) > len(looks):
-        raise ValueError(f'{len(others)} variants, {len(looks)} looks')
+        raise ValueError(f'there are {len(others)} variants and only {len(looks)} styles')
     return taken | dict(zip(others, looks, strict=False))
 
 
 def depth_colors(depths: Iterable[int]) -> dict[int, str]:
-    """A colour for each depth: deeper is darker, in even steps that survive a grey print."""
+    """A colour for each depth: deeper is darker, in even steps that survive printing in grey."""
     depths = sorted(set(depths))
     ramp = matplotlib.colormaps['viridis'](np.linspace(0.0, 0.74, len(depths)))[::-1]
     return dict(zip(depths, map(to_hex, ramp), strict=True))
@@ -86,9 +91,16 @@ def depth_colors(depths: Iterable[int]) -> dict[int, str]:
 def new_figure(
     panels: int, share_y: bool | str = False, rows: int = 1, share_x: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure with that many panels side by side in each row.
+    """Makes an empty figure with panels in rows.
 
-    `share_x` and `share_y` say which axes the panels share: all, none, or those of a 'row'.
+    Args:
+        panels: in each row.
+        share_y: which panels share their vertical axis: all, none, or those of a 'row'.
+        rows: of panels.
+        share_x: whether all panels share their horizontal axis.
+
+    Returns:
+        The figure and the axes of its panels, row by row.
     """
     figure = Figure(figsize=(FIGURE_WIDTH, FIGURE_HEIGHT * (0.25 + 0.75 * rows)))
     figure.set_layout_engine('constrained', w_pad=0.08, h_pad=0.06, wspace=0.03, hspace=0.04)
@@ -113,7 +125,7 @@ def label_panel(ax: Axes, title: str, x: str, y: str) -> None:
 
 
 def add_top_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Puts a legend above the panels, in as few rows as hold its labels."""
+    """Puts a legend above the panels, in as few rows as its labels need."""
     longest = max(len(handle.get_label()) for handle in handles)
     width = FONT_SIZE / 72 * (0.62 * longest + 5.5)  # inches; a letter is about 0.62 wide
     fitting = max(1, int(FIGURE_WIDTH / width))
@@ -144,7 +156,7 @@ def _add_legend(figure: Figure, handles: Sequence[Line2D], **place: Any) -> None
 
 
 def marker(shape: str, color: str, size: float = MARKER_SIZE) -> dict[str, Any]:
-    """Keywords of a line that is only markers, with white edges that part those that overlap."""
+    """Keywords for a line of markers alone; their white edges separate those that overlap."""
     return {
         'marker': shape,
         'linestyle': '',
@@ -156,5 +168,5 @@ def marker(shape: str, color: str, size: float = MARKER_SIZE) -> dict[str, Any]:
 
 
 def cross(color: str, size: float = MARKER_SIZE) -> dict[str, Any]:
-    """Keywords of a line that is only crosses."""
+    """Keywords for a line of crosses alone."""
     return {'marker': 'x', 'linestyle': '', 'markersize': size, 'color': color}

@@ -362,7 +362,8 @@ def _points(difference: float | None) -> str:
 
 
 def _interval(interval: Interval) -> str:
-    return f'{100 * CONFIDENCE:g} % interval {interval[0]:.2f} to {interval[1]:.2f}'
+    low, high = (f'{end:.2f}'.replace('-', '−') for end in interval)
+    return f'{100 * CONFIDENCE:g} % interval {low} to {high}'
 
 
 def _p(p: float) -> str:

@@ -18,8 +18,10 @@ def test_the_words_carry_the_numbers(sweep):
     assert 'plain, no norm (He −9.7, Glorot −9.7, VGG −9.7)' in shrinks
     (padding,) = [line for line in said if line.startswith('plain, no norm, he:')]
     assert padding.endswith('decades; we measured 9.7.')
-    (correlation,) = [line for line in said if line.startswith('In networks without shortcuts, no')]
-    assert 'before training, among all depths: +0.' in correlation
+    (correlation,) = [
+        line for line in said if line.startswith('In networks without shortcuts and with no norm')
+    ]
+    assert 'among all depths before training +0.' in correlation
     assert 'n = 12' in correlation
 
 
