@@ -66,9 +66,9 @@ def _protection(evidence: Evidence) -> Iterator[Case]:
     after a first sweep: 'irregular' and 'dead' decide nothing; they had counted as kept.)
     """
     networks = {(n.family, n.norm, n.scheme, n.seed): n for n in _deepest(evidence)}
-    for (family, *rest), plain in networks.items():
-        residual = networks.get(('resnet', *rest))
-        if family != 'plain' or residual is None:
+    for plain in networks.values():
+        residual = networks.get(('resnet', plain.norm, plain.scheme, plain.seed))
+        if plain.family != 'plain' or residual is None:
             continue
         for moment in _MOMENTS:
             if _judgement(plain, moment) in _SHRUNK:
