@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres.networks import grammar, published, spec
+from vggres.networks import grammar, initialisation, published, spec
 
 Config = ConfigDict | FrozenConfigDict
 
-INIT_SCHEMES = ('he', 'glorot', 'vgg')  # see `initialisation.rescaled`
+INIT_SCHEMES = tuple(initialisation.SCHEMES)
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'vgg_stages': 'vgg.stages',

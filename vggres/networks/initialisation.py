@@ -7,8 +7,12 @@ of the schemes can be looked up without it.
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vggres.errors import unknown
+
+if TYPE_CHECKING:
+    import jax
 
 # The variance of a kernel's elements under each scheme, by the variance that `network` draws them
 # with, the kernel's fan in and its fan out.
