@@ -124,11 +124,11 @@ def test_help_is_one_screen_and_exit_code_0(flag):
         assert f'  --{name}' in done.stdout
 
 
-def test_a_dry_run_leaves_no_trace(tmp_path):
-    done = launch(
-        '--sweep=depth', '--dry_run', f'--workdir={tmp_path}/runs',
-        env=os.environ | {'HOME': f'{tmp_path}/home', 'TFDS_DATA_DIR': f'{tmp_path}/tfds'},
-    )  # fmt: skip
+def test_a_dry_run_leaves_no_trace(tmp_path, tmp_path_factory):
+    places = {'HOME': tmp_path / 'home', 'TFDS_DATA_DIR': tmp_path / 'tfds'}
+    places['MPLCONFIGDIR'] = tmp_path_factory.mktemp('fonts')  # matplotlib's, on its first import
+    surroundings = os.environ | {name: str(place) for name, place in places.items()}
+    done = launch('--sweep=depth', '--dry_run', f'--workdir={tmp_path}/runs', env=surroundings)
     assert done.returncode == 0, done.stderr
     assert '30 cells, 30 to run' in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# The import rule: a room imports from itself and from the lines above its own. The README draws it.
+# The import rule: a room imports from itself and from the lines above its own. CONTRIBUTING draws it.
 ROOMS = (
     ('errors', 'files', 'environment', 'results'),
     ('figures', 'networks', 'data'),
