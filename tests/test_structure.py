@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# The import rule: a room imports from itself and from the lines above its own. CONTRIBUTING draws it.
+# The import rule: a room imports from itself and from the lines above. CONTRIBUTING.md draws it.
 ROOMS = (
     ('errors', 'files', 'environment', 'results'),
     ('figures', 'networks', 'data'),
