@@ -6,15 +6,16 @@ The directory holds the finished sweeps and what `launch.py --claims` wrote. A t
 READMEs with what this leaves in `docs/run/`.
 """
 
+import csv
 import json
 import shutil
+import statistics
 import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
 HEADINGS = {'en': ('claim', 'verdict', 'one number'), 'zh': ('说法', '结论', '一个数字')}
-BEGIN, END = '<!-- claims -->', '<!-- /claims -->'
 COPIES = {
     'claims.json': 'run/claims.json',
     'claims.md': 'claims.md',
@@ -34,15 +35,38 @@ def table(language: str) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def error_table(results: Path) -> str:
+    """The errors in a `results.csv` as a Markdown table: mean ± standard deviation over seeds."""
+    runs: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with results.open() as file:
+        for row in csv.DictReader(file):
+            runs.setdefault((row['variant'], row['depth']), []).append(row)
+    lines = ['| network | depth | training error | validation error | n |', '|---|---|---|---|---|']
+    for (variant, depth), group in runs.items():
+        errors = []
+        for split in ('train', 'validation'):
+            values = [float(run[f'{split}_error']) for run in group]
+            errors.append(f'{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}')
+        lines.append(f'| {variant} | {depth} | {" | ".join(errors)} | {len(group)} |')
+    return '\n'.join(lines)
+
+
+def replace(path: Path, marker: str, text: str) -> None:
+    """Writes a text between the markers of a page, `<!-- marker -->` and `<!-- /marker -->`."""
+    begin, end = f'<!-- {marker} -->', f'<!-- /{marker} -->'
+    before, rest = path.read_text().split(begin)
+    _, after = rest.split(end)
+    path.write_text(f'{before}{begin}\n{text}\n{end}{after}')
+
+
 def main(workdir: Path) -> None:
     """Copies the files and rewrites the tables."""
     (DOCS / 'run').mkdir(exist_ok=True)
     for source, target in COPIES.items():
         shutil.copy(workdir / source, DOCS / target)
     for language, path in READMES.items():
-        before, rest = path.read_text().split(BEGIN)
-        _, after = rest.split(END)
-        path.write_text(f'{before}{BEGIN}\n{table(language)}\n{END}{after}')
+        replace(path, 'claims', table(language))
+    replace(DOCS / 'results.md', 'table', error_table(workdir / 'depth' / 'results.csv'))
 
 
 if __name__ == '__main__':
