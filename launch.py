@@ -102,7 +102,7 @@ def run(argv: list[str]) -> None:
         sys.exit(2)
     except OSError as error:
         print(
-            f'launch.py: {error.filename2 or error.filename or "output"}: {error.strerror}',
+            f'launch.py: {error.filename2 or error.filename or "output"}: {error.strerror or error}',
             file=sys.stderr,
         )
         sys.exit(2)

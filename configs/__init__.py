@@ -1,1 +1,1 @@
-"""One file a data set and its protocol; every knob is listed there, with its unit."""
+"""The configurations: `base` lists every knob, the others state what differs for a data set."""

@@ -242,7 +242,7 @@ def test_a_grid_grows_and_damage_is_named(small, tmp_path):
     assert kept == {path: content for path, content in first.items() if path != damaged}
     assert len(list(directory.glob('cells/*/result.json'))) == 6
     report = (directory / 'report.html').read_text()
-    assert 'launches' in report
+    assert re.search(r'\d\d:\d\d: 4 cells added by vggres .*\d\d:\d\d: 2 cells added', report)
 
 
 @pytest.mark.slow

@@ -53,10 +53,12 @@ def test_a_result_comes_back_from_json():
         ('image_shape', 6),
         ('num_images', [40]),
         ('versions', None),
+        ('versions', {'jax': 1}),
+        ('test_error', float('inf')),
     ],
 )
 def test_another_type_is_named(key, value):
-    with pytest.raises(ValueError, match=f'{key}.* is '):
+    with pytest.raises(ValueError, match=f'has .* as .{key}'):
         parsed(Result, OUTCOME | MORE | {key: value})
 
 

@@ -26,7 +26,7 @@ _MANY = 10**9
 # The lowest and the highest value of a knob. Upper bounds are far above all that was ever trained:
 # they catch a slip of the finger before it costs hours or memory.
 _RANGES = {
-    'seed': (0, 2**31 - 1 - 1_000_000),  # int32 on the device, with room for a sweep's seeds
+    'seed': (0, 2**31 - 1 - 1_000_000),  # int32 on the device, with room for the seeds of draws
     'data.crop_padding': (0, 1024),
     'model.depth': (1, 10_000),
     'model.width': (1, 2048),

@@ -6,10 +6,11 @@ away from a table. Errors are in percent, losses are mean cross-entropies.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar('T')
 
@@ -83,6 +84,21 @@ class Result(Outcome):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A cell that failed.
+
+    Attributes:
+        cell: the cell's id.
+        message: what happened, in one line.
+        log: the file that says more.
+    """
+
+    cell: str
+    message: str
+    log: str
+
+
+@dataclass(frozen=True)
 class Record:
     """An epoch of a run.
 
@@ -149,7 +165,7 @@ def parsed(kind: type[T], values: object) -> T:
     """A record of a kind from what JSON holds of it; keys that it does not know are left out.
 
     Raises:
-        ValueError: naming what is missing or of another type than the record's.
+        ValueError: naming what is missing, not finite, or of another type than the record's.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f'holds a {type(values).__name__}, not an object')
@@ -160,15 +176,25 @@ def parsed(kind: type[T], values: object) -> T:
         value = values[field.name]
         value = tuple(value) if isinstance(value, list) else value
         if not _conforms(value, field.type):
-            raise ValueError(f'{field.name!r} is {values[field.name]!r}')
+            raise ValueError(f'has {values[field.name]!r} as {field.name!r}')
         found[field.name] = value
     return kind(**found)
 
 
 def _conforms(value: object, kind: Any) -> bool:
     if isinstance(kind, UnionType):
-        return any(_conforms(value, each) for each in kind.__args__)
-    kind = get_origin(kind) or kind
+        return any(_conforms(value, each) for each in get_args(kind))
+    if get_origin(kind) is tuple:
+        parts = get_args(kind)
+        has_length = isinstance(value, tuple) and len(value) == len(parts)
+        return has_length and all(map(_conforms, value, parts))
+    if get_origin(kind) is Mapping:
+        key, inner = get_args(kind)
+        return isinstance(value, Mapping) and all(
+            _conforms(k, key) and _conforms(v, inner) for k, v in value.items()
+        )
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)

@@ -372,9 +372,10 @@ class _Observed:
 def _observed(sweep: Sweep) -> list[_Observed]:
     """The networks of the first seed; those without a norm come last, in panels of their own."""
     quantity = QUANTITIES['input_gradient']
-    found = []
-    for cell, result, observations in sweep.observed():
-        if result.seed != sweep.config.seed:
+    observed, found = sweep.observed(), []
+    first = min((result.seed for _, result, _ in observed), default=0)
+    for cell, result, observations in observed:
+        if result.seed != first:
             continue
         names, positions = along_layers.along(cell.network_spec, quantity.of)
         values = [along_layers.values(each, quantity.name, names) for each in observations]

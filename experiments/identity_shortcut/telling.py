@@ -266,10 +266,12 @@ def _shown(sweep: Sweep, depth: int, moment: str) -> list[tuple[Cell, Observatio
     They are those of the variants in `_SHOWN`, at one depth, for the first seed, as far as any of
     their blocks keeps its shape.
     """
+    observed = [each for each in sweep.observed() if each[1].depth == depth]
+    first = min((result.seed for _, result, _ in observed), default=0)
     found = []
-    for cell, result, observations in sweep.observed():
-        is_shown = (result.depth, result.seed) == (depth, sweep.config.seed)
-        if is_shown and result.variant in _SHOWN and same_shape(cell.network_spec):
+    for cell, result, observations in observed:
+        is_shown = result.seed == first and result.variant in _SHOWN
+        if is_shown and same_shape(cell.network_spec):
             if moment == 'before training':
                 found.append((cell, observations[0]))
             elif result.status == 'finished':

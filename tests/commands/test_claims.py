@@ -44,7 +44,7 @@ def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):
     (sweep.cells[0].directory / 'result.json').write_text('{}')
     (sweep.cells[1].directory / 'result.json').unlink()
     found, text = judged(tmp_path)
-    assert 'depth: 2 cells of 12 missing.' in text
+    assert 'depth: 2 of 12 cells have no result.' in text
     assert 'is damaged' in text
     assert found['degradation'].status == 'not measured'  # one seed is left
 

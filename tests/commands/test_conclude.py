@@ -8,6 +8,7 @@ from rich.console import Console
 from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
+from vggres.results import Failure
 from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.sweep import assemble
 
@@ -67,7 +68,8 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
     for cell in planned.cells[3:6]:  # plain, depth 14
         (cell.directory / 'result.json').unlink()
     console = Console(file=io.StringIO(), width=100)
-    failure = {'cell': planned.cells[3].id, 'message': 'its worker died', 'log': 'worker0.log'}
+    failure = Failure(planned.cells[3].id, 'its worker died', 'worker0.log')
+    (planned.cells[4].directory / 'result.json').write_text('{}')
     conclude.conclude(planned, depth, [failure], console)
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert verdict['variants']['plain']['verdict'] == 'inconclusive'
@@ -75,7 +77,8 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
     assert '9 of 12 cells are finished' in console.file.getvalue()
     page = (planned.directory / 'report.html').read_text()
     assert 'its worker died' in page
-    assert page.count('not finished') == 2
+    assert page.count('not finished') == 1
+    assert 'is damaged' in page
 
 
 def test_a_sweep_that_diverged_at_once_has_no_curves(planned):

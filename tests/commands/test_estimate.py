@@ -12,7 +12,8 @@ from vggres.sweeps.cost import Cost
 @pytest.fixture
 def printed(config, tmp_path, monkeypatch):
     """Prints the estimate of a sweep whose networks take 0.1 s an update and compile in 30 s."""
-    monkeypatch.setattr(module, 'take_cores', lambda: None)
+    for name in ('take_cores', 'check_devices'):
+        monkeypatch.setattr(module, name, lambda: None)
     monkeypatch.setattr(module, 'default_environment', dict)
     monkeypatch.setattr(module, 'placement', lambda number, workers: {})
 

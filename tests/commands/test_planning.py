@@ -52,6 +52,8 @@ def test_from_python_what_differs_from_base_was_given():
         ('depth', {'model.name': 'resnet18'}, (), 'leave model.name empty'),
         ('depth', {}, ('model.depth',), '--sweep depth sets model.depth itself'),
         ('gradient_flow', {}, ('model.norm',), 'sets model.norm itself'),
+        ('', {'init.new_head': True}, (), 'init.new_head needs init.weights'),
+        ('', {'model.width': 0}, (), 'model.width has to be at least 1'),
         ('depth', {'sweep.families': ('plane', 'resnet')}, (), "unknown family 'plane'"),
         ('depth', {'sweep.seeds': -1}, (), 'sweep.seeds has to be at least 1'),
         ('depth', {'sweep.families': ('plain',)}, ('model.shortcut.gate',), 'changes nothing in a'),

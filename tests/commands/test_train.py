@@ -41,7 +41,7 @@ def test_what_is_left_runs_and_the_rest_is_kept(config, tmp_path, ran):
     config.sweep.depths, config.sweep.seeds = (8,), 2
     failed, text = launched(config, tmp_path)
     assert len(ran) == 4
-    assert [failure['message'] for failure in failed] == ['out of luck']
+    assert [failure.message for failure in failed] == ['out of luck']
     assert '4 of 4 cells to run, 1 at a time' in text
     assert '1 cell failed; the same command tries again.' in text
     assert '3 of 4 cells are finished' in text

@@ -6,6 +6,7 @@ from rich.console import Console
 from vggres.executors import progress as module
 from vggres.executors.local import Event
 from vggres.executors.progress import Progress
+from vggres.results import Failure
 from vggres.sweeps.cell import Cell
 
 FINISHED = {'status': 'finished', 'train_error': 1.5, 'validation_error': 12.25}
@@ -67,7 +68,7 @@ def test_failures_are_kept_for_the_end(cells):
     progress, text = follow(
         cells, [(0, Event('started', name, {})), (0, Event('failed', name, failure))]
     )
-    assert progress.failed == [{'cell': name, **failure}]
+    assert progress.failed == [Failure(name, **failure)]
     assert 'failed: its worker died (signal 9); see logs/worker0.log' in text
 
 

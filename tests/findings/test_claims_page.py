@@ -62,8 +62,14 @@ def test_a_short_row_has_one_number_of_a_case_in_which_the_claim_holds():
     assert verdict == 'holds only with Glorot initialisation'
     assert said.startswith('plain networks, Glorot initialisation +3.00 [+2.00 to +4.00] decades')
     assert '(n = 5 ' in said
-    undecided = dataclasses.replace(FOUND, cases=FOUND.cases[2:])
-    assert 'VGG networks, He initialisation −0.25' in claims_page.short_row(undecided, ENGLISH)[2]
+    first_false = dataclasses.replace(FOUND, cases=FOUND.cases[::-1])
+    assert (
+        'VGG networks, Glorot initialisation vanishes'
+        in claims_page.short_row(first_false, ENGLISH)[2]
+    )
+    unclear = [FOUND.cases[2], dataclasses.replace(FOUND.cases[0], holds=None)]
+    undecided = Finding(CLAIM, Status.UNDECIDED, [], unclear)
+    assert 'plain networks' in claims_page.short_row(undecided, ENGLISH)[2]
     assert claims_page.short_row(NOTHING, CHINESE)[2] == '–'
 
 

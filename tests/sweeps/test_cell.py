@@ -76,13 +76,27 @@ def test_a_damaged_result_counts_as_not_done_and_is_named(config, tmp_path, cont
     assert str(path) in cell.damage()
 
 
-def test_a_text_for_a_number_is_a_damage(config, tmp_path):
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('train_error', 'none', "it has 'none' as 'train_error'"),
+        ('train_error', float('nan'), "it has nan as 'train_error'"),
+        ('train_error', -5.0, 'it has -5.0 as train_error, which is in percent'),
+        ('status', 'x', "it has 'x' as 'status'"),
+        ('train_loss', None, 'it is of a finished run and lacks a loss'),
+        ('image_shape', ['a', 'b', 'c'], "as 'image_shape'"),
+        ('image_shape', [8, 8], "as 'image_shape'"),
+        ('num_images', {'train': 'x'}, "as 'num_images'"),
+        ('format', [], 'as its format'),
+    ],
+)
+def test_what_no_run_can_have_is_a_damage(config, tmp_path, key, value, message):
     cell = Cell(config, tmp_path, '')
     finish(cell)
     path = cell.directory / 'result.json'
-    path.write_text(json.dumps(json.loads(path.read_text()) | {'train_error': 'none'}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     assert cell.result() is None
-    assert "'train_error' is 'none'" in cell.damage()
+    assert message in cell.damage()
 
 
 def test_a_result_of_the_first_release_is_read(config, tmp_path):
@@ -98,14 +112,16 @@ def test_a_result_of_the_first_release_is_read(config, tmp_path):
     path.write_text(json.dumps(old))
     assert cell.result().num_classes == 4
     assert cell.result().num_images is None
+    for damage in ({'parameters': 5}, {'image_shape': [8, 8]}, {'image_shape': ['a', 6, 3]}):
+        path.write_text(json.dumps(old | damage))
+        assert cell.result() is None
+        assert 'is damaged' in cell.damage()
 
 
 def test_a_later_format_says_who_reads_it(tmp_path):
     assert check_format(tmp_path, {}) == 1
     assert check_format(tmp_path, {'format': 2}) == 2
-    with pytest.raises(
-        UserError, match=r'format 3, which a later release wrote; vggres 0\.2 reads'
-    ):
+    with pytest.raises(UserError, match=r'format 3, which a release later than vggres 0\.2 wrote'):
         check_format(tmp_path, {'format': 3})
 
 

@@ -4,6 +4,8 @@ import re
 import pytest
 from planted import finish
 
+import experiments
+from vggres.config import set_defaults
 from vggres.errors import UserError
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.grid import families, grid
@@ -72,6 +74,9 @@ def test_what_is_damaged_is_named_and_left_out(config, tmp_path):
     assert not_done.endswith('counts as not done.')
     assert str(second.directory / 'metrics.jsonl') in left_out
     assert left_out.endswith('left out of the figures.')
+    (third.directory / 'probes.jsonl').write_text('[]\n')
+    assert str(third.directory / 'probes.jsonl') in sweep.damages()[-1]
+    assert sweep.observed() == []
 
 
 def test_the_directory_gives_the_sweep_back(config, tmp_path):
@@ -114,16 +119,72 @@ def test_a_grid_may_grow_and_keeps_what_is_there(config, tmp_path):
     assert [cell.id for cell in stored] == [cell.id for cell in grown.cells]
 
 
-def test_another_protocol_is_refused_and_nothing_written(config, tmp_path):
+@pytest.mark.parametrize(
+    ('knob', 'value', 'message'),
+    [
+        ('train.epochs', 9, r'train\.epochs 2, not 9'),
+        ('model.width', 4, r'model\.width 2, not 4'),
+        ('model.shortcut.kind', 'B', r'model\.shortcut\.kind A, not B'),
+        ('data.test_split', 'test', r'data\.test_split test.5:., not test'),
+        ('optimizer.learning_rate', 0.2, r'optimizer\.learning_rate 0\.1, not 0\.2'),
+        ('init.scheme', 'vgg', r'init\.scheme he, not vgg'),
+        ('probes.every_epochs', 1, r'probes\.every_epochs 0, not 1'),
+    ],
+)
+def test_another_protocol_is_refused_and_nothing_written(config, tmp_path, knob, value, message):
     join(assemble(config, tmp_path))
     config.data.dir += '/'
     join(assemble(config, tmp_path))
     before = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
-    config.train.epochs = 9
-    with pytest.raises(UserError, match=r'holds another sweep .*train\.epochs 2, not 9'):
+    config.update_from_flattened_dict({knob: value})
+    with pytest.raises(UserError, match=f'holds another sweep .*{message}'):
         join(assemble(config, tmp_path))
     after = {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize('release', [1, 2])
+@pytest.mark.parametrize('name', ['identity_shortcut', 'gradient_flow', 'vgg_depth'])
+def test_the_variants_of_every_experiment_come_back(config, tmp_path, name, release):
+    experiment = experiments.load(name)
+    depths = (8, 14) if name != 'vgg_depth' else (8, 9)
+    set_defaults(config, experiment.defaults(config) | {'sweep.depths': depths}, [])
+    sweep = join(sweeps.assemble(name, config, tmp_path, experiment.cells(config)))
+    path = tmp_path / name / 'sweep.json'
+    if release == 1:
+        stored = json.loads(path.read_text())
+        for at in stored['grid']:
+            del at['changes']
+        del stored['format'], stored['launches']
+        path.write_text(json.dumps(stored | {'config': in_format_1(stored['config'])}))
+        for cell in sweep.cells:
+            cell.directory.mkdir(parents=True)
+            parts = in_format_1(cell.config.to_dict())
+            (cell.directory / 'config.json').write_text(json.dumps(parts))
+    again = sweeps.load(tmp_path / name)
+    assert [cell.to_json() | {'stored_id': ''} for cell in again.cells] == [
+        cell.to_json() for cell in sweep.cells
+    ]
+    assert len({cell.id for cell in again.cells}) == len(again.cells)
+
+
+def test_another_network_at_a_place_of_the_grid_is_refused(config, tmp_path):
+    join(assemble(config, tmp_path))
+    path = tmp_path / 'depth' / 'sweep.json'
+    stored = json.loads(path.read_text())
+    stored['grid'][0]['cell'] = 'plain-d8-s0-ffffff'  # as from another release
+    path.write_text(json.dumps(stored))
+    with pytest.raises(UserError, match='another network as plain, depth 8, seed 0'):
+        join(assemble(config, tmp_path))
+
+
+def test_a_later_format_is_not_run_again(config, tmp_path):
+    sweep = assemble(config, tmp_path, name='')
+    finish(sweep.cells[0])
+    path = sweep.cells[0].directory / 'result.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'format': 3}))
+    with pytest.raises(UserError, match='format 3, which a release later than vggres'):
+        sweep.missing()
 
 
 def test_a_workdir_that_cannot_be_written(config, tmp_path):
@@ -160,7 +221,8 @@ def test_there_is_nothing_to_report_on(tmp_path):
         ('[]', 'holds a list'),
         ('{}', 'damaged'),
         ('{"format": 2}', 'damaged .KeyError'),
-        ('{"format": 9}', 'of format 9, which a later release wrote'),
+        ('{"format": 9}', 'of format 9, which a release later than'),
+        ('{"format": []}', 'as its format'),
         ('{"format": 2, "config": {}, "grid": 5, "sweep": "depth"}', 'damaged .TypeError'),
     ],
 )

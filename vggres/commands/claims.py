@@ -13,7 +13,7 @@ from vggres.findings import claims, claims_page
 from vggres.findings.claims import Evidence, Finding
 from vggres.findings.languages import ENGLISH, SweepProtocol, verdict_words
 from vggres.sweeps import sweep as sweeps
-from vggres.sweeps.sweep import SWEEP_FILE, Sweep, in_words
+from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 
 
 def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding]:
@@ -68,7 +68,9 @@ def _evidence(sweep: Sweep, console: Console) -> Evidence:
     for damage in sweep.damages():
         console.print(damage, soft_wrap=True)
     if missing := sweep.missing():
-        console.print(f'{sweep.name}: {in_words(len(missing))} of {len(sweep.cells)} missing.')
+        console.print(
+            f'{sweep.name}: {len(missing)} of {cells_in_words(len(sweep.cells))} have no result.'
+        )
     verdict = experiments.load(sweep.name).analyse(sweep)
     return Evidence(sweep.results(), verdict, sweep.depths())
 

@@ -23,7 +23,7 @@ _NEEDLESS = {
     'dry_run': ('workers', 'split'),
     None: ('split',),
 }
-_OVERRIDE = '--config.'
+_OVERRIDES = ('--config.', '--noconfig.')
 _HELP_WIDTH = 16
 
 
@@ -34,7 +34,7 @@ def check(argv: Sequence[str], default_config: Path) -> None:
         argv: the command line without the program.
         default_config: the configuration file where none is given.
     """
-    _check_repeated(argv)
+    _check_flags(argv)
     checks.check_keys(overridden(argv), base.get_config())
     check_config_file(config_file(argv) or str(default_config))
 
@@ -105,7 +105,12 @@ def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
 
 def overridden(argv: Sequence[str]) -> list[str]:
     """The dotted names of the knobs that a command line overrides."""
-    return [word[len(_OVERRIDE) :].split('=')[0] for word in argv if word.startswith(_OVERRIDE)]
+    return [
+        word.removeprefix(start).split('=')[0]
+        for word in argv
+        for start in _OVERRIDES
+        if word.startswith(start)
+    ]
 
 
 def config_file(argv: Sequence[str]) -> str | None:
@@ -118,10 +123,12 @@ def config_file(argv: Sequence[str]) -> str | None:
     return None
 
 
-def _check_repeated(argv: Sequence[str]) -> None:
+def _check_flags(argv: Sequence[str]) -> None:
     seen = set()
     for word in argv:
         name = word.split('=')[0]
+        if name.startswith('-') and not name.startswith('--'):
+            raise UserError(f'{name}: flags start with two dashes, see --help.')
         if name.startswith('--') and name in seen:
             raise UserError(f'{name} is given twice: give it once.')
         seen.add(name)

@@ -16,15 +16,17 @@ from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.findings import report
 from vggres.findings.report import LostRun, Report
-from vggres.results import Result
+from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
-from vggres.sweeps.sweep import Sweep, check_outputs, in_words
+from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs
 from vggres.tracking import wandb_run
 
 VERDICT_FILE = 'verdict.json'
 
 
-def conclude(sweep: Sweep, experiment: Experiment, failures: list[dict], console: Console) -> None:
+def conclude(
+    sweep: Sweep, experiment: Experiment, failures: Sequence[Failure], console: Console
+) -> None:
     """Writes figures, `results.csv`, `report.html` and, last, `verdict.json`.
 
     A verdict that is new, or differs from the one that was there, goes to W&B as well.
@@ -32,7 +34,7 @@ def conclude(sweep: Sweep, experiment: Experiment, failures: list[dict], console
     Args:
         sweep: with at least one finished cell.
         experiment: gives the words, the analysis and the figures.
-        failures: the cells that failed just now: id, message and log of each.
+        failures: the cells that failed just now.
         console: gets the table and the verdict.
 
     Raises:
@@ -68,7 +70,7 @@ def conclude(sweep: Sweep, experiment: Experiment, failures: list[dict], console
         write_json(verdict_path, stored)
     console.print(_table(results))
     if len(results) < len(sweep.cells):
-        console.print(f'{len(results)} of {in_words(len(sweep.cells))} are finished.')
+        console.print(f'{len(results)} of {cells_in_words(len(sweep.cells))} are finished.')
     console.print(words, soft_wrap=not console.is_terminal)
     console.print(f'report: {path}', soft_wrap=True)
 
@@ -117,13 +119,18 @@ def _shared(parts: list[dict]) -> dict:
     }
 
 
-def _without_result(sweep: Sweep, failures: list[dict]) -> list[LostRun]:
-    failed = {failure['cell']: failure for failure in failures}
+def _without_result(sweep: Sweep, failures: Sequence[Failure]) -> list[LostRun]:
+    failed = {failure.cell: failure for failure in failures}
     lost = []
     for cell in sweep.missing():
-        what = 'failed' if cell.id in failed else 'not finished'
-        details = {k: str(v) for k, v in failed.get(cell.id, {}).items() if k != 'cell'}
-        lost.append(LostRun(cell.id, what, details))
+        if failure := failed.get(cell.id):
+            lost.append(
+                LostRun(cell.id, 'failed', {'message': failure.message, 'log': failure.log})
+            )
+        elif damage := cell.damage():
+            lost.append(LostRun(cell.id, 'damaged', {'message': damage}))
+        else:
+            lost.append(LostRun(cell.id, 'not finished'))
     return lost
 
 
@@ -135,7 +142,7 @@ def _environment(sweep: Sweep, results: Sequence[Result]) -> dict:
 
     packages = results[0].versions
     launches = [
-        f'{launch.when}: {in_words(launch.cells)} added by vggres {launch.vggres}'
+        f'{launch.when}: {cells_in_words(launch.cells)} added by vggres {launch.vggres}'
         for launch in sweep.launches
     ]
     return {

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from vggres.data.tfds import DatasetInfo
 from vggres.executors.placement import (
+    check_devices,
     default_environment,
     default_workers,
     placement,
@@ -16,7 +17,7 @@ from vggres.executors.placement import (
 )
 from vggres.sweeps import cost
 from vggres.sweeps.cell import Cell
-from vggres.sweeps.sweep import Sweep, in_words
+from vggres.sweeps.sweep import Sweep, cells_in_words
 
 
 def estimate(
@@ -36,7 +37,9 @@ def estimate(
     """
     cells = sweep.missing()
     if not cells:
-        console.print(f'all {in_words(len(sweep.cells))} are done: nothing is left to pay for.')
+        console.print(
+            f'all {cells_in_words(len(sweep.cells))} are done: nothing is left to pay for.'
+        )
         return
     workers = workers or default_workers()
     environment = default_environment() | placement(0, workers)
@@ -45,6 +48,7 @@ def estimate(
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     take_cores()
+    check_devices()
 
     def show(cell: Cell, found: cost.Cost) -> None:
         console.print(cost.cost_line(cell, found), soft_wrap=True)

@@ -11,7 +11,7 @@ from vggres.commands.planning import checked_network, checked_structure
 from vggres.config import set_options
 from vggres.data import tfds
 from vggres.errors import UserError
-from vggres.executors.placement import default_environment, placement
+from vggres.executors.placement import check_devices, default_environment, placement
 from vggres.networks import torch_weights
 
 
@@ -41,6 +41,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     checks.check_data(config, tfds.describe(config.data))
     for name, value in (default_environment() | placement(0, 1)).items():
         os.environ.setdefault(name, value)
+    check_devices()
 
     from vggres.training.evaluation import evaluate  # imports jax, which reads its surroundings
 

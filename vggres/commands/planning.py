@@ -32,17 +32,16 @@ def checked_sweep(
         name: of the experiment; '' for the one network that the configuration describes.
         config: built like `configs/base.py`.
         workdir: where sweeps go.
-        given: dotted names of the knobs whose values the user gave: the experiment's defaults do
-            not replace them, and those that the experiment sets itself are refused.
-        overrides: those given on the command line: they have to change something, and a network's
-            name does not replace them.
+        given: dotted names of knobs whose values the experiment's defaults do not replace.
+        overrides: dotted names of the knobs given on the command line. Neither defaults nor a
+            network's name replace them, and they have to change something.
 
     Raises:
         UserError: one line, for the first thing that makes no sense.
     """
     config = checked_structure(config)
     if name:
-        _set_up(name, config, {*given, *overrides})
+        _set_up(name, config, given, overrides)
         checks.check_given(overrides, config.sweep.families)
         grid = experiments.load(name).cells(config)
     else:
@@ -83,11 +82,11 @@ def given(config: Config) -> set[str]:
     return set(changes(config, base.get_config()))
 
 
-def _set_up(name: str, config: ConfigDict, given: set[str]) -> None:
+def _set_up(name: str, config: ConfigDict, given: Iterable[str], overrides: Iterable[str]) -> None:
     """Gives a configuration what its experiment wants."""
     experiment = experiments.load(name)
     if config.model.name:
         raise UserError(f'--sweep {name} varies family and depth: leave model.name empty.')
-    if refused := sorted({'model.family', 'model.depth', *experiment.VARIES} & given):
+    if refused := sorted({'model.family', 'model.depth', *experiment.VARIES} & {*overrides}):
         raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
-    set_defaults(config, experiment.defaults(config), given)
+    set_defaults(config, experiment.defaults(config), {*given, *overrides})

@@ -24,7 +24,7 @@ from vggres.executors.progress import Progress
 from vggres.results import Observation, Outcome
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.cell import Cell
-from vggres.sweeps.sweep import SWEEP_FILE, Sweep, in_words
+from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 
 
 def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
@@ -43,7 +43,8 @@ def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
     Nothing is left on disk, except that a data set may be prepared.
 
     Args:
-        config: built like `configs/base.py`.
+        config: built like `configs/base.py`. A published network's name in `model.name` sets all
+            knobs of the model; leave it empty to set them yourself.
         progress: whether to show a bar in a terminal, or lines in a notebook.
 
     Returns:
@@ -156,7 +157,7 @@ def run_sweep(
     sweep, info = planning.checked_sweep(name, config, Path(workdir), given)
     console = Console(markup=False, highlight=False, quiet=not progress)
     if failed := command.run(sweep, info, workers, console):
-        raise RuntimeError(f'{in_words(len(failed))} failed, the first: {failed[0]["message"]}')
+        raise RuntimeError(f'{cells_in_words(len(failed))} failed, the first: {failed[0].message}')
     return load_sweep(sweep.directory)
 
 

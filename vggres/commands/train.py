@@ -14,14 +14,15 @@ from vggres.data.tfds import DatasetInfo
 from vggres.executors import local
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
+from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.lock import locked
-from vggres.sweeps.sweep import Sweep, in_words
+from vggres.sweeps.sweep import Sweep, cells_in_words
 from vggres.tracking import wandb_run
 
 
-def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) -> list[dict]:
+def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) -> list[Failure]:
     """Runs the cells that have no result yet, then concludes with all that the directory holds.
 
     Args:
@@ -31,7 +32,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         console: gets progress, verdict and the places of the files.
 
     Returns:
-        The cells that failed: id, message and log of each.
+        The cells that failed.
 
     Raises:
         UserError: where the directory cannot be used, or no worker can start.
@@ -51,16 +52,16 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
     if missing and (command := wandb_run.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
-        console.print(f'{in_words(len(failed))} failed; the same command tries again.')
+        console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')
     return failed
 
 
 def _run_missing(
     sweep: Sweep, missing: list, info: DatasetInfo, workers: int | None, console: Console
-) -> list[dict]:
+) -> list[Failure]:
     workers = workers or default_workers()
     console.print(
-        f'{sweep.directory}: {len(missing)} of {in_words(len(sweep.cells))} to run, '
+        f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '
         f'{min(workers, len(missing))} at a time',
         soft_wrap=True,
     )
@@ -71,7 +72,7 @@ def _run_missing(
             local.run(missing, flops, workers, sweep.directory / 'logs', progress)
     except KeyboardInterrupt:
         console.print(
-            f'stopped: {len(sweep.results())} of {in_words(len(sweep.cells))} are done and kept; '
+            f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and kept; '
             'the same command goes on from there.'
         )
         raise
@@ -83,7 +84,7 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
         console.print(damage, soft_wrap=True)
     if others := len(whole.cells) - len(asked.cells):
         console.print(
-            f'{asked.directory} holds {in_words(others)} of earlier launches as well: they are '
+            f'{asked.directory} holds {cells_in_words(others)} of earlier launches as well: they are '
             'kept and reported on.',
             soft_wrap=True,
         )

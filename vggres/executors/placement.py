@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vggres import environment
+from vggres.errors import UserError
 
 
 def default_workers() -> int:
@@ -49,6 +50,23 @@ def placement(number: int, num_workers: int) -> dict[str, str]:
     share = max(1, len(cores) // num_workers)
     first = number * share % len(cores)
     return given | {'VGGRES_CORES': ','.join(map(str, cores[first : first + share]))}
+
+
+def check_devices() -> None:
+    """Imports jax and finds its devices.
+
+    Raises:
+        UserError: where there is no device of a kind that JAX_PLATFORMS asks for.
+    """
+    try:
+        import jax
+
+        jax.devices()
+    except Exception as error:
+        platforms = os.environ.get('JAX_PLATFORMS')
+        asked = f' with JAX_PLATFORMS={platforms}' if platforms else ''
+        message = f': {error}'.splitlines()[0] if str(error) else ''
+        raise UserError(f'jax finds no device{asked}: {type(error).__name__}{message}') from error
 
 
 def take_cores() -> None:

@@ -9,7 +9,9 @@ from rich.live import Live
 from rich.text import Text
 
 from vggres.executors.local import Event
+from vggres.results import Failure
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.sweep import cells_in_words
 
 _SECONDS_BETWEEN_LINES = 30.0  # between two plain lines about cells that are still running
 _PART_TO_JUDGE_BY = 0.03  # of all work: before that, compilation hides the pace
@@ -29,7 +31,7 @@ class Progress:
             total: the cells of the sweep, those that are done already included.
             console: where to show it; whether it is a terminal decides how.
         """
-        self.failed: list[dict] = []
+        self.failed: list[Failure] = []
         cells = list(cells)
         self._costs = {cell.id: costs[cell.id] for cell in cells}
         self._labels = {cell.id: _label(cell) for cell in cells}
@@ -100,7 +102,7 @@ class Progress:
         self._end(cell, outcome)
 
     def _on_failed(self, cell: str, values: dict) -> None:
-        self.failed.append({'cell': cell, **values})
+        self.failed.append(Failure(cell, values['message'], values['log']))
         self._end(cell, f'failed: {values["message"]}; see {values["log"]}')
 
     def _end(self, cell: str, outcome: str) -> None:
@@ -123,7 +125,7 @@ class Progress:
         )
 
     def _render(self) -> Group:
-        status = f'{self._ended} of {self._total} cells done, {self._time_left()}'
+        status = f'{self._ended} of {cells_in_words(self._total)} done, {self._time_left()}'
         return Group(self._display, Text(status))
 
     def _time_left(self) -> str:

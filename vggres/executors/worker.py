@@ -14,7 +14,8 @@ from typing import TextIO
 
 from absl import logging
 
-from vggres.executors.placement import take_cores
+from vggres.errors import UserError
+from vggres.executors.placement import check_devices, take_cores
 from vggres.results import Record
 from vggres.sweeps.cell import Cell
 
@@ -56,14 +57,10 @@ def main() -> None:
 def _finds_devices(events: TextIO) -> bool:
     """Says whether jax finds the devices that its environment asks for."""
     try:
-        import jax
-
-        jax.devices()
-    except Exception as error:
+        check_devices()
+    except UserError as error:
         traceback.print_exc()
-        platforms = os.environ.get('JAX_PLATFORMS')
-        asked = f' with JAX_PLATFORMS={platforms}' if platforms else ''
-        _say(events, 'unable', '', {'message': f'jax finds no device{asked}: {_first_line(error)}'})
+        _say(events, 'unable', '', {'message': str(error)})
         return False
     _say(events, 'ready', '', {})
     return True

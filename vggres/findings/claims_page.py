@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.files import write_atomically, write_json
-from vggres.findings.claims import Case, Finding
+from vggres.findings.claims import Case, Finding, Status
 from vggres.findings.languages import LANGUAGES, Language, SweepProtocol, verdict_words
 from vggres.findings.report import templates
 from vggres.findings.tables import MISSING, number
@@ -110,10 +110,12 @@ def _row(finding: Finding, command: str | None, language: Language) -> Row:
 def short_row(finding: Finding, language: Language) -> list[str]:
     """A claim, its verdict, and one number with its interval and n: a row of a README.
 
-    The number is that of the first case that the claim holds in, or else of the first one.
+    The number is that of the first case in which the claim holds, or is undecided where that is its
+    status; or else of the first case.
     """
     claim, code = finding.claim, language.code
-    cases = sorted(finding.cases, key=lambda case: not case.holds)  # it keeps their order
+    wanted = None if finding.status is Status.UNDECIDED else True
+    cases = sorted(finding.cases, key=lambda case: case.holds is not wanted)  # otherwise in order
     said = MISSING
     if cases:
         count = claim.repeated.one if cases[0].n == 1 else claim.repeated.several

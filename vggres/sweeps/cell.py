@@ -17,6 +17,7 @@ from pathlib import Path
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres.config import Config, cell_id, network_spec
+from vggres.data.tfds import SPLITS
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec
@@ -28,6 +29,10 @@ WEIGHTS_FILE = 'weights.safetensors'
 # Which release wrote a directory of a format, and so reads it.
 FORMAT = 2
 RELEASES = {1: 'vggres 0.1', 2: 'vggres 0.2'}
+
+
+class FormatError(UserError):
+    """A file is in a format that only a later release reads."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +84,28 @@ class Cell:
         }
 
     def result(self) -> Result | None:
-        """Its result; None while it is not done, or where the file is damaged."""
+        """Its result; None while it is not done, or where the file is damaged.
+
+        Raises:
+            FormatError: where a later release wrote the file.
+        """
         try:
             return self._read()
+        except FormatError:
+            raise
         except (FileNotFoundError, UserError):
             return None
 
     def damage(self) -> str | None:
-        """What is wrong with the file of its result; None where nothing is."""
+        """What is wrong with the file of its result; None where nothing is.
+
+        Raises:
+            FormatError: as `result`.
+        """
         try:
             self._read()
+        except FormatError:
+            raise
         except FileNotFoundError:
             return None
         except UserError as error:
@@ -105,18 +122,22 @@ class Cell:
         if check_format(path, values) == 1:
             values = self._from_format_1(values)
         try:
-            return parsed(Result, values)
+            result = parsed(Result, values)
+            _check_plausible(result)
         except ValueError as error:
             raise UserError(f'{path} is damaged: it {error}.') from None
+        return result
 
     def _from_format_1(self, values: Mapping) -> dict:
         """Adds what format 1 did not record; the classes follow from the count of parameters."""
         shape, parameters = values.get('image_shape'), values.get('parameters')
-        if not isinstance(shape, list) or not isinstance(parameters, int):
-            return dict(values)
-        one, two = (spec.count_parameters(self.network_spec, tuple(shape), n) for n in (1, 2))
-        num_classes = 1 + (parameters - one) // (two - one)
-        return dict(values) | {'num_classes': num_classes, 'num_images': None}
+        found = dict(values) | {'num_images': None}
+        is_shape = isinstance(shape, list) and [type(size) for size in shape] == [int] * 3
+        if is_shape and isinstance(parameters, int):
+            one, two = (spec.count_parameters(self.network_spec, tuple(shape), n) for n in (1, 2))
+            more, left = divmod(parameters - one, two - one)
+            found |= {'num_classes': 1 + more} if more >= 0 and left == 0 else {}
+        return found
 
     def to_json(self) -> dict:
         """All of it, as JSON can hold it."""
@@ -140,13 +161,28 @@ def check_format(path: Path, values: Mapping) -> int:
     """The number of the format that a file is in.
 
     Raises:
-        UserError: naming who reads the file, where this release does not.
+        FormatError: where a later release wrote the file.
+        UserError: where the number makes no sense.
     """
     number = values.get('format', 1)
+    if not isinstance(number, int) or number < 1:
+        raise UserError(f'{path} is damaged: it has {number!r} as its format.')
     if number not in RELEASES:
-        newest = RELEASES[FORMAT]
-        raise UserError(
-            f'{path} is of format {number}, which a later release wrote; {newest} reads formats up '
-            f'to {FORMAT}.'
+        raise FormatError(
+            f'{path} is of format {number}, which a release later than {RELEASES[FORMAT]} wrote; '
+            f'this one reads formats up to {FORMAT}.'
         )
     return number
+
+
+def _check_plausible(result: Result) -> None:
+    """Raises ValueError for a result that no run can have."""
+    errors = {name: getattr(result, f'{name}_error') for name in SPLITS}
+    losses = [getattr(result, f'{name}_loss') for name in SPLITS]
+    for name, error in errors.items():
+        if not 0 <= error <= 100:
+            raise ValueError(f'has {error!r} as {name}_error, which is in percent')
+    if result.status not in ('finished', 'diverged'):
+        raise ValueError(f"has {result.status!r} as 'status'")
+    if result.status == 'finished' and None in losses:
+        raise ValueError('is of a finished run and lacks a loss')

@@ -14,7 +14,7 @@ from vggres.config import Config, program, steps
 from vggres.data.tfds import DatasetInfo
 from vggres.networks import spec
 from vggres.sweeps.cell import Cell
-from vggres.sweeps.sweep import Sweep, in_words
+from vggres.sweeps.sweep import Sweep, cells_in_words
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def grid_table(sweep: Sweep, info: DatasetInfo) -> Group:
         )
     left = sum(operations[cell] for cell in missing)
     total = (
-        f'{in_words(len(sweep.cells))}, {len(missing)} to run: {left / 1e12:,.1f} of '
+        f'{cells_in_words(len(sweep.cells))}, {len(missing)} to run: {left / 1e12:,.1f} of '
         f'{sum(operations.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)
@@ -148,7 +148,7 @@ def cost_table(
             f'{1e3 * cost.step_seconds:,.2f}',
             _duration(seconds),
         )
-    work = f'{in_words(len(cells))} to run, {sum(operations.values()) / 1e12:,.1f} TFLOPs: '
+    work = f'{cells_in_words(len(cells))} to run, {sum(operations.values()) / 1e12:,.1f} TFLOPs: '
     if target != 'here':
         return Group(
             table,

@@ -130,7 +130,7 @@ class Sweep:
         return found
 
 
-def in_words(count: int) -> str:
+def cells_in_words(count: int) -> str:
     """A number of cells in words: '1 cell', '2 cells', …"""
     return '1 cell' if count == 1 else f'{count} cells'
 
@@ -194,7 +194,7 @@ def _with_tuples(value: Any) -> Any:
 def _stored_cell(at: Mapping, config: ConfigDict, directory: Path, name: str) -> Cell:
     """A cell of a stored grid: by its changes or, in format 1, by its own configuration."""
     path = directory / 'cells' / at['cell'] / CONFIG_FILE
-    own = ConfigDict(config.to_dict())
+    own = ConfigDict(config.to_dict()).lock()  # a knob that it lacks is a damage
     place = {'model.family': at['family'], 'model.depth': at['depth'], 'seed': at['seed']}
     if 'changes' in at:
         own.update_from_flattened_dict(_with_tuples(at['changes']) | place)
@@ -251,7 +251,7 @@ def _protocol(config: Config) -> dict:
     parts = config.to_dict()
     model = {k: v for k, v in parts['model'].items() if k not in ('name', 'family', 'depth')}
     data = {k: v for k, v in parts['data'].items() if k != 'dir'}
-    rest = {key: parts[key] for key in ('init', 'train', 'optimizer')}
+    rest = {key: parts[key] for key in ('init', 'train', 'optimizer', 'probes')}
     return json.loads(json.dumps({'model': model, 'data': data} | rest))
 
 
@@ -266,6 +266,7 @@ def joined(sweep: Sweep) -> Sweep:
     stored = load(sweep.directory) if path.exists() else None
     kept = {cell.id: cell for cell in stored.cells} if stored else {}
     new = [cell for cell in sweep.cells if cell.id not in kept]
+    _check_no_other_network(sweep.directory, list(kept.values()), new)
     cells = sorted((*kept.values(), *new), key=_order([*kept.values(), *new]))
     launches = stored.launches if stored else ()
     if new or stored is None:
@@ -276,6 +277,18 @@ def joined(sweep: Sweep) -> Sweep:
     if new or stored is None:
         write_json(path, _description(whole))
     return whole
+
+
+def _check_no_other_network(directory: Path, kept: Iterable[Cell], new: Iterable[Cell]) -> None:
+    """Raises UserError where a new cell stands at the place of a stored one in the grid."""
+    places = {tuple(cell.coordinates().values())[1:] for cell in kept}
+    for cell in new:
+        variant, _, depth, seed = place = tuple(cell.coordinates().values())[1:]
+        if place in places:
+            raise UserError(
+                f'{directory} holds another network as {variant}, depth {depth}, seed {seed}: '
+                'choose another --workdir.'
+            )
 
 
 def _order(cells: Iterable[Cell]) -> Callable[[Cell], tuple[int, int, int]]:
