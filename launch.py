@@ -101,10 +101,8 @@ def run(argv: list[str]) -> None:
         print(f'launch.py: {" ".join(str(error).split())}', file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(
-            f'launch.py: {error.filename2 or error.filename or "output"}: {error.strerror or error}',
-            file=sys.stderr,
-        )
+        path = error.filename2 or error.filename or 'output'
+        print(f'launch.py: {path}: {error.strerror or error}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

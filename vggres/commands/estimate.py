@@ -37,9 +37,7 @@ def estimate(
     """
     cells = sweep.missing()
     if not cells:
-        console.print(
-            f'all {cells_in_words(len(sweep.cells))} are done: nothing is left to pay for.'
-        )
+        console.print(f'all {cells_in_words(len(sweep.cells))} are done: nothing is left to do.')
         return
     workers = workers or default_workers()
     environment = default_environment() | placement(0, workers)

@@ -72,8 +72,8 @@ def _run_missing(
             local.run(missing, flops, workers, sweep.directory / 'logs', progress)
     except KeyboardInterrupt:
         console.print(
-            f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and kept; '
-            'the same command goes on from there.'
+            f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and '
+            'kept; the same command goes on from there.'
         )
         raise
     return progress.failed
@@ -84,8 +84,8 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
         console.print(damage, soft_wrap=True)
     if others := len(whole.cells) - len(asked.cells):
         console.print(
-            f'{asked.directory} holds {cells_in_words(others)} of earlier launches as well: they are '
-            'kept and reported on.',
+            f'{asked.directory} holds {cells_in_words(others)} of earlier launches as well: they '
+            'are kept and reported on.',
             soft_wrap=True,
         )
     if unobserved := [cell.id for cell in asked.unobserved()]:
