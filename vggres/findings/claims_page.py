@@ -118,9 +118,7 @@ def short_row(finding: Finding, language: Language) -> list[str]:
     cases = sorted(finding.cases, key=lambda case: case.holds is not wanted)  # otherwise in order
     said = MISSING
     if cases:
-        count = claim.repeated.one if cases[0].n == 1 else claim.repeated.several
-        where, unit = _case(cases[0], language), claim.unit[code]
-        said = f'{where} {unit} (n = {cases[0].n} {count[code]})'
+        said = f'{_case(cases[0], language)} {claim.unit[code]} (n = {cases[0].n})'
     return [claim.sentence[code], verdict_words(finding, language), said]
 
 
