@@ -23,13 +23,14 @@ class Outcome:
         status: 'finished' or 'diverged'.
         diverged_at_step: updates done when the loss or the gradient was no longer finite; None for
             a finished run.
-        train_error: percent; of a diverged run that of guessing, 100·(1 − 1/classes), as are the
-            other two errors.
-        validation_error: percent.
-        test_error: percent.
-        train_loss: mean cross-entropy; None for a diverged run, as are the other two losses.
-        validation_loss: mean cross-entropy.
-        test_loss: mean cross-entropy.
+        train_error: the error on the training set in percent. All three errors of a diverged run
+            are that of guessing, 100·(1 − 1/classes).
+        validation_error: the error on the validation set in percent.
+        test_error: the error on the test set in percent.
+        train_loss: the mean cross-entropy on the training set. All three losses of a diverged run
+            are None.
+        validation_loss: the mean cross-entropy on the validation set.
+        test_loss: the mean cross-entropy on the test set.
     """
 
     status: str
@@ -51,18 +52,18 @@ class Result(Outcome):
         variant: what its sweep compares at each depth: a family, or one with other options.
         family: 'vgg', 'plain' or 'resnet'.
         depth: weighted layers.
-        seed: of initialisation and data order.
-        steps: updates of the whole run.
-        parameters: learnable ones.
-        num_classes: labels of the data set.
-        image_shape: [height, width, channels] of its images.
-        num_images: images in each split; None where it was not recorded (format 1).
-        seconds: of the whole cell, compilation included.
-        compile_seconds: of compilation alone.
-        peak_memory_mb: the most that its process had held so far, in MB.
+        seed: the seed of initialisation and data order.
+        steps: the number of updates in the whole run.
+        parameters: the number of learnable parameters.
+        num_classes: the number of labels in the data set.
+        image_shape: the [height, width, channels] of its images.
+        num_images: the number of images in each split; None where it was not recorded (format 1).
+        seconds: the time that the whole cell took, compilation included.
+        compile_seconds: the time that compilation took.
+        peak_memory_mb: the most memory that its process had held so far, in MB.
         hardware: the devices, in words.
-        git_commit: of the code; None outside of a checkout.
-        versions: of Python and the packages.
+        git_commit: the commit of the code; None outside of a checkout.
+        versions: the versions of Python and of the packages, by name.
     """
 
     cell: str
@@ -103,19 +104,20 @@ class Record:
     """An epoch of a run.
 
     Attributes:
-        epoch: passes over the training set done; fractional where training ends within one.
-        step: updates done.
-        learning_rate: of the last update.
-        gradient_norm: Euclidean, over all parameters, without weight decay: the mean over the
-            epoch's batches.
-        batch_loss: mean over the epoch's batches as trained on, as `batch_error` in percent.
-        batch_error: percent.
-        images_per_second: of training.
-        train_loss: on the whole, clean split in evaluation mode; None where the network was not
-            evaluated, as are the three others.
-        train_error: percent.
-        validation_loss: mean cross-entropy.
-        validation_error: percent.
+        epoch: the number of passes over the training set; fractional where training ends within
+            one.
+        step: the number of updates done.
+        learning_rate: the learning rate of the last update.
+        gradient_norm: the Euclidean norm of the gradient over all parameters, without weight decay,
+            as a mean over the epoch's batches.
+        batch_loss: the mean cross-entropy of the epoch's batches, as they were trained on.
+        batch_error: the error on these batches in percent.
+        images_per_second: the speed of training.
+        train_loss: the mean cross-entropy on the whole, clean training set in evaluation mode. It
+            is None where the network was not evaluated, as are the three values below.
+        train_error: the error on the training set in percent.
+        validation_loss: the mean cross-entropy on the validation set.
+        validation_error: the error on the validation set in percent.
     """
 
     epoch: float
@@ -148,11 +150,12 @@ class Observation:
     """What probes found in the update that comes next.
 
     Attributes:
-        epoch: passes over the training set done.
-        step: updates done.
-        draw: 0 for the run's own weights; others are random ones, before the first update.
-        values: of each quantity by its name (`probes.quantities`) the values by layer or block;
-            None for what was not finite.
+        epoch: the number of passes over the training set.
+        step: the number of updates done.
+        draw: 0 for the run's own weights; other numbers stand for other random weights, which are
+            observed before the first update.
+        values: the values by layer or block for each quantity, by its name (see
+            `probes.quantities`); None for a value that was not finite.
     """
 
     epoch: float

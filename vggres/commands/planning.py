@@ -29,9 +29,9 @@ def checked_sweep(
     Nothing is written, and the configuration is left as it is.
 
     Args:
-        name: of the experiment; '' for the one network that the configuration describes.
-        config: built like `configs/base.py`.
-        workdir: where sweeps go.
+        name: the name of the experiment; '' for the one network that the configuration describes.
+        config: a configuration built like `configs/base.py`.
+        workdir: the place of all sweeps.
         given: dotted names of knobs whose values the experiment's defaults do not replace.
         overrides: dotted names of the knobs given on the command line. Neither defaults nor a
             network's name replace them, and they have to change something.
@@ -66,7 +66,11 @@ def checked_structure(config: Config) -> ConfigDict:
 
 
 def checked_network(config: ConfigDict, overrides: Iterable[str] = ()) -> ConfigDict:
-    """The configuration of one network, its name resolved; `overrides` as of `checked_sweep`.
+    """The configuration of one network, with the name of a published one resolved.
+
+    Args:
+        config: is changed in place.
+        overrides: the dotted names of the knobs given on the command line (see `checked_sweep`).
 
     Raises:
         UserError: for the first knob that makes no sense or changes nothing.

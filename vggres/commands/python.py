@@ -79,8 +79,8 @@ class LoadedSweep:
     """What a sweep has come to, as plain records.
 
     Attributes:
-        name: of the experiment.
-        title: what it is about, in words.
+        name: the name of the experiment.
+        title: what the experiment is about, in words.
         results: a dict per finished cell (`results.Result`): `pandas.DataFrame(sweep.results)`.
         curves: a dict per cell and epoch (`results.Record`), with the coordinates of its cell.
         verdict: what the experiment's analysis found, a frozen dataclass; None where no cell is
@@ -109,9 +109,9 @@ class LoadedSweep:
         """The observations of one finished cell, oldest first; none where it was not observed.
 
         Args:
-            variant: a family, or the name of one with other options.
-            depth: weighted layers.
-            seed: of the run.
+            variant: a family, or the name of a family with other options.
+            depth: the number of weighted layers.
+            seed: the seed of the run.
         """
         place = variant, depth, seed
         for _, result, observations in self._sweep.observed():
@@ -143,10 +143,10 @@ def run_sweep(
     elsewhere the experiment's own defaults hold.
 
     Args:
-        name: of the experiment: `experiments.names()` lists them.
-        config: built like `configs/base.py`.
-        workdir: where sweeps go; this one's files are in `workdir/name`.
-        workers: cells run at once; None for one per GPU or CPU core.
+        name: the name of the experiment; `experiments.names()` lists them.
+        config: a configuration built like `configs/base.py`.
+        workdir: the place of all sweeps; the files of this one are in `workdir/name`.
+        workers: the number of cells run at once; None for one per GPU or CPU core.
         progress: whether to show bars in a terminal, or lines in a notebook.
 
     Raises:
@@ -164,10 +164,9 @@ def run_sweep(
 def load_sweep(workdir: str | Path) -> LoadedSweep:
     """What a sweep has come to so far, from its directory alone: the data set is not needed.
 
-    >>> import vggres
+    >>> import pandas, vggres
     >>> sweep = vggres.load_sweep('runs/digits/depth')  # doctest: +SKIP
-    >>> pandas.DataFrame(sweep.results).groupby(['family', 'depth']).train_error.mean()
-    ... # doctest: +SKIP
+    >>> pandas.DataFrame(sweep.results).groupby('depth').train_error.mean()  # doctest: +SKIP
 
     Args:
         workdir: the directory of the sweep, or one that holds the directory of a single sweep.

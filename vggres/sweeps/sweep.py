@@ -38,10 +38,10 @@ class Launch:
     """A launch that added cells to a sweep.
 
     Attributes:
-        when: local time, as in '2026-01-31 14:05'.
-        cells: how many it added.
-        vggres: the release.
-        git_commit: of the code; None outside of a checkout.
+        when: the local time, as in '2026-01-31 14:05'.
+        cells: the number of cells that it added.
+        vggres: the release of this package.
+        git_commit: the commit of the code; None outside of a checkout.
     """
 
     when: str
@@ -55,11 +55,11 @@ class Sweep:
     """A named grid of cells in a directory of its own.
 
     Attributes:
-        name: the experiment's; '' for cells that belong to none.
-        config: what the cells share; the grid's own knobs are those of the last launch.
+        name: the name of the experiment; '' for cells that belong to none.
+        config: what the cells share; the knobs of the grid are those of the last launch.
         directory: the place of its files.
-        cells: in the order of variants, depths and seeds.
-        launches: those that added cells, oldest first; none before the first launch.
+        cells: the cells, in the order of variants, depths and seeds.
+        launches: the launches that added cells, the oldest first.
     """
 
     name: str
@@ -149,9 +149,10 @@ def assemble(
     """The sweep of some cells; nothing is read or written.
 
     Args:
-        name: the experiment's; '' for cells that belong to none, which lie in `workdir/cells`.
+        name: the name of the experiment; '' for cells that belong to none and lie in
+            `workdir/cells`.
         config: what the cells share.
-        workdir: where sweeps go.
+        workdir: the place of all sweeps.
         grid: the variant and the checked configuration of each cell.
     """
     directory = workdir / name
