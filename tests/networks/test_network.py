@@ -414,7 +414,7 @@ def test_a_preactivation_block_computes_what_the_paper_draws():
     # "Identity mappings", Fig. 1b: norm, ReLU, convolution, twice; nothing after the addition.
     network = grammar.network_spec('resnet', 8, width=3, preactivation=True)
     block = blocks.Block(network.stages[1].blocks[0])
-    x = np.array(jax.random.normal(KEY, (3, 6, 6, 3)), np.float64)
+    x = np.array(jax.random.normal(KEY, (3, 6, 6, 3)))
     variables = block.init(KEY, x, train=False)
     keys = iter(jax.random.split(KEY, 100))
     params = jax.tree.map(  # scales of either sign: norm and ReLU do not commute
@@ -422,7 +422,7 @@ def test_a_preactivation_block_computes_what_the_paper_draws():
     )
     variables = {**variables, 'params': params}
     y, _ = block.apply(variables, x, train=True, mutable=['batch_stats'])
-    z = x
+    z = x.astype(np.float64)
     for k, stride in ((1, 2), (2, 1)):
         norm = jax.tree.map(np.asarray, params[f'norm{k}'])
         z = np.maximum(normalise(z)[0] * norm['scale'] + norm['bias'], 0)
