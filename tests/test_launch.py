@@ -48,7 +48,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--config.data.name='], 'must be the name of a data set'),
         (['--sweep=depth', "--config.sweep.depths=('8',)"], 'depths, each once, as in'),
         (["--config.optimizer.decay_at=('a',)"], 'fractions of all steps'),
-        (['--config.optimizer.weight_decay=inf'], 'must be finite'),
+        (['--config.optimizer.weight_decay=inf'], 'has to be finite'),
         (['--config.model.depth=57'], 'nearest 56 or 62'),
         (['--config.model.name=vgg16bn'], "unknown network 'vgg16bn': did you mean vgg16_bn"),
         (['--config.model.name=cifar_vgg16_bn'], 'too small for the 5 pools .* 32×32'),
@@ -174,6 +174,12 @@ def small(data_dir, tmp_path):
     ]
 
 
+def with_epochs(arguments, epochs):
+    """The arguments with another length of training."""
+    name = '--config.train.epochs='
+    return [*(each for each in arguments if not each.startswith(name)), f'{name}{epochs}']
+
+
 def test_a_sweep_from_plan_to_report_and_again(small, tmp_path):
     plan = launch(*small, '--dry_run')
     assert plan.returncode == 0
@@ -221,7 +227,7 @@ def test_a_sweep_from_plan_to_report_and_again(small, tmp_path):
     assert (directory / 'report.html').exists()
     assert (directory / 'verdict.json').read_bytes() == verdict
 
-    other = launch(*small, '--config.train.epochs=3')
+    other = launch(*with_epochs(small, 3))
     assert other.returncode == 2
     assert 'holds another sweep (train.epochs 2, not 3)' in other.stderr
 
@@ -264,7 +270,7 @@ def test_a_file_in_the_place_of_a_folder_is_one_line(small, tmp_path):
 
 def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / 'launch.py'), *small, '--config.train.epochs=100000'],
+        [sys.executable, str(ROOT / 'launch.py'), *with_epochs(small, 100_000)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -296,6 +302,7 @@ def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
 
     # Its weights can be evaluated, and cut short they are refused.
     weights = result.with_name('weights.safetensors')
+    arguments = [each for each in arguments if '--workdir' not in each]
     arguments += ['--evaluate', f'--config.init.weights={weights}']
     for split in ('test', 'validation'):
         evaluated = launch(*arguments, *([] if split == 'test' else [f'--split={split}']))
