@@ -40,7 +40,7 @@ def test_every_contender_is_measured():
 @pytest.mark.parametrize(
     ('argument', 'message'),
     [
-        ('--depth=9', 'no resnet of depth 9'),
+        ('--depth=9', 'no resnet network of depth 9'),
         ('--batch=many', 'batch'),
         ('--depth=deep', "depth and image_size are whole numbers, not 'deep'"),
         ('--image_size=0', 'at least 1 pixel'),
@@ -58,7 +58,7 @@ def test_bad_input_is_one_line(argument, message):
     [
         ('sweep', '--depths=nonsense', r"whole numbers, as in '(8, 20)', not 'nonsense'"),
         ('sweep', '--depths=()', 'whole numbers'),
-        ('sweep', '--depths=(9,)', 'no resnet of depth 9'),
+        ('sweep', '--depths=(9,)', 'no resnet network of depth 9'),
         ('sweep', '--seeds=0', 'seeds'),
         ('input_pipeline', '--images=128.5', 'images'),
         ('input_pipeline', '--batch=256', 'at least one --batch'),

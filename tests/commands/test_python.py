@@ -74,4 +74,6 @@ def test_the_public_names():
 @pytest.mark.slow
 def test_the_examples_in_the_docstrings(monkeypatch, tmp_path):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    assert doctest.testmod(python) == (0, 14)
+    found = doctest.testmod(python)
+    assert found.failed == 0
+    assert found.attempted == 15  # two more need a sweep that is there

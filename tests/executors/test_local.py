@@ -79,12 +79,19 @@ def test_a_cell_that_dies_takes_no_other_along(make, tmp_path, seed, message):
 
 def test_an_interrupt_kills_the_workers_within_seconds(make, tmp_path):
     hanging = [make(8, fake_worker.HANGS), make(14, fake_worker.HANGS)]
-    interrupt = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    interrupt.start()
-    started = time.monotonic()
+    interrupted = []
+
+    def interrupt_when_both_hang():
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob('*.pid'))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_when_both_hang).start()
     with pytest.raises(KeyboardInterrupt):
         run(hanging, 2, tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - interrupted[0] < 5
     pids = [int(path.read_text()) for path in tmp_path.glob('*.pid')]
     assert len(pids) == 2
     for pid in pids:

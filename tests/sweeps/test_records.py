@@ -91,11 +91,11 @@ def test_a_file_that_begins_afresh_may_have_been_damaged(tmp_path):
         (b'\x00\x00', 'Expecting value'),
         (b'', 'Expecting value'),
         (b'[1, 2]', 'it holds a list, not an object'),
-        (b'{}', "'epoch' is None"),
-        (LINE.replace('0.7', '"high"').strip().encode(), "'batch_loss' is 'high'"),
+        (b'{}', "has None as 'epoch'"),
+        (LINE.replace('0.7', '"high"').strip().encode(), "has 'high' as 'batch_loss'"),
         (LINE.replace('0.7', 'NaN').strip().encode(), 'NaN is no number'),
-        (LINE.replace('0.7', 'null').strip().encode(), "'batch_loss' is None"),
-        (LINE.replace('0.7', 'true').strip().encode(), "'batch_loss' is True"),
+        (LINE.replace('0.7', 'null').strip().encode(), "has None as 'batch_loss'"),
+        (LINE.replace('0.7', 'true').strip().encode(), "has True as 'batch_loss'"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, line, why):

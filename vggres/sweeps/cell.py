@@ -17,7 +17,6 @@ from pathlib import Path
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres.config import Config, cell_id, network_spec
-from vggres.data.tfds import SPLITS
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.networks import spec
@@ -26,6 +25,7 @@ from vggres.results import Result, parsed
 CONFIG_FILE = 'config.json'
 RESULT_FILE = 'result.json'
 WEIGHTS_FILE = 'weights.safetensors'
+_SPLITS = ('train', 'validation', 'test')
 # Which release wrote a directory of a format, and so reads it.
 FORMAT = 2
 RELEASES = {1: 'vggres 0.1', 2: 'vggres 0.2'}
@@ -177,8 +177,8 @@ def check_format(path: Path, values: Mapping) -> int:
 
 def _check_plausible(result: Result) -> None:
     """Raises ValueError for a result that no run can have."""
-    errors = {name: getattr(result, f'{name}_error') for name in SPLITS}
-    losses = [getattr(result, f'{name}_loss') for name in SPLITS]
+    errors = {name: getattr(result, f'{name}_error') for name in _SPLITS}
+    losses = [getattr(result, f'{name}_loss') for name in _SPLITS]
     for name, error in errors.items():
         if not 0 <= error <= 100:
             raise ValueError(f'has {error!r} as {name}_error, which is in percent')
