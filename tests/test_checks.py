@@ -115,8 +115,8 @@ def without(section):
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        ({'seed': 0}, 'mine.py is a dict; get_config.. has to return a ConfigDict'),
-        (None, 'mine.py is a NoneType'),
+        ({'seed': 0}, 'mine.py gave a dict; get_config.. has to return a ConfigDict'),
+        (None, 'mine.py gave a NoneType'),
         (ConfigDict(), 'mine.py lacks .* and more: start from configs/base.py'),
         (without('train'), 'lacks train.batch_size, train.epochs, train.steps: start'),
         (changed('optimizer.learning_rate', None), 'learning_rate has to be a number, not None'),

@@ -19,10 +19,11 @@ def test_the_quickstart_shows_a_network_a_sweep_its_figures_and_probes(monkeypat
     assert all(not cell.get('outputs') for cell in notebook.cells)  # committed without outputs
     NotebookClient(notebook, timeout=600, resources={'metadata': {'path': str(ROOT)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get('outputs', ())]
-    shown = [kind for output in outputs for kind in output.get('data', ())]
-    assert shown.count('image/png') == 3
-    assert shown.count('text/html') == 2  # tables of pandas
-    text = ''.join(output.get('text', '') for output in outputs)
+    shown = [output.get('data', {}) for output in outputs]
+    assert sum('image/png' in data for data in shown) == 3
+    assert sum('class="dataframe"' in data.get('text/html', '') for data in shown) == 2
+    printed = [output.get('text', '') for output in outputs]
+    text = ''.join([*printed, *(data.get('text/plain', '') for data in shown)])
     assert 'logits: (2, 10)' in text
     assert '4 of 4 cells to run' in text
     values = [

@@ -62,7 +62,7 @@ def check_structure(config: object, base: Config, source: str = 'the configurati
     """
     if not isinstance(config, Config):
         raise UserError(
-            f'{source} is a {type(config).__name__}; get_config() has to return a ConfigDict.'
+            f'{source} gave a {type(config).__name__}; get_config() has to return a ConfigDict.'
         )
     known, found = set(dotted_keys(base.to_dict())), set(dotted_keys(config.to_dict()))
     for key in sorted(found - known):

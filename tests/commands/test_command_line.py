@@ -101,8 +101,8 @@ def test_what_makes_no_sense_is_one_line(given, argv, message):
     [
         ('', 'has no function get_config'),
         ('def get_config(:', 'SyntaxError'),
-        ('def get_config():\n    return None', 'is a NoneType; get_config.. has to return'),
-        ('def get_config():\n    return {}', 'is a dict; get_config.. has to return'),
+        ('def get_config():\n    return None', 'gave a NoneType; get_config.. has to return'),
+        ('def get_config():\n    return {}', 'gave a dict; get_config.. has to return'),
         ('def get_config():\n    return 1 + "a"', 'line 2: TypeError: unsupported operand'),
         ('def get_config():\n    return {}["a"]', "line 2: KeyError: 'a'"),
         ('def get_config():\n    raise ValueError', 'line 2: ValueError: no message'),

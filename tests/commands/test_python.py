@@ -52,6 +52,16 @@ def test_a_sweep_from_python(config, tmp_path):
         assert vggres.load_sweep(place).results == sweep.results
 
 
+@pytest.mark.parametrize(
+    ('name', 'workers', 'message'),
+    [('', None, 'needs the name'), ('depth', 0, 'at least 1'), ('depth', '2', 'whole number')],
+)
+def test_a_sweep_that_makes_no_sense_is_refused_at_once(config, tmp_path, name, workers, message):
+    with pytest.raises(UserError, match=message):
+        vggres.run_sweep(name, config, tmp_path, workers=workers)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loading_where_there_is_none_or_several(tmp_path):
     with pytest.raises(UserError, match='there is no sweep in'):
         vggres.load_sweep(tmp_path)

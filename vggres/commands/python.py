@@ -153,6 +153,10 @@ def run_sweep(
         UserError: one line, for the first thing that makes no sense.
         RuntimeError: where cells failed; what is finished is kept.
     """
+    if not name:
+        raise UserError('run_sweep needs the name of an experiment; one network: vggres.train.')
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise UserError(f'workers has to be a whole number of at least 1, not {workers!r}.')
     given = planning.given(config)
     sweep, info = planning.checked_sweep(name, config, Path(workdir), given)
     console = Console(markup=False, highlight=False, quiet=not progress)

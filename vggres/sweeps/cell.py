@@ -132,9 +132,14 @@ class Cell:
         """Adds what format 1 did not record; the classes follow from the count of parameters."""
         shape, parameters = values.get('image_shape'), values.get('parameters')
         found = dict(values) | {'num_images': None}
-        is_shape = isinstance(shape, list) and [type(size) for size in shape] == [int] * 3
-        if is_shape and isinstance(parameters, int):
-            one, two = (spec.count_parameters(self.network_spec, tuple(shape), n) for n in (1, 2))
+        if not isinstance(shape, list) or not isinstance(parameters, int):
+            return found
+        if [type(size) for size in shape] == [int] * 3:
+            height, width, channels = shape
+            one, two = (
+                spec.count_parameters(self.network_spec, (height, width, channels), n)
+                for n in (1, 2)
+            )
             more, left = divmod(parameters - one, two - one)
             found |= {'num_classes': 1 + more} if more >= 0 and left == 0 else {}
         return found
