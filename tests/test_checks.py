@@ -35,6 +35,7 @@ def changed(key, value):
         ('data.normalisation', 'mean', 'mean_image'),
         ('model.compute_dtype', 'float16', 'did you mean bfloat16 or float32'),
         ('optimizer.learning_rate', 0.0, 'positive'),
+        ('optimizer.learning_rate', -1.0, 'positive'),
         ('optimizer.learning_rate', float('nan'), 'finite'),
         ('optimizer.learning_rate', float('inf'), 'finite'),
         ('optimizer.momentum', 1.5, 'at most 1'),
@@ -136,7 +137,7 @@ def test_a_configuration_of_the_users_own_has_the_knobs_of_base(config, message)
 @pytest.mark.parametrize(
     ('key', 'value', 'message'),
     [
-        ('optimizer.nesterov', True, "unknown knob in mine.py 'optimizer.nesterov'"),
+        ('optimizer.nesterov', True, "unknown knob 'optimizer.nesterov' in mine.py"),
         ('train.epochs', True, 'train.epochs has to be a whole number, not True'),
         ('data.flip', 1, 'data.flip has to be True or False, not 1'),
         ('data.name', 3, 'data.name has to be a text'),

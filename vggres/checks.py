@@ -34,7 +34,6 @@ _RANGES = {
     'train.batch_size': (1, 2**20),
     'train.epochs': (0, 1_000_000),
     'train.steps': (0, _MANY),
-    'optimizer.learning_rate': (0, math.inf),
     'optimizer.momentum': (0, 1),
     'optimizer.weight_decay': (0, math.inf),
     'optimizer.decay_factor': (0, math.inf),
@@ -66,7 +65,7 @@ def check_structure(config: object, base: Config, source: str = 'the configurati
         )
     known, found = set(dotted_keys(base.to_dict())), set(dotted_keys(config.to_dict()))
     for key in sorted(found - known):
-        raise unknown(f'knob in {source}', key, known)
+        raise unknown('knob', key, known, where=source)
     if missing := sorted(known - found):
         raise UserError(
             f'{source} lacks {", ".join(missing[:3])}{" and more" * (len(missing) > 3)}: start '
@@ -94,8 +93,6 @@ def check(config: Config) -> None:
         if get(config, key) not in allowed:
             raise unknown(key, get(config, key), allowed)
     check_numbers(config)
-    if config.optimizer.learning_rate == 0:
-        raise UserError('optimizer.learning_rate has to be positive, not 0.')
     fractions = tuple(config.optimizer.decay_at)
     if not all(isinstance(value, int | float) and 0 < value < 1 for value in fractions):
         raise UserError(
@@ -125,6 +122,10 @@ def check_numbers(config: Config) -> None:
             raise UserError(f'{key} has to be at least {lowest}, not {value}.')
         if value > highest:
             raise UserError(f'{key} has to be at most {highest}, not {value}.')
+    if not config.optimizer.learning_rate > 0:
+        raise UserError(
+            f'optimizer.learning_rate has to be positive, not {config.optimizer.learning_rate}.'
+        )
     for key in _BELOW_ONE:
         if not 0 <= get(config, key) < 1:
             raise UserError(f'{key} has to be at least 0 and below 1, not {get(config, key)}.')

@@ -41,7 +41,7 @@ def read_json(path: Path) -> dict:
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise UserError(f'{path} cannot be read: {error.strerror}.') from None
     except ValueError:  # JSON or UTF-8
-        raise UserError(f'{path} is damaged: it is no JSON.') from None
+        raise UserError(f'{path} is damaged: it holds no JSON.') from None
     if not isinstance(value, dict):
         raise UserError(f'{path} is damaged: it holds a {type(value).__name__}, not an object.')
     return value

@@ -79,6 +79,7 @@ def test_what_is_asked_for(given, argv, expected):
         (('-config.seed=1', '--report_only'), '-config.seed: flags start with two dashes'),
         (('--report_only', '--sweep=depth', '--noconfig.data.flip'), 'data.flip changes nothing'),
         (('--evaluate', '--workers=2'), '--workers changes nothing with --evaluate'),
+        (('--evaluate', '--config.train.epochs=5'), '--config.train.epochs changes nothing with --ev'),
         (('--evaluate', '--workdir=x'), '--workdir changes nothing with --evaluate'),
         (('--workers=0',), 'positive'),
         (('--swep=depth',), "Unknown command line flag 'swep'"),
@@ -87,6 +88,7 @@ def test_what_is_asked_for(given, argv, expected):
         (('--config.model={}',), 'model is a section'),
         (('--config.train.epochs=many',), 'invalid literal'),
         (('--config', 'configs/digit.py'), "no configuration file 'configs/digit.py': there are"),
+        (('--config=',), "no configuration file ''"),
         (('--config=configs/digits.py:foo',), 'no configuration file'),
     ],
 )
@@ -115,7 +117,7 @@ def test_what_makes_no_sense_is_one_line(given, argv, message):
                 config.optimizer.nesterov = True
                 return config
             """,
-            "unknown knob in .*mine.py 'optimizer.nesterov': did you mean optimizer.",
+            "unknown knob 'optimizer.nesterov' in .*mine.py: did you mean optimizer.",
         ),
         (
             """

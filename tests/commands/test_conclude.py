@@ -74,7 +74,7 @@ def test_an_unfinished_sweep_says_what_is_missing(planned):
     verdict = json.loads((planned.directory / 'verdict.json').read_text())
     assert verdict['variants']['plain']['verdict'] == 'inconclusive'
     assert verdict['variants']['resnet']['verdict'] == 'does not degrade'
-    assert '9 of 12 cells are finished' in console.file.getvalue()
+    assert 'finished: 9 of 12 cells' in console.file.getvalue()
     page = (planned.directory / 'report.html').read_text()
     assert 'its worker died' in page
     assert page.count('not finished') == 1

@@ -44,7 +44,7 @@ def test_what_is_left_runs_and_the_rest_is_kept(config, tmp_path, ran):
     assert [failure.message for failure in failed] == ['out of luck']
     assert '4 of 4 cells to run, 1 at a time' in text
     assert '1 cell failed; the same command tries again.' in text
-    assert '3 of 4 cells are finished' in text
+    assert 'finished: 3 of 4 cells' in text
     assert (tmp_path / 'depth' / 'report.html').exists()
 
     ran.clear()

@@ -55,9 +55,9 @@ def test_it_travels_as_json(config, tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('', 'is damaged: it is no JSON'),
-        ('{"train_error": 1', 'is damaged: it is no JSON'),
-        (b'\xff\xfe\x00', 'is damaged: it is no JSON'),
+        ('', 'is damaged: it holds no JSON'),
+        ('{"train_error": 1', 'is damaged: it holds no JSON'),
+        (b'\xff\xfe\x00', 'is damaged: it holds no JSON'),
         ('[]', 'it holds a list, not an object'),
         ('{}', "is damaged: it lacks 'status'"),
         (None, 'cannot be read: Is a directory'),

@@ -217,7 +217,7 @@ def test_there_is_nothing_to_report_on(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('', 'damaged'),
+        ('', 'it holds no JSON. Move it away'),
         ('[]', 'holds a list'),
         ('{}', 'damaged'),
         ('{"format": 2}', 'damaged .KeyError'),

@@ -23,6 +23,7 @@ _NEEDLESS = {
     'dry_run': ('workers', 'split'),
     None: ('split',),
 }
+_ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'sweep', 'wandb')
 _OVERRIDES = ('--config.', '--noconfig.')
 _HELP_WIDTH = 16
 
@@ -36,7 +37,8 @@ def check(argv: Sequence[str], default_config: Path) -> None:
     """
     _check_flags(argv)
     checks.check_keys(overridden(argv), base.get_config())
-    check_config_file(config_file(argv) or str(default_config))
+    file = config_file(argv)
+    check_config_file(str(default_config) if file is None else file)
 
 
 def parse(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -83,6 +85,9 @@ def mode(given: Mapping[str, object]) -> str | None:
             said = f'--config.{given[name][0]}' if name == 'overrides' else f'--{name}'
             how = f'with --{found}' if found else 'without --evaluate'
             raise UserError(f'{said} changes nothing {how}: leave it out.')
+    for knob in given.get('overrides', ()) if found == 'evaluate' else ():
+        if knob.split('.')[0] in _ONLY_OF_TRAINING:
+            raise UserError(f'--config.{knob} changes nothing with --evaluate: leave it out.')
     if given.get('estimate') == 'v5e' and 'workers' in given:
         raise UserError('--workers changes nothing with --estimate v5e: leave it out.')
     if found == 'report_only' and not given.get('sweep'):

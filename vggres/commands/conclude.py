@@ -70,7 +70,7 @@ def conclude(
         write_json(verdict_path, stored)
     console.print(_table(results))
     if len(results) < len(sweep.cells):
-        console.print(f'{len(results)} of {cells_in_words(len(sweep.cells))} are finished.')
+        console.print(f'finished: {len(results)} of {cells_in_words(len(sweep.cells))}')
     console.print(words, soft_wrap=not console.is_terminal)
     console.print(f'report: {path}', soft_wrap=True)
 

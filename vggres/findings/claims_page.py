@@ -56,7 +56,7 @@ def write(
         protocols: what the findings of each sweep that is there hold for, by its name.
 
     Returns:
-        Their paths, under 'html' and the codes of the languages.
+        Their paths, under 'html', the codes of the languages, and 'json'.
     """
     tables = {each.code: rows(findings, commands, each) for each in LANGUAGES}
     notes = {
@@ -74,7 +74,7 @@ def write(
         languages=LANGUAGES, tables=tables, notes=notes, pictures=_pictures(directory, findings)
     )
     write_atomically(directory / 'claims.html', html)
-    return {'html': directory / 'claims.html', **paths}
+    return {'html': directory / 'claims.html', **paths, 'json': directory / 'claims.json'}
 
 
 def rows(findings: Iterable[Finding], commands: Mapping[str, str], language: Language) -> list[Row]:

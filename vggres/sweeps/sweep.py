@@ -171,6 +171,8 @@ def load(directory: Path) -> Sweep:
         stored = read_json(path)
     except FileNotFoundError:
         raise UserError(f'there is no sweep in {directory}: run it first.') from None
+    except UserError as error:
+        raise UserError(f'{error} Move it away, or choose another --workdir.') from None
     is_old = check_format(path, stored) == 1
     try:
         config = from_format_1(stored['config']) if is_old else stored['config']
