@@ -79,7 +79,7 @@ def test_what_is_asked_for(given, argv, expected):
         (('-config.seed=1', '--report_only'), '-config.seed: flags start with two dashes'),
         (('--report_only', '--sweep=depth', '--noconfig.data.flip'), 'data.flip changes nothing'),
         (('--evaluate', '--workers=2'), '--workers changes nothing with --evaluate'),
-        (('--evaluate', '--config.train.epochs=5'), '--config.train.epochs changes nothing with --ev'),
+        (('--evaluate', '--config.train.epochs=5'), 'train.epochs changes nothing with --ev'),
         (('--evaluate', '--workdir=x'), '--workdir changes nothing with --evaluate'),
         (('--workers=0',), 'positive'),
         (('--swep=depth',), "Unknown command line flag 'swep'"),
