@@ -21,6 +21,7 @@ COPIES = {
     'claims.md': 'claims.md',
     'claims.zh.md': 'claims.zh.md',
     'depth/verdict.json': 'run/depth.json',
+    'depth/results.csv': 'run/depth.csv',
     'depth/figures/error_against_depth.png': 'error_against_depth.png',
     'gradient_flow/figures/gradient_by_layer_glorot.png': 'gradient_by_depth.png',
     'identity_shortcut/figures/error_by_shortcut.png': 'error_by_shortcut.png',
@@ -66,7 +67,7 @@ def main(workdir: Path) -> None:
         shutil.copy(workdir / source, DOCS / target)
     for language, path in READMES.items():
         replace(path, 'claims', table(language))
-    replace(DOCS / 'results.md', 'table', error_table(workdir / 'depth' / 'results.csv'))
+    replace(DOCS / 'results.md', 'table', error_table(DOCS / 'run' / 'depth.csv'))
 
 
 if __name__ == '__main__':

@@ -99,6 +99,28 @@ def test_a_given_knob_that_changes_nothing_is_refused():
         checks.check_given([], ['plane', 'resnet'])
 
 
+@pytest.mark.parametrize(
+    ('knob', 'other', 'value'),
+    [
+        ('model.shortcut.gate_bias', 'model.shortcut.gate', 'exclusive'),
+        ('model.vgg.dropout', 'model.images', 'imagenet'),
+        ('optimizer.warmup_fraction', 'optimizer.warmup', 'linear'),
+        ('optimizer.warmup_learning_rate', 'optimizer.warmup', 'constant'),
+        ('optimizer.decay_factor', 'optimizer.decay_at', (0.5,)),
+    ],
+)
+def test_a_knob_that_another_one_makes_pointless(knob, other, value):
+    config = base.get_config()
+    if other == 'optimizer.decay_at':
+        config.optimizer.decay_at = ()
+    with pytest.raises(UserError, match=f'{knob} changes nothing where {other} is'):
+        checks.check_effect([knob], config)
+    checks.check_effect([knob], config, varied=[other])
+    checks.check_effect([], config)
+    config.update_from_flattened_dict({other: value})
+    checks.check_effect([knob], config)
+
+
 def test_an_unknown_key_names_the_nearest():
     config = digits.get_config()
     with pytest.raises(UserError, match=r"config key 'model.deph': did you mean model.depth"):

@@ -48,6 +48,15 @@ _RANGES = {
     'sweep.seeds': (1, 1000),
 }
 _BELOW_ONE = ('model.vgg.dropout', 'model.shortcut.dropout')  # probabilities of dropping
+# Knobs that change nothing where another knob has some value.
+_POINTLESS = (
+    ('model.shortcut.gate_bias', 'model.shortcut.gate', 'none'),
+    ('model.vgg.dropout', 'model.images', 'small'),
+    ('optimizer.warmup_fraction', 'optimizer.warmup', 'none'),
+    ('optimizer.warmup_learning_rate', 'optimizer.warmup', 'none'),
+    ('optimizer.warmup_min_depth', 'optimizer.warmup', 'none'),
+    ('optimizer.decay_factor', 'optimizer.decay_at', ()),
+)
 _KINDS = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
 
 
@@ -172,6 +181,20 @@ def check_given(given: Iterable[str], families: Iterable[str]) -> None:
         if key.startswith('model.') and knob in KNOB_OF_OPTION.values() and knob not in allowed:
             kinds, names = ' or '.join(families), ', '.join(sorted(allowed))
             raise UserError(f'{key} changes nothing in a {kinds} network, which has {names}.')
+
+
+def check_effect(given: Iterable[str], config: Config, varied: Iterable[str] = ()) -> None:
+    """Raises UserError for a knob that the user gave and that another knob makes pointless.
+
+    Args:
+        given: dotted names of the knobs whose values the user gave.
+        config: the configuration with all its values.
+        varied: the knobs that a sweep sets from cell to cell.
+    """
+    for key in given:
+        for knob, other, value in _POINTLESS:
+            if key == knob and other not in varied and get(config, other) == value:
+                raise UserError(f'{key} changes nothing where {other} is {value!r}.')
 
 
 def check_keys(names: Iterable[str], base: Config) -> None:

@@ -1,7 +1,7 @@
 """Measures how the gradient flows through each network and how each network trains."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -181,6 +181,19 @@ def _flow(
             if observation.step > 0
         },
     )
+
+
+def deepest_shared(depths: Iterable[Collection[int]]) -> int | None:
+    """The greatest depth that several networks have in common; None where there is none.
+
+    A grid that grew may hold one network at depths that the others lack: it must not speak for
+    them.
+
+    Args:
+        depths: those of each network.
+    """
+    sets = [set(each) for each in depths]
+    return max(set.intersection(*sets), default=None) if sets else None
 
 
 def shrinkage(network: NetworkFlow, moment: str) -> float | None:

@@ -8,7 +8,12 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from statistics import median
 
-from experiments.gradient_flow.analysis import CORRELATION, FlowVerdict, NetworkFlow
+from experiments.gradient_flow.analysis import (
+    CORRELATION,
+    FlowVerdict,
+    NetworkFlow,
+    deepest_shared,
+)
 from vggres.findings.along_layers import DECADES, R_SQUARED
 from vggres.findings.claims import Case, Claim, Condition, Evidence, Repeated, Word
 
@@ -79,7 +84,7 @@ def _protection(evidence: Evidence) -> Iterator[Case]:
 
 def _deepest(evidence: Evidence) -> list[NetworkFlow]:
     verdict: FlowVerdict = evidence.verdict
-    deepest = max(depth for depths in evidence.planned.values() for depth in depths)
+    deepest = deepest_shared(evidence.planned.values())
     return [network for network in verdict.networks if network.depth == deepest]
 
 

@@ -11,6 +11,7 @@ from experiments.gradient_flow.analysis import (
     FailureCorrelation,
     FlowVerdict,
     NetworkFlow,
+    deepest_shared,
     shrinkage,
 )
 from experiments.gradient_flow.question import NORMS
@@ -48,10 +49,10 @@ _GRADIENT = 'log10 of the gradient'
 
 
 def words(verdict: FlowVerdict) -> str:
-    """The verdict in words: the gradient at the greatest depth, then the correlations."""
+    """The verdict in words: the gradient at the greatest shared depth, then the correlations."""
     if not verdict.networks:
         return 'No finished network was observed.'
-    deepest = max(network.depth for network in verdict.networks)
+    deepest = _deepest((network.variant, network.depth) for network in verdict.networks)
     deep = [network for network in verdict.networks if network.depth == deepest]
     lines = [
         f'At depth {deepest} and before the first update, the gradient was followed from the last '
@@ -68,6 +69,19 @@ def words(verdict: FlowVerdict) -> str:
         )
     lines.append('All of this holds for one learning rate and the few epochs of this protocol.')
     return '\n'.join(lines)
+
+
+def _deepest(networks: Iterable[tuple[str, int]]) -> int:
+    """The greatest depth that all variants have; where they share none, the greatest of all.
+
+    Args:
+        networks: the variant and the depth of each.
+    """
+    depths: dict[str, set[int]] = {}
+    for variant, depth in networks:
+        depths.setdefault(variant, set()).add(depth)
+    greatest = max((max(each) for each in depths.values()), default=0)
+    return deepest_shared(depths.values()) or greatest
 
 
 def _judged_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
@@ -269,7 +283,7 @@ def figures(sweep: Sweep, verdict: FlowVerdict) -> dict[str, tuple[Figure, str]]
     """Gradient against layer, heat maps, and training error against shrinking and depth."""
     drawn = {}
     observed = _observed(sweep)
-    deepest = max((each.depth for each in observed), default=0)
+    deepest = _deepest((f'{each.panel}, {each.scheme}', each.depth) for each in observed)
     for scheme, scheme_words in SCHEMES.items():
         found = [each for each in observed if each.scheme == scheme]
         if found:

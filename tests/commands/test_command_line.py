@@ -80,6 +80,7 @@ def test_what_is_asked_for(given, argv, expected):
         (('--report_only', '--sweep=depth', '--noconfig.data.flip'), 'data.flip changes nothing'),
         (('--evaluate', '--workers=2'), '--workers changes nothing with --evaluate'),
         (('--evaluate', '--config.train.epochs=5'), 'train.epochs changes nothing with --ev'),
+        (('--config.sweep.seeds=3', '--dry_run'), 'sweep.seeds changes nothing without --sweep'),
         (('--evaluate', '--workdir=x'), '--workdir changes nothing with --evaluate'),
         (('--workers=0',), 'positive'),
         (('--swep=depth',), "Unknown command line flag 'swep'"),

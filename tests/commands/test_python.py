@@ -6,6 +6,7 @@ import pandas
 import pytest
 
 import vggres
+from configs import digits
 from vggres.commands import python
 from vggres.errors import UserError
 from vggres.sweeps.cell import Cell
@@ -60,6 +61,45 @@ def test_a_sweep_that_makes_no_sense_is_refused_at_once(config, tmp_path, name, 
     with pytest.raises(UserError, match=message):
         vggres.run_sweep(name, config, tmp_path, workers=workers)
     assert list(tmp_path.iterdir()) == []
+
+
+class Stopped(Exception):
+    """Raised in place of running a sweep, which it holds."""
+
+
+def asked(monkeypatch, config, workdir, **arguments):
+    """The configuration of the sweep that `run_sweep` would run."""
+
+    def stop(sweep, *rest):
+        raise Stopped(sweep)
+
+    monkeypatch.setattr(python.command, 'run', stop)
+    with pytest.raises(Stopped) as caught:
+        vggres.run_sweep('gradient_flow', config, workdir, **arguments)
+    return caught.value.args[0].config
+
+
+def test_values_that_differ_from_the_base_beat_the_defaults_of_an_experiment(
+    monkeypatch, tmp_path, capsys
+):
+    config = digits.get_config()
+    config.train.epochs, config.sweep.depths = 7, (8, 14)
+    found = asked(monkeypatch, config, tmp_path)
+    assert (found.train.epochs, found.sweep.depths) == (7, (8, 14))
+    assert found.sweep.seeds == 1  # the experiment's, in place of the base's 3
+    printed = capsys.readouterr().out
+    assert 'gradient_flow sets' in printed
+    assert 'sweep.seeds to 1' in printed
+    assert 'train.epochs' not in printed
+
+
+def test_overrides_keep_their_values_though_they_are_those_of_the_base(monkeypatch, tmp_path):
+    config = digits.get_config()
+    assert (config.train.epochs, config.sweep.seeds) == (20, 3)
+    found = asked(monkeypatch, config, tmp_path, overrides=('train.epochs', 'sweep.seeds'))
+    assert (found.train.epochs, found.sweep.seeds) == (20, 3)
+    with pytest.raises(UserError, match=r'sets model.depth itself'):
+        vggres.run_sweep('gradient_flow', config, tmp_path, overrides=('model.depth',))
 
 
 def test_loading_where_there_is_none_or_several(tmp_path):

@@ -29,7 +29,7 @@ PROTOCOL = SweepProtocol(
     epochs=10,
     steps=0,
     depths=(8, 20),
-    seeds=1,
+    seeds=(1, 1),
     learning_rate=0.1,
 )
 

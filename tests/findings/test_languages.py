@@ -15,7 +15,7 @@ PROTOCOL = SweepProtocol(
     epochs=10,
     steps=0,
     depths=(8, 20),
-    seeds=3,
+    seeds=(3, 3),
     learning_rate=0.1,
 )
 
@@ -79,11 +79,14 @@ def test_a_protocol_is_a_sentence_and_one_is_singular():
         'depth: 70 of 72 cells finished, on digits, 10 epochs per run, depths 8, 20, 3 seeds per '
         'network, one learning rate, 0.1.'
     )
-    one = dataclasses.replace(PROTOCOL, finished=1, cells=1, epochs=1, depths=(8,), seeds=1)
+    one = dataclasses.replace(PROTOCOL, finished=1, cells=1, epochs=1, depths=(8,), seeds=(1, 1))
     assert ENGLISH.note('depth', one) == (
         'depth: 1 of 1 cell finished, on digits, 1 epoch per run, depth 8, 1 seed per network, one '
         'learning rate, 0.1.'
     )
+    grown = dataclasses.replace(PROTOCOL, seeds=(1, 3))
+    assert 'depths 8, 20, 1 to 3 seeds per network' in ENGLISH.note('depth', grown)
+    assert '每个网络 1 至 3 个随机种子' in CHINESE.note('depth', grown)
     steps = dataclasses.replace(PROTOCOL, epochs=0, steps=64_000)
     assert '64,000 updates per run' in ENGLISH.note('depth', steps)
     assert '每次训练 64,000 次更新' in CHINESE.note('depth', steps)

@@ -1,6 +1,7 @@
 """Judges the popular story, claim by claim, from the finished sweeps of a directory."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def _protocol(sweep: Sweep) -> SweepProtocol:
     """What the findings of a sweep hold for."""
     config = sweep.config
     at = [cell.coordinates() for cell in sweep.cells]
+    runs = Counter((each['variant'], each['depth']) for each in at).values()
     return SweepProtocol(
         finished=len(sweep.cells) - len(sweep.missing()),
         cells=len(sweep.cells),
@@ -86,6 +88,6 @@ def _protocol(sweep: Sweep) -> SweepProtocol:
         epochs=config.train.epochs,
         steps=config.train.steps,
         depths=sorted({each['depth'] for each in at}),
-        seeds=len({each['seed'] for each in at}),
+        seeds=(min(runs), max(runs)),
         learning_rate=config.optimizer.learning_rate,
     )

@@ -85,9 +85,12 @@ def mode(given: Mapping[str, object]) -> str | None:
             said = f'--config.{given[name][0]}' if name == 'overrides' else f'--{name}'
             how = f'with --{found}' if found else 'without --evaluate'
             raise UserError(f'{said} changes nothing {how}: leave it out.')
-    for knob in given.get('overrides', ()) if found == 'evaluate' else ():
-        if knob.split('.')[0] in _ONLY_OF_TRAINING:
+    for knob in given.get('overrides', ()):
+        section = knob.split('.')[0]
+        if found == 'evaluate' and section in _ONLY_OF_TRAINING:
             raise UserError(f'--config.{knob} changes nothing with --evaluate: leave it out.')
+        if section == 'sweep' and not given.get('sweep'):
+            raise UserError(f'--config.{knob} changes nothing without --sweep NAME.')
     if given.get('estimate') == 'v5e' and 'workers' in given:
         raise UserError('--workers changes nothing with --estimate v5e: leave it out.')
     if found == 'report_only' and not given.get('sweep'):

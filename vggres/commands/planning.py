@@ -42,8 +42,10 @@ def checked_sweep(
     config = checked_structure(config)
     if name:
         _set_up(name, config, given, overrides)
+        experiment = experiments.load(name)
         checks.check_given(overrides, config.sweep.families)
-        grid = experiments.load(name).cells(config)
+        checks.check_effect(overrides, config, experiment.VARIES)
+        grid = experiment.cells(config)
     else:
         config = checked_network(config, overrides)
         grid = [('', config)]
@@ -77,6 +79,7 @@ def checked_network(config: ConfigDict, overrides: Iterable[str] = ()) -> Config
     """
     resolve_name(config, overrides)
     checks.check_given(overrides, (config.model.family,))
+    checks.check_effect(overrides, config)
     checks.check(config)
     return config
 

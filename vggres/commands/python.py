@@ -5,6 +5,7 @@ These functions stand in the package itself, as `vggres.train`, `vggres.run_swee
 """
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vggres.executors.progress import Progress
 from vggres.results import Observation, Outcome
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.grid import changes
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 
 
@@ -126,6 +128,7 @@ def run_sweep(
     workdir: str | Path,
     workers: int | None = None,
     progress: bool = True,
+    overrides: Collection[str] = (),
 ) -> LoadedSweep:
     """Runs a sweep in worker processes, as `launch.py --sweep` does, and returns what it came to.
 
@@ -138,9 +141,9 @@ def run_sweep(
     >>> [(result['family'], result['depth']) for result in sweep.results]
     [('plain', 8), ('resnet', 8)]
 
-    Cells that have a result in the directory are kept, and only the others run. Values of the
-    configuration count as given by the user only where they differ from `configs/base.py`;
-    elsewhere the experiment's own defaults hold.
+    Cells that have a result in the directory are kept, and only the others run. The experiment's
+    own defaults replace the values of the configuration, except for those that differ from
+    `configs/base.py` and those that `overrides` names. What they replace is printed.
 
     Args:
         name: the name of the experiment; `experiments.names()` lists them.
@@ -148,6 +151,8 @@ def run_sweep(
         workdir: the place of all sweeps; the files of this one are in `workdir/name`.
         workers: the number of cells run at once; None for one per GPU or CPU core.
         progress: whether to show bars in a terminal, or lines in a notebook.
+        overrides: dotted names of knobs that keep their values, as in ('train.epochs',); as if they
+            were given on the command line, they have to change something.
 
     Raises:
         UserError: one line, for the first thing that makes no sense.
@@ -157,9 +162,13 @@ def run_sweep(
         raise UserError('run_sweep needs the name of an experiment; one network: vggres.train.')
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise UserError(f'workers has to be a whole number of at least 1, not {workers!r}.')
+    config = planning.checked_structure(config)
     given = planning.given(config)
-    sweep, info = planning.checked_sweep(name, config, Path(workdir), given)
+    sweep, info = planning.checked_sweep(name, config, Path(workdir), given, overrides)
     console = Console(markup=False, highlight=False, quiet=not progress)
+    if replaced := changes(sweep.config, config):
+        values = ', '.join(f'{knob} to {value}' for knob, value in replaced.items())
+        console.print(f'{name} sets {values}; overrides=... keeps yours.', soft_wrap=True)
     if failed := command.run(sweep, info, workers, console):
         raise RuntimeError(f'{cells_in_words(len(failed))} failed, the first: {failed[0].message}')
     return load_sweep(sweep.directory)

@@ -21,7 +21,7 @@ class SweepProtocol:
         epochs: of each run; 0 where `steps` are given.
         steps: updates of each run; 0 where `epochs` are given.
         depths: of the grid.
-        seeds: runs of each network.
+        seeds: the lowest and the highest number of runs of a network.
         learning_rate: the only one.
     """
 
@@ -31,7 +31,7 @@ class SweepProtocol:
     epochs: int
     steps: int
     depths: Sequence[int]
-    seeds: int
+    seeds: tuple[int, int]
     learning_rate: float
 
 
@@ -148,20 +148,24 @@ def _english_note(sweep: str, protocol: SweepProtocol) -> str:
         else _counted(protocol.steps, 'update', 'updates')
     )
     depths = ', '.join(map(str, protocol.depths))
+    low, high = protocol.seeds
+    seeds = _counted(high, 'seed', 'seeds') if low == high else f'{low} to {high} seeds'
     return (
         f'{sweep}: {protocol.finished} of {_counted(protocol.cells, "cell", "cells")} finished, on '
         f'{protocol.data}, {length} per run, {"depth" if len(protocol.depths) == 1 else "depths"} '
-        f'{depths}, {_counted(protocol.seeds, "seed", "seeds")} per network, one learning rate, '
+        f'{depths}, {seeds} per network, one learning rate, '
         f'{protocol.learning_rate:g}.'
     )
 
 
 def _chinese_note(sweep: str, protocol: SweepProtocol) -> str:
     length = f'{protocol.epochs:,} 轮' if protocol.epochs else f'{protocol.steps:,} 次更新'
+    low, high = protocol.seeds
+    seeds = f'{high}' if low == high else f'{low} 至 {high}'
     return (
         f'{sweep}：数据集 {protocol.data}，已完成 {protocol.finished} / {protocol.cells} 个单元，'
         f'每次训练 {length}，深度 {"、".join(map(str, protocol.depths))}，'
-        f'每个网络 {protocol.seeds} 个随机种子，只用一种学习率 {protocol.learning_rate:g}。'
+        f'每个网络 {seeds} 个随机种子，只用一种学习率 {protocol.learning_rate:g}。'
     )
 
 

@@ -52,9 +52,9 @@ def network(family, norm, scheme, judgement, during=None, decades=3.0, depth=110
     )
 
 
-def evidence(networks, correlations=()):
+def evidence(networks, correlations=(), planned=None):
     verdict = FlowVerdict(tuple(networks), failed=87.3, correlations=tuple(correlations))
-    return Evidence([], verdict, {'plain, no norm, he': {8, 110}})
+    return Evidence([], verdict, planned or {'plain, no norm, he': {8, 110}})
 
 
 def judged(judgements):
@@ -98,6 +98,21 @@ def test_the_gradient_shrinks_with_some_weights_only():
     assert finding.cases[2].value == math.inf
     with_norm = find(WITH_NORM, found)
     assert [case.holds for case in with_norm.cases] == [False, False, None, None]
+
+
+def test_a_network_that_is_deeper_than_the_others_does_not_speak_for_them():
+    networks = [
+        network('plain', 'none', 'he', 'level', 'level'),
+        network('vgg', 'none', 'he', 'shrinks', 'shrinks'),
+    ]
+    rectangular = {'plain': {8, 110}, 'vgg': {8, 110}}
+    before = find(SHRINKING, evidence(networks, planned=rectangular))
+    assert (before.status, before.conditions) == ('holds only if', [(Word.VGG,)])
+    networks.append(network('vgg', 'none', 'he', 'shrinks', 'shrinks', depth=200))
+    grown = find(SHRINKING, evidence(networks, planned={'plain': {8, 110}, 'vgg': {8, 110, 200}}))
+    assert (grown.status, grown.conditions) == (before.status, before.conditions)
+    nothing = find(SHRINKING, evidence(networks, planned={'plain': {8}, 'vgg': {110}}))
+    assert nothing.status == 'not measured'
 
 
 def correlation(interval, norm='none', moment='before'):
