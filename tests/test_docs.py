@@ -53,8 +53,8 @@ SEEDS = JUDGED['plain']['n']
         ),
         (
             'docs/results.md',
-            f'Depth 56 has {EXCESS:.2f} points more training error than depth 8, the best shallower network '
-            f'(95 % interval {LOW:.2f} to {HIGH:.2f}, n = {SEEDS};',
+            f'Depth 56 has {EXCESS:.2f} points more training error than depth 8, the best '
+            f'shallower network (95 % interval {LOW:.2f} to {HIGH:.2f}, n = {SEEDS};',
         ),
         (
             'docs/story.md',
