@@ -1,6 +1,7 @@
 """scikit-learn's handwritten digits as a TFDS data set: real data that needs no download."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,6 +18,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version('1.0.0')
+    SIZES: ClassVar[Mapping[str, int]] = {'train': TRAIN, 'validation': VALIDATION, 'test': TEST}
+    ARCHIVES = ()
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
