@@ -8,7 +8,7 @@ python launch.py --claims                           the popular story, by the fi
 python launch.py --config.model.depth=56            one network, by family and depth
 python launch.py --config.model.name=resnet50       one network, by its published name
 python launch.py --evaluate --config.init.weights=FILE
-python launch.py --config configs/cifar10.py --config.data.dir=DIR --sweep depth
+python launch.py --config configs/cifar10.py --sweep depth      other data: see configs/
 """
 
 import os
@@ -26,7 +26,7 @@ from rich.console import Console
 
 import experiments
 from vggres.commands import claims, command_line, conclude, estimate, evaluate, planning, train
-from vggres.data import tfds
+from vggres.data.source import SPLITS
 from vggres.errors import UserError
 from vggres.sweeps import cost
 
@@ -54,7 +54,7 @@ def define_flags() -> None:
     flags.DEFINE_bool('report_only', False, 'rebuild verdict and report of --sweep, train nothing')
     flags.DEFINE_bool('claims', False, 'judge the popular story from the finished sweeps')
     flags.DEFINE_bool('evaluate', False, 'print the error of --config.init.weights, train nothing')
-    flags.DEFINE_enum('split', 'test', tfds.SPLITS, 'the split that --evaluate looks at')
+    flags.DEFINE_enum('split', 'test', SPLITS, 'the split that --evaluate looks at')
 
 
 def main(argv: list[str]) -> int:

@@ -17,12 +17,24 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of initialisation and data order
 
     config.data = ConfigDict()
-    config.data.name = 'digits'  # a TFDS data set of images and labels
-    config.data.dir = ''  # where it is prepared; '' is TFDS's own directory
+    config.data.name = 'digits'  # a TFDS data set of images and labels, or 'folder'
+    config.data.dir = ''  # where it is prepared ('': TFDS's own directory), or the folder of images
+    config.data.archive = ''  # the user's own download; '': looked for, then downloaded
+    config.data.checksum = 'known'  # of an archive; 'any' takes an archive with another one as well
     config.data.train_split = 'train'  # in TFDS's split syntax, as in 'train[:90%]'
     config.data.validation_split = 'validation'  # evaluated during training
     config.data.test_split = 'test'  # evaluated once, after training
-    config.data.crop_padding = 0  # pixels of zeros around an image before a random crop; 0: no crop
+    config.data.seed = 0  # of a folder's splits, of the images chosen, and of random labels
+    config.data.image_size = 0  # pixels, to which images are shrunk; 0: as they are
+    config.data.num_train = 0  # training images to choose, as many of each class; 0: see fraction
+    config.data.fraction = 1.0  # of the training images
+    config.data.label_noise = 0.0  # share of the training labels that are random
+    config.data.input = 'auto'  # 'resident' on the device, or 'stream'; auto: by size and memory
+    config.data.workers = 0  # processes that decode a stream; 0: one per core
+    config.data.crop = 'padded'  # of whole files: 'scaled' (see short_side) or 'area' (Inception)
+    config.data.crop_padding = 0  # padded: pixels of zeros around an image, then a random window
+    config.data.short_side = (256, 256)  # scaled: lowest and highest shorter side, in pixels
+    config.data.color_noise = 0.0  # deviation of the shift along the principal colours
     config.data.normalisation = 'mean_image'  # subtracts it; 'imagenet': PyTorch's constants
     config.data.flip = False  # whether half of the images are mirrored, at random
 
@@ -60,6 +72,7 @@ def get_config() -> ConfigDict:
     config.init.new_head = False  # leaves out the file's head, for other classes
 
     config.train = ConfigDict()
+    config.train.protocol = 'given'  # 'published': for model.name, that of its paper on ImageNet
     config.train.batch_size = 128  # images
     config.train.epochs = 20  # passes over the training set; 0: see steps
     config.train.steps = 0  # updates; 0: see epochs

@@ -15,9 +15,8 @@ from small_color import SmallColor
 
 from configs import digits
 from vggres.config import program
-from vggres.data import resident
 from vggres.probes import observation
-from vggres.training import programs
+from vggres.training import inputs, programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
@@ -60,7 +59,7 @@ def config(data_dir):
 @pytest.fixture(scope='session')
 def data(data_dir):
     """`small_color` on the device, split as in `config`."""
-    return resident.load(small_config(data_dir).data)
+    return inputs.load(program(small_config(data_dir)), '')
 
 
 @pytest.fixture(scope='session')

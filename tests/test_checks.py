@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 from configs import base, digits
 from vggres import checks
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.errors import UserError
 
 
@@ -141,7 +141,7 @@ def without(section):
         ({'seed': 0}, 'mine.py gave a dict; get_config.. has to return a ConfigDict'),
         (None, 'mine.py gave a NoneType'),
         (ConfigDict(), 'mine.py lacks .* and more: start from configs/base.py'),
-        (without('train'), 'lacks train.batch_size, train.epochs, train.steps: start'),
+        (without('train'), 'lacks train.batch_size, train.epochs, train.protocol and more: start'),
         (changed('optimizer.learning_rate', None), 'learning_rate has to be a number, not None'),
         (changed('sweep.depths', (8,)), None),
         (changed('optimizer.momentum', 1), None),  # a whole number is a number
@@ -176,11 +176,11 @@ def test_invented_knobs_and_other_types_are_refused(key, value, message):
 def test_a_batch_larger_than_the_training_set(config):
     config.train.batch_size = 41
     with pytest.raises(UserError, match=r'batch_size 41 is more than the 40 training images'):
-        checks.check_data(config, tfds.describe(config.data))
+        checks.check_data(config, datasets.describe(config.data))
 
 
 def test_a_crop_of_more_padding_than_image(config):
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     config.data.crop_padding = 6
     checks.check_data(config, info)
     config.data.crop_padding = 7
@@ -189,7 +189,7 @@ def test_a_crop_of_more_padding_than_image(config):
 
 
 def test_normalisation_and_weights_must_fit_the_images(config, tmp_path):
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     checks.check_data(config, info)
     config.data.normalisation = 'imagenet'
     checks.check_data(config, info)
@@ -204,4 +204,4 @@ def test_normalisation_and_weights_must_fit_the_images(config, tmp_path):
 def test_an_image_too_small_for_the_pools(config):
     config.model.family, config.model.depth, config.model.vgg.stages = 'vgg', 11, 5
     with pytest.raises(UserError, match='too small for the 5 pools'):
-        checks.check_data(config, tfds.describe(config.data))
+        checks.check_data(config, datasets.describe(config.data))

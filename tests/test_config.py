@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base, cifar10, digits
+from configs import base, cifar10, digits, folder, imagenet
 from vggres import checks
 from vggres.config import (
     KNOB_OF_OPTION,
@@ -21,6 +21,7 @@ from vggres.config import (
     resolve_name,
     set_defaults,
     set_options,
+    with_added_knobs,
 )
 from vggres.errors import UserError
 from vggres.networks import grammar, published
@@ -127,6 +128,13 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('optimizer.learning_rate', 0.2),
         ('data.flip', True),
         ('data.normalisation', 'imagenet'),
+        ('data.image_size', 4),
+        ('data.num_train', 500),
+        ('data.fraction', 0.5),
+        ('data.label_noise', 0.1),
+        ('data.seed', 1),
+        ('data.crop', 'area'),
+        ('data.color_noise', 0.1),
         ('model.shortcut.gate', 'exclusive'),
         ('model.compute_dtype', 'bfloat16'),
         ('init.weights', 'w.pth'),
@@ -135,6 +143,10 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         assert cell_id(changed(key, value)) != name
     for key, value in [
         ('data.dir', 'elsewhere'),
+        ('data.archive', 'mine.tar.gz'),
+        ('data.checksum', 'any'),
+        ('data.input', 'stream'),
+        ('data.workers', 3),
         ('wandb.mode', 'disabled'),
         ('evaluation.every_epochs', 5),
         ('probes.every_epochs', 1),
@@ -144,6 +156,50 @@ def test_an_id_is_readable_and_depends_on_what_changes_the_result():
         ('checkpoint.save_weights', False),
     ]:
         assert cell_id(changed(key, value)) == name
+
+
+def test_a_folder_of_images_is_known_by_its_name_and_not_by_its_place():
+    here, there, other = (folder.get_config() for _ in range(3))
+    here.data.dir, there.data.dir, other.data.dir = 'mine', '/elsewhere/mine', 'yours'
+    assert cell_id(here) == cell_id(there)
+    assert cell_id(here) != cell_id(other)
+
+
+def test_the_name_of_a_network_brings_the_protocol_of_its_paper():
+    # Simonyan & Zisserman 2014, §3; He et al. 2015, §3.4.
+    config = imagenet.get_config()
+    config.model.name = 'vgg16'
+    resolve_name(config, ())
+    assert (config.model.family, config.model.depth) == ('vgg', 16)
+    assert config.optimizer.learning_rate == 0.01
+    assert config.optimizer.weight_decay == 5e-4
+    assert config.train.steps == 370_000
+    assert config.data.short_side == (256, 512)
+    config = imagenet.get_config()
+    config.model.name, config.train.steps = 'resnet50', 20
+    resolve_name(config, ['train.steps'])  # given by the user
+    assert (config.model.family, config.model.depth) == ('resnet', 50)
+    assert config.optimizer.learning_rate == 0.1
+    assert config.optimizer.weight_decay == 1e-4
+    assert config.train.steps == 20
+    assert config.data.short_side == (256, 480)
+    assert config.train.protocol == 'given'
+    for config in (digits.get_config(), imagenet.get_config()):
+        config.train.protocol, config.model.name = 'given', 'vgg16'
+        rate = config.optimizer.learning_rate
+        resolve_name(config, ())
+        assert config.optimizer.learning_rate == rate
+
+
+def test_a_configuration_from_before_some_knobs_has_the_values_that_change_nothing():
+    now = digits.get_config().to_dict()
+    earlier = digits.get_config().to_dict()
+    for key in ('seed', 'image_size', 'num_train', 'crop', 'archive', 'short_side'):
+        del earlier['data'][key]
+    del earlier['train']['protocol']
+    assert with_added_knobs(earlier) == now
+    now['data']['image_size'] = 4
+    assert with_added_knobs(now) == now
 
 
 def test_ids_are_those_of_the_first_release():

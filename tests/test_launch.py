@@ -44,7 +44,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--config', 'configs/digit.py'], "no configuration file 'configs/digit.py'"),
         (['--swep', 'depth'], "'swep'"),
         (['--config.data.name=digitz'], 'did you mean digits'),
-        (['--config.data.name=cifar10'], "'cifar10': there is digits, small_color"),
+        (['--config.data.name=food101'], "'food101': there is cifar10, .* TFDS prepares others by"),
         (['--config.data.name='], 'must be the name of a data set'),
         (['--sweep=depth', "--config.sweep.depths=('8',)"], 'depths, each once, as in'),
         (["--config.optimizer.decay_at=('a',)"], 'fractions of all steps'),

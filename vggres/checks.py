@@ -7,18 +7,23 @@ from vggres.config import (
     INIT_SCHEMES,
     KNOB_OF_OPTION,
     Config,
+    data_name,
     dotted_keys,
     get,
     network_spec,
 )
-from vggres.data.tfds import DatasetInfo
+from vggres.data.source import DatasetInfo
 from vggres.errors import UserError, unknown
 from vggres.networks import grammar, spec, torch_weights
 
 _CHOICES = {
+    'data.checksum': ('known', 'any'),
+    'data.crop': ('padded', 'scaled', 'area'),
+    'data.input': ('auto', 'resident', 'stream'),
     'data.normalisation': ('mean_image', 'imagenet'),
     'init.scheme': INIT_SCHEMES,
     'model.compute_dtype': ('float32', 'bfloat16'),
+    'train.protocol': ('given', 'published'),
     'optimizer.warmup': ('linear', 'constant', 'none'),
     'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
 } | {f'model.{KNOB_OF_OPTION[name]}': allowed for name, allowed in grammar.CHOICES.items()}
@@ -27,7 +32,13 @@ _MANY = 10**9
 # they catch a slip of the finger before it costs hours or memory.
 _RANGES = {
     'seed': (0, 2**31 - 1 - 1_000_000),  # int32 on the device, with room for the seeds of draws
+    'data.seed': (0, 2**31 - 1),
+    'data.image_size': (0, 4096),
+    'data.num_train': (0, _MANY),
+    'data.label_noise': (0, 1),
+    'data.workers': (0, 1024),
     'data.crop_padding': (0, 1024),
+    'data.color_noise': (0, 10),
     'model.depth': (1, 10_000),
     'model.width': (1, 2048),
     'model.vgg.stages': (3, 5),
@@ -56,6 +67,10 @@ _POINTLESS = (
     ('optimizer.warmup_learning_rate', 'optimizer.warmup', 'none'),
     ('optimizer.warmup_min_depth', 'optimizer.warmup', 'none'),
     ('optimizer.decay_factor', 'optimizer.decay_at', ()),
+    ('data.short_side', 'data.crop', 'padded'),
+    ('data.short_side', 'data.crop', 'area'),
+    ('data.workers', 'data.crop', 'padded'),
+    ('data.checksum', 'data.archive', ''),
 )
 _KINDS = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a text'}
 
@@ -115,8 +130,39 @@ def check(config: Config) -> None:
         )
     if config.model.name:
         raise UserError('model.name is a shorthand, which `config.resolve_name` has to replace.')
+    _check_data_knobs(config.data)
     _check_init(config)
     _check_probes(config)
+
+
+def _check_data_knobs(data: Config) -> None:
+    if not 0 < data.fraction <= 1:
+        raise UserError(f'data.fraction has to be above 0 and at most 1, not {data.fraction}.')
+    if data.num_train and data.fraction != 1:
+        raise UserError('give data.num_train or data.fraction, not both.')
+    if data.color_noise and data.normalisation != 'imagenet':
+        raise UserError("data.color_noise needs data.normalisation='imagenet'.")
+    if data.crop != 'padded':
+        _check_crops_of_files(data)
+
+
+def _check_crops_of_files(data: Config) -> None:
+    """Crops of whole files, in the place of images that are all made equal once."""
+    crop, sides = f'data.crop={data.crop!r}', tuple(data.short_side)
+    if not data.image_size:
+        raise UserError(f'{crop} needs data.image_size, the size of the crops in pixels.')
+    if data.crop_padding:
+        raise UserError(f'{crop} crops whole images: set data.crop_padding to 0.')
+    if data.normalisation != 'imagenet':
+        raise UserError(f"{crop} needs data.normalisation='imagenet': there is no mean image.")
+    if data.input == 'resident':
+        raise UserError(f"{crop} crops anew in every epoch: data.input has to be 'stream'.")
+    fits = len(sides) == 2 and all(isinstance(side, int) for side in sides)
+    if data.crop == 'scaled' and not (fits and data.image_size <= sides[0] <= sides[1]):
+        raise UserError(
+            'data.short_side has to hold the lowest and the highest shorter side in pixels, at '
+            f'least data.image_size, as in (256, 480), not {sides}.'
+        )
 
 
 def check_numbers(config: Config) -> None:
@@ -214,17 +260,17 @@ def check_data(config: Config, info: DatasetInfo) -> None:
     if config.train.batch_size > num_train:
         raise UserError(
             f'train.batch_size {config.train.batch_size} is more than the {num_train} training '
-            f'images of {config.data.name}.'
+            f'images of {data_name(config)}.'
         )
     if config.data.crop_padding > min(height, width):
         raise UserError(
             f'data.crop_padding {config.data.crop_padding} is more than the images have pixels: '
-            f'those of {config.data.name} are {height}×{width}.'
+            f'those of {data_name(config)} are {height}×{width}.'
         )
     if config.data.normalisation == 'imagenet' and channels != 3:
         raise UserError(
             "data.normalisation='imagenet' is for images of 3 channels; those of "
-            f'{config.data.name} have {channels}.'
+            f'{data_name(config)} have {channels}.'
         )
     network = network_spec(config)
     spec.check_image(network, info.image_shape)

@@ -33,6 +33,11 @@ def git_commit() -> str | None:
         return None
 
 
+def cache_directory() -> Path:
+    """Where vggres keeps what it can make again: compiled programs and decoded images."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'vggres'
+
+
 def hardware() -> str:
     """The devices that jax computes on, in words."""
     import jax

@@ -7,7 +7,7 @@ away from a table. Errors are in percent, losses are mean cross-entropies.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
@@ -64,6 +64,10 @@ class Result(Outcome):
         hardware: the devices, in words.
         git_commit: the commit of the code; None outside of a checkout.
         versions: the versions of Python and of the packages, by name.
+        class_counts: the number of images of each class in each split, by label; None where it was
+            not recorded, as before release 0.3.
+        fingerprints: the SHA-256 of each split's images and labels (`source.Content`); None as
+            above.
     """
 
     cell: str
@@ -82,6 +86,8 @@ class Result(Outcome):
     hardware: str
     git_commit: str | None
     versions: Mapping[str, str]
+    class_counts: Mapping[str, Sequence[int]] | None = None
+    fingerprints: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,8 @@ def parsed(kind: type[T], values: object) -> T:
     found = {}
     for field in dataclasses.fields(kind):
         if field.name not in values:
+            if field.default is None:  # a release that did not record it
+                continue
             raise ValueError(f'lacks {field.name!r}')
         value = values[field.name]
         value = tuple(value) if isinstance(value, list) else value
@@ -196,6 +204,9 @@ def _conforms(value: object, kind: Any) -> bool:
         return isinstance(value, Mapping) and all(
             _conforms(k, key) and _conforms(v, inner) for k, v in value.items()
         )
+    if get_origin(kind) is Sequence:
+        (inner,) = get_args(kind)
+        return isinstance(value, list | tuple) and all(_conforms(each, inner) for each in value)
     if isinstance(value, bool):
         return kind is bool
     if kind is float:

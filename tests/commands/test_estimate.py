@@ -17,7 +17,7 @@ def printed(config, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'default_environment', dict)
     monkeypatch.setattr(module, 'placement', lambda number, workers: {})
 
-    def estimator(sweep, info, target):
+    def estimator(info, target):
         return lambda program: Cost(12.0, 30.0, 0.1, 0.0, 7)
 
     monkeypatch.setattr(module, '_estimator', estimator)

@@ -1,11 +1,15 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from planted import finish
 from rich.console import Console
 
+import vggres
 from vggres.commands import planning, train
+from vggres.errors import UserError
 from vggres.executors import local
 from vggres.executors.local import Event
 
@@ -87,3 +91,50 @@ def test_one_network_ends_with_its_errors(config, tmp_path, monkeypatch):
 
 def test_results_go_to_a_folder_named_like_the_configuration():
     assert train.results_directory('configs/cifar10.py') == Path('runs/cifar10')
+
+
+@pytest.fixture
+def mine(config, tmp_path):
+    """A configuration of a folder of images, and the path of one that is trained on."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        path = tmp_path / 'mine' / f'class{number % 2}' / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    config.data.name, config.data.dir, config.data.image_size = 'folder', str(tmp_path / 'mine'), 8
+    config.data.train_split = config.data.validation_split = config.data.test_split = ''
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    return config, path
+
+
+def repaint(path):
+    Image.new('RGB', (8, 8), 'red').save(path)
+
+
+@pytest.mark.parametrize('depths', [(8,), (14,), (8, 14)])
+def test_images_that_changed_since_a_sweep_was_begun(mine, tmp_path, ran, depths):
+    config, path = mine
+    launched(config, tmp_path)  # one of two cells fails, the other one records no images
+    before = path.read_bytes()
+    ran.clear()
+    repaint(path)
+    config.sweep.depths = depths
+    with pytest.raises(UserError, match=r'mine has changed since .*split .*--workdir') as caught:
+        launched(config, tmp_path)
+    assert str(path.parents[1]) in str(caught.value)
+    assert ran == []
+    path.write_bytes(before)
+    launched(config, tmp_path)
+    assert ran
+
+
+def test_training_again_in_one_process_takes_the_images_of_now(mine):
+    config, path = mine
+    config.train.batch_size = 8
+    first, _ = vggres.train(config, progress=False)
+    again, _ = vggres.train(config, progress=False)
+    assert again == first
+    for each in path.parents[1].rglob('*.png'):
+        repaint(each)
+    changed, _ = vggres.train(config, progress=False)
+    assert changed.train_loss != first.train_loss

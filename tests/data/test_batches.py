@@ -66,3 +66,27 @@ def test_half_of_the_images_are_mirrored():
     same = (flipped == np.asarray(image)).all(axis=(1, 2, 3))
     assert (mirrored ^ same).all()
     assert abs(mirrored.mean() - 0.5) < 5 * 0.5 / 2000**0.5
+
+
+def test_colours_shift_along_the_principal_axes_of_imagenet():
+    # The shift of an image is the same at each pixel: A (e ∘ α), with α normal of deviation 0.1.
+    axes = np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    )
+    eigenvalues, deviation = np.array([0.2175, 0.0188, 0.0045]), np.array([0.229, 0.224, 0.225])
+    images = jax.random.normal(KEY, (4000, 2, 3, 3))
+    shifted = batches.augment(images, KEY, crop_padding=0, flip=False, color_noise=0.1)
+    shift = np.asarray(shifted - images)
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1, :1], shift.shape), atol=1e-6)
+    amounts = (shift[:, 0, 0] * deviation) @ np.linalg.inv(axes).T / eigenvalues
+    np.testing.assert_allclose(amounts.std(axis=0), 0.1, rtol=0.06)  # deviation 1 / √8000 = 1.1 %
+    np.testing.assert_allclose(amounts.mean(axis=0), 0, atol=5 * 0.1 / 4000**0.5)
+    assert (np.abs(np.corrcoef(amounts.T) - np.eye(3)) < 5 / 4000**0.5).all()
+
+
+def test_colour_noise_leaves_crops_and_flips_as_they_are():
+    image = jnp.arange(48.0).reshape(1, 4, 4, 3)
+    images = jnp.tile(image, (50, 1, 1, 1))
+    plain = batches.augment(images, KEY, crop_padding=0, flip=True)
+    shifted = batches.augment(images, KEY, crop_padding=0, flip=True, color_noise=1e-6)
+    np.testing.assert_allclose(shifted, plain, atol=1e-4)

@@ -2,16 +2,17 @@ import jax
 import numpy as np
 import pytest
 
-from vggres.data import resident, tfds
+from vggres.data import datasets
 from vggres.data.resident import ResidentData
+from vggres.data.source import SPLITS
 from vggres.errors import UserError
 
 
 def test_the_splits_follow_one_another_and_the_statistics_are_those_of_the_training_set(
     data, config
 ):
-    splits = tfds.load(config.data)
-    ranges = {split: data.range_of(split) for split in tfds.SPLITS}
+    splits = datasets.load(config.data)
+    ranges = {split: data.range_of(split) for split in SPLITS}
     assert ranges == {'train': (0, 40), 'validation': (40, 45), 'test': (45, 52)}
     for name, (start, stop) in ranges.items():
         np.testing.assert_array_equal(data.images[start:stop], splits[name].images)
@@ -41,10 +42,3 @@ def test_arrays_are_data_and_sizes_are_constants_of_a_program(data):
 def test_a_split_that_there_is_not(data):
     with pytest.raises(UserError, match="unknown split 'holdout': there is test, train, valid"):
         data.range_of('holdout')
-
-
-def test_the_normalisation_is_that_of_the_configuration(config):
-    config.data.normalisation = 'imagenet'
-    loaded = resident.load(config.data)
-    np.testing.assert_allclose(loaded.mean[0, 0], (0.485, 0.456, 0.406), rtol=1e-6)
-    np.testing.assert_allclose(loaded.deviation[0, 0], (0.229, 0.224, 0.225), rtol=1e-6)

@@ -4,7 +4,7 @@ import pytest
 from planted import finish
 from rich.console import Console
 
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.cell import Cell
@@ -34,7 +34,7 @@ def flops(monkeypatch):
 
 @pytest.mark.usefixtures('flops')
 def test_the_table_says_what_is_done_and_what_is_left(planned):
-    info = tfds.describe(planned.config.data)
+    info = datasets.describe(planned.config.data)
     text = printed(cost.grid_table(planned, info))
     assert text.count('done') == 1
     assert text.count('plain, depth 14') == 2
@@ -42,7 +42,7 @@ def test_the_table_says_what_is_done_and_what_is_left(planned):
 
 
 def test_operations_of_a_cell_by_hand(config, tmp_path):
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     config.model.width = 1
     # 6×6, 3×3 and 2×2 pixels of 1, 2 and 4 channels.
     macs = 9 * (36 * (3 + 1 + 1) + 9 * (2 + 4) + 4 * (8 + 16)) + 4 * 4
@@ -56,14 +56,14 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
     # training set and 1 of validation, after epochs 5, 10 and 12; and 1 of the test set at the end.
     config.train.epochs = 12
     config.evaluation.every_epochs = 5
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     cost = Cost(1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01, batch_size=7)
     assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
 
 
 @pytest.mark.usefixtures('flops')
 def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
-    info = tfds.describe(planned.config.data)
+    info = datasets.describe(planned.config.data)
     shared = {d: Cost(12.0, 30.0, 0.1 * d, 0.0, 7) for d in (8, 14)}  # 10 updates a cell
     costs = {cell.id: shared[cell.config.model.depth] for cell in planned.cells}
     text = printed(cost.cost_table(planned.cells, info, costs, 'v5e', workers=1))

@@ -5,7 +5,7 @@ from vggres.sweeps import estimate_here
 
 
 def test_a_few_steps_tell_what_the_run_takes(config, data, build):
-    found = estimate_here.estimate(program(config), data)
+    found = estimate_here.estimate(program(config))
     compiled = build(config)
     state, sums, order_key = compiled.init(0)
     state, sums = compiled.train(state, sums, order_key, data, 1)

@@ -1,7 +1,7 @@
 import pytest
 
 from vggres.config import network_spec, program
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.networks import spec
 from vggres.sweeps import estimate_tpu
@@ -52,7 +52,7 @@ def test_a_loop_that_is_not_counted_is_no_estimate():
 @pytest.mark.slow
 def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
     pytest.importorskip('libtpu', reason="the TPU's compiler is an extra: vggres[tpu]")
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     config.model.width, config.train.batch_size = 64, 40
     found = {}
     for depth in (20, 56):
@@ -70,6 +70,6 @@ def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
 
 def test_without_libtpu_the_extra_is_named(config, monkeypatch):
     monkeypatch.setattr(estimate_tpu, 'find_spec', lambda name: None)
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     with pytest.raises(UserError, match=r"pip install 'vggres\[tpu\]'"):
         estimate_tpu.estimate(program(config), info)

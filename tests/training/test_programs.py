@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vggres.config import network_spec, program
-from vggres.data import resident, tfds
+from vggres.data import resident
+from vggres.data.source import SPLITS, Split
 from vggres.networks.network import Network
 from vggres.training import programs
 
@@ -52,7 +53,7 @@ def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, dat
     compiled = build(config)
     state, _ = run(compiled, data, 0, [3])
     network = Network(network_spec(config), 4)
-    for start, stop in map(data.range_of, tfds.SPLITS):
+    for start, stop in map(data.range_of, SPLITS):
         images = np.asarray(data.images)[start:stop] / 255 - np.asarray(data.mean)
         labels = np.asarray(data.labels)[start:stop]
         logits = np.asarray(
@@ -69,7 +70,8 @@ def test_augmentation_is_what_the_configuration_says(config, data):
     config.data.crop_padding, config.data.flip = 2, True
     batching = programs.functions(program(config), data).train.keywords['batching']
     assert batching.size == 8
-    assert batching.augment.keywords == {'crop_padding': 2, 'flip': True}
+    expected = {'crop_padding': 2, 'flip': True, 'color_noise': 0.0}
+    assert batching.augment.keywords == expected
 
 
 @pytest.mark.slow
@@ -120,7 +122,7 @@ def lowered(config, image_size=8, **model):
     config.model.update(width=16, **model)
     config.train.batch_size = 32
     images = np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), np.uint8)
-    splits = {name: tfds.Split(images, np.zeros(64, np.int32)) for name in tfds.SPLITS}
+    splits = {name: Split(images, np.zeros(64, np.int32)) for name in SPLITS}
     data = resident.put(splits, num_classes=10)
     init, train, _ = programs.functions(program(config), data)
     state, sums, order_key = jax.eval_shape(init, 0, 0)

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 import experiments
 from experiments import Experiment
-from vggres.data.tfds import SPLITS
+from vggres.data.source import SPLITS
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.findings import report

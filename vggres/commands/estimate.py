@@ -7,7 +7,7 @@ from functools import partial
 from ml_collections import FrozenConfigDict
 from rich.console import Console
 
-from vggres.data.tfds import DatasetInfo
+from vggres.data.source import DatasetInfo
 from vggres.executors.placement import (
     check_devices,
     default_environment,
@@ -51,19 +51,16 @@ def estimate(
     def show(cell: Cell, found: cost.Cost) -> None:
         console.print(cost.cost_line(cell, found), soft_wrap=True)
 
-    costs = cost.of_cells(cells, _estimator(sweep, info, target), show)
+    costs = cost.of_cells(cells, _estimator(info, target), show)
     console.print(cost.cost_table(cells, info, costs, target, workers))
 
 
-def _estimator(
-    sweep: Sweep, info: DatasetInfo, target: str
-) -> Callable[[FrozenConfigDict], cost.Cost]:
+def _estimator(info: DatasetInfo, target: str) -> Callable[[FrozenConfigDict], cost.Cost]:
     """The function that estimates the cost of a program; its modules import jax."""
     if target == 'here':
-        from vggres.data import resident
         from vggres.sweeps import estimate_here
 
-        return partial(estimate_here.estimate, data=resident.load(sweep.config.data))
+        return estimate_here.estimate
     from vggres.sweeps import estimate_tpu
 
     return partial(estimate_tpu.estimate, info=info)

@@ -9,7 +9,7 @@ from rich.console import Console
 from vggres import checks
 from vggres.commands.planning import checked_network, checked_structure
 from vggres.config import set_options
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.executors.placement import check_devices, default_environment, placement
 from vggres.networks import torch_weights
@@ -38,7 +38,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     if description and not config.model.name:
         set_options(config, description.options, given)
     config = checked_network(config, given)
-    checks.check_data(config, tfds.describe(config.data))
+    checks.check_data(config, datasets.describe(config.data))
     for name, value in (default_environment() | placement(0, 1)).items():
         os.environ.setdefault(name, value)
     check_devices()

@@ -9,8 +9,8 @@ import experiments
 from configs import base
 from vggres import checks
 from vggres.config import Config, resolve_name, set_defaults
-from vggres.data import tfds
-from vggres.data.tfds import DatasetInfo
+from vggres.data import datasets
+from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.grid import changes
@@ -51,7 +51,7 @@ def checked_sweep(
         grid = [('', config)]
     sweep = sweeps.assemble(name, config, workdir, grid)
     sweeps.check_directory(sweep)
-    info = tfds.describe(config.data)
+    info = datasets.describe(config.data)
     for cell in sweep.cells:
         checks.check_data(cell.config, info)
     return sweep, info
@@ -97,3 +97,4 @@ def _set_up(name: str, config: ConfigDict, given: Iterable[str], overrides: Iter
     if refused := sorted({'model.family', 'model.depth', *experiment.VARIES} & {*overrides}):
         raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
     set_defaults(config, experiment.defaults(config), {*given, *overrides})
+    config.train.protocol = 'given'  # that of one network's paper would not be fair to the others

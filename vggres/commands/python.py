@@ -18,7 +18,7 @@ from vggres import checks
 from vggres.commands import planning
 from vggres.commands import train as command
 from vggres.config import Config
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.executors.local import Event
 from vggres.executors.progress import Progress
@@ -60,7 +60,7 @@ def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
     from vggres.training.trainer import Listeners
 
     config = planning.checked_network(planning.checked_structure(config))
-    checks.check_data(config, tfds.describe(config.data))
+    checks.check_data(config, datasets.describe(config.data))
     cell = Cell(config, Path(), '')
     console = Console(markup=False, highlight=False, quiet=not progress)
     with Progress([cell], {cell.id: 1.0}, 1, console) as show:

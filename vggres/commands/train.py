@@ -9,14 +9,15 @@ from rich.console import Console
 import experiments
 from vggres.commands import conclude
 from vggres.config import Config
-from vggres.data import tfds
-from vggres.data.tfds import DatasetInfo
+from vggres.data import datasets
+from vggres.data.source import DatasetInfo
 from vggres.executors import local
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
 from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import locked
 from vggres.sweeps.sweep import Sweep, cells_in_words
 from vggres.tracking import wandb_run
@@ -39,11 +40,13 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         KeyboardInterrupt: what is done is kept.
     """
     sweep = _with_resolved_mode(sweep)
-    tfds.prepare(sweep.config.data)
+    datasets.prepare(sweep.config.data, console)
     with locked(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
         _say_what_is_there(sweep, whole, console)
         missing = sweep.missing()
+        if missing:
+            check_images(whole)
         failed = _run_missing(sweep, missing, info, workers, console) if missing else []
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)

@@ -5,12 +5,35 @@ permutation of its seed. It leaves out the remainder that fills no batch, which 
 each epoch. Every family and depth of one seed therefore sees the same batches.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+# The eigenvalues and eigenvectors (columns) of ImageNet's colours, as reproductions of He et al.
+# use them for red, green and blue in [0, 1].
+_COLOR_EIGENVALUES = (0.2175, 0.0188, 0.0045)
+_COLOR_AXES = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+class Keys(NamedTuple):
+    """The random keys of a run's data: they decide order, augmentation and dropout."""
+
+    order: jax.Array
+    augment: jax.Array
+    dropout: jax.Array
+
+
+def keys(order_key: jax.Array) -> Keys:
+    """The keys that a run's order key stands for."""
+    return Keys(*jax.random.split(order_key, 3))
 
 
 def epoch_order(key: jax.Array, epoch: jax.Array, num_train: int) -> jax.Array:
@@ -43,7 +66,16 @@ def statistics(images: np.ndarray, normalisation: str) -> tuple[np.ndarray, np.n
     if normalisation == 'mean_image':
         mean = images.mean(axis=0, dtype=np.float64) / 255
         return mean.astype(np.float32), np.ones((1, 1, images.shape[3]), np.float32)
-    mean = np.broadcast_to(np.float32(_IMAGENET_MEAN), images.shape[1:])
+    return imagenet_statistics(images.shape[1:])
+
+
+def imagenet_statistics(image_shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The constants of PyTorch's weights, as `statistics` returns them.
+
+    Args:
+        image_shape: [height, width, 3].
+    """
+    mean = np.broadcast_to(np.float32(_IMAGENET_MEAN), image_shape)
     return mean, np.float32(_IMAGENET_DEVIATION).reshape(1, 1, 3)
 
 
@@ -61,8 +93,10 @@ def normalise(images: jax.Array, mean: jax.Array, deviation: jax.Array) -> jax.A
     return (images.astype(jnp.float32) / 255 - mean[None]) / deviation[None]
 
 
-def augment(images: jax.Array, key: jax.Array, crop_padding: int, flip: bool) -> jax.Array:
-    """Crops and mirrors each image at random (He et al. 2015, §4.2).
+def augment(
+    images: jax.Array, key: jax.Array, crop_padding: int, flip: bool, color_noise: float = 0.0
+) -> jax.Array:
+    """Crops and mirrors each image at random (He et al. 2015, §4.2), and shifts its colours.
 
     Args:
         images: [batch, height, width, channels], normalised, so that zeros are the mean image.
@@ -70,6 +104,9 @@ def augment(images: jax.Array, key: jax.Array, crop_padding: int, flip: bool) ->
         crop_padding: the number of pixels of zeros that are added on each side, before a window of
             the image's size is cut out; 0 crops nothing.
         flip: whether to mirror half of the images horizontally.
+        color_noise: the deviation of the random factors by which the principal axes of ImageNet's
+            colours are added (Krizhevsky et al. 2012, §4.1, where it is 0.1); 0 adds nothing. The
+            images have to be normalised by ImageNet's constants.
 
     Returns:
         Images of the same shape.
@@ -85,4 +122,13 @@ def augment(images: jax.Array, key: jax.Array, crop_padding: int, flip: bool) ->
     if flip:
         mirrored = jax.random.bernoulli(flip_key, shape=(batch, 1, 1, 1))
         images = jnp.where(mirrored, images[:, :, ::-1], images)
+    if color_noise:
+        images = images + _color_shift(jax.random.fold_in(key, 2), batch, color_noise)
     return images
+
+
+def _color_shift(key: jax.Array, batch: int, noise: float) -> jax.Array:
+    """What is added to the pixels of each image, [batch, 1, 1, 3], in units of `deviation`."""
+    amounts = noise * jax.random.normal(key, (batch, 3)) * jnp.array([_COLOR_EIGENVALUES])
+    shift = amounts @ jnp.array(_COLOR_AXES).T / jnp.array([_IMAGENET_DEVIATION])
+    return shift[:, None, None, :]

@@ -5,16 +5,20 @@ with JAX as a container: its four arrays are what a program computes with, and t
 splits and its number of classes are constants that the compiled program knows.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict, FrozenConfigDict
 
-from vggres.data import batches, tfds
+from vggres.data import batches
+from vggres.data.source import SPLITS, Split
 from vggres.errors import unknown
+
+# Updates done → images [batch, height, width, channels] uint8 and labels [batch] int32.
+TakeBatch = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 
 @partial(
@@ -28,11 +32,11 @@ class ResidentData:
 
     Attributes:
         images: [n, height, width, channels] uint8; the splits follow one another in the order of
-            `tfds.SPLITS`, so that the training set comes first.
+            `source.SPLITS`, so that the training set comes first.
         labels: [n] int32.
         mean: [height, width, channels] float32, which is subtracted from images in [0, 1].
         deviation: [1, 1, channels] float32, by which the difference is divided.
-        sizes: the number of images in each split, in the order of `tfds.SPLITS`.
+        sizes: the number of images in each split, in the order of `source.SPLITS`.
         num_classes: the number of labels.
     """
 
@@ -51,8 +55,8 @@ class ResidentData:
 
     @property
     def num_images(self) -> dict[str, int]:
-        """The number of images in each split, by the names in `tfds.SPLITS`."""
-        return dict(zip(tfds.SPLITS, self.sizes, strict=True))
+        """The number of images in each split, by the names in `source.SPLITS`."""
+        return dict(zip(SPLITS, self.sizes, strict=True))
 
     @property
     def num_train(self) -> int:
@@ -63,25 +67,60 @@ class ResidentData:
         """The position of a split's first image, and one past that of its last.
 
         Raises:
-            UserError: for a name that is not in `tfds.SPLITS`.
+            UserError: for a name that is not in `source.SPLITS`.
         """
-        if split not in tfds.SPLITS:
-            raise unknown('split', split, tfds.SPLITS)
-        i = tfds.SPLITS.index(split)
+        if split not in SPLITS:
+            raise unknown('split', split, SPLITS)
+        i = SPLITS.index(split)
         return sum(self.sizes[:i]), sum(self.sizes[: i + 1])
+
+    def in_order(self, order_key: jax.Array, step: jax.Array, size: int) -> TakeBatch:
+        """The batches of an epoch: updates done → the images and labels of the next update.
+
+        Args:
+            order_key: the random key of the run, which decides the order.
+            step: updates done, in the same epoch as those that will be asked for.
+            size: the number of images in an update.
+        """
+        per_epoch = self.num_train // size
+        epoch = step // per_epoch
+        order = batches.epoch_order(batches.keys(order_key).order, epoch, self.num_train)
+
+        def take(step: jax.Array) -> tuple[jax.Array, jax.Array]:
+            first = step % per_epoch * size
+            indices = jax.lax.dynamic_slice(order, (first,), (size,))
+            return self.images[indices], self.labels[indices]
+
+        return take
+
+    def training(self, order_key: jax.Array, step: int, stop: int) -> tuple['ResidentData', int]:
+        """What the updates from `step` to `stop` train on, and the step up to which it lasts."""
+        return self, stop
+
+    def evaluation(self, split: str) -> Iterator[tuple['ResidentData', int, int]]:
+        """The images of a split, with the range of positions that counts."""
+        yield self, *self.range_of(split)
+
+    def training_shapes(self) -> 'ResidentData':
+        """What `training` gives, or its shapes, to compile with."""
+        return self
+
+    def evaluation_shapes(self) -> 'ResidentData':
+        """What `evaluation` gives, or its shapes, to compile with."""
+        return self
 
 
 def put(
-    splits: dict[str, tfds.Split], num_classes: int, normalisation: str = 'mean_image'
+    splits: dict[str, Split], num_classes: int, normalisation: str = 'mean_image'
 ) -> ResidentData:
     """Copies the splits of a data set to the default device.
 
     Args:
-        splits: of each name in `tfds.SPLITS` its images and labels.
+        splits: of each name in `source.SPLITS` its images and labels.
         num_classes: the number of labels.
         normalisation: what images are normalised by (see `batches.statistics`).
     """
-    ordered = [splits[name] for name in tfds.SPLITS]
+    ordered = [splits[name] for name in SPLITS]
     train, validation, test = (len(split.labels) for split in ordered)
     mean, deviation = batches.statistics(splits['train'].images, normalisation)
     return ResidentData(
@@ -92,16 +131,3 @@ def put(
         sizes=(train, validation, test),
         num_classes=num_classes,
     )
-
-
-def load(config: ConfigDict | FrozenConfigDict) -> ResidentData:
-    """Reads a data set and copies it to the default device.
-
-    Args:
-        config: the `data` part of a configuration.
-
-    Raises:
-        UserError: for a data set or a split that does not exist.
-    """
-    splits = tfds.load(config)
-    return put(splits, tfds.describe(config).num_classes, config.normalisation)

@@ -1,141 +1,242 @@
-"""Reads a TFDS data set into uint8 arrays, one for each split, without TensorFlow and without JAX.
+"""TFDS data sets of images and labels, read without TensorFlow.
 
-A data set lies prepared in a directory. The data set `digits` is the exception: it comes with
-scikit-learn, and `prepare` writes it where it is missing. `describe` never writes anything.
+Those in `BUILDERS` are prepared here, from files that come with a library, are downloaded, or that
+the user has. Any other data set has to lie prepared in the directory of TFDS.
 """
 
 import contextlib
 import io
-import tempfile
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 import tensorflow_datasets as tfds
-from ml_collections import ConfigDict, FrozenConfigDict
+from PIL import Image
+from rich.console import Console
+from tensorflow_datasets.proto import tf_example_pb2
 
+from vggres.data import archives, cache, decoding, reduction
+from vggres.data.cifar import Cifar10, Cifar100
 from vggres.data.digits import Digits
+from vggres.data.mnist import FashionMnist, Mnist
+from vggres.data.source import DataConfig, Split
+from vggres.data.svhn import SvhnCropped
 from vggres.errors import UserError, unknown
 
-SPLITS = ('train', 'validation', 'test')
-_IMAGES_AT_ONCE = 1024  # decoding in chunks is twice as fast as decoding one by one
-
-DataConfig = ConfigDict | FrozenConfigDict  # the `data` part of a configuration
+BUILDERS = {
+    builder.name: builder
+    for builder in (Digits, Cifar10, Cifar100, Mnist, FashionMnist, SvhnCropped)
+}
+_NAME = r'[A-Za-z_]\w*(/[\w.-]+)?'  # 'cifar10', or with a configuration: 'imagenet_resized/8x8'
+_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # Pillow's, by the number of channels
+_ADVICE = 'Move it away, so that it is prepared again, or give another --config.data.dir.'
+_IMAGES_AT_ONCE = 1024  # reading in chunks is twice as fast as reading one by one
 
 
 @dataclass(frozen=True)
-class DatasetInfo:
-    """What is known of a data set before an image is read.
+class TfdsSource:
+    """A TFDS data set, as a `source.Source`.
 
     Attributes:
-        image_shape: [height, width, channels] of its images.
-        num_classes: the number of labels.
-        num_images: the number of images in each split, by the names in `SPLITS`.
+        config: the `data` part of a configuration.
+        builder: it knows the features and, where the data set is prepared, reads it.
+        sizes: the number of images in each of its splits, which are the parts of the source.
     """
 
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    num_images: dict[str, int]
+    config: DataConfig
+    builder: tfds.core.DatasetBuilder
+    sizes: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.config.name
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """[height, width, channels] of its images; None where they differ in size."""
+        shape = tuple(self.builder.info.features['image'].shape)
+        return None if None in shape else shape
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of its images; those that differ in size are decoded to RGB."""
+        return self.builder.info.features['image'].shape[-1] if self.image_shape else 3
+
+    @property
+    def num_classes(self) -> int:
+        """The number of labels."""
+        return self.builder.info.features['label'].num_classes
+
+    def default_split(self, split: str) -> str:
+        """A split is the part of the same name."""
+        return split
+
+    def prepare(self, console: Console | None) -> None:
+        """Writes the data set to the directory of TFDS where it is missing.
+
+        Raises:
+            UserError: where a file cannot be had, or the directory cannot be written.
+        """
+        root = _root(self.config)
+        if directory := _prepared(root, self.name):
+            if self.config.archive and console:
+                console.print(
+                    f'{directory} is prepared already: data.archive is not opened.', soft_wrap=True
+                )
+            return
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with cache.alone(
+                root / f'.{self.name.replace("/", "-")}.lock', 'give a local --config.data.dir'
+            ):
+                if not _prepared(root, self.name):  # another process was faster
+                    _write(self.config, root, console)
+        except OSError as error:
+            raise UserError(
+                f'cannot prepare {self.name} in {root} ({error.strerror or error}): make room '
+                'there, or give --config.data.dir.'
+            ) from None
+
+    def key(self) -> str:
+        """A text that changes whenever the prepared files do."""
+        states = [(path.name, *_state(path)) for path in self._files()]
+        return repr((states, reduction.VERSION, decoding.VERSION, PIL.__version__))
+
+    def identity(self) -> str:
+        """The names and the sizes of the prepared files, which stand for their contents."""
+        return repr([(path.name, path.stat().st_size) for path in self._files()])
+
+    def _files(self) -> list[Path]:
+        return sorted(each for each in self._directory().iterdir() if each.name[0] != '.')
+
+    def read(self, part: str, image_size: int) -> Split:
+        """Decodes all images of a part.
+
+        Args:
+            part: one of the data set's own splits.
+            image_size: the height and width to shrink them to, by area averaging; 0 for their own.
+                Images that differ in size are scaled, and the centre is cut out.
+        """
+        height, width = (self.image_shape or (image_size,) * 2)[:2]
+        shape = (image_size or height, image_size or width, self.channels)
+        count = self.sizes[part]
+        images, labels = np.empty((count, *shape), np.uint8), np.empty(count, np.int32)
+        position = 0
+        for contents, labels_there in self._chunks(part):
+            place = slice(position, position + len(contents))
+            images[place], labels[place] = self._pixels(contents, image_size), labels_there
+            position += len(contents)
+        return Split(images, self._checked(labels))
+
+    def _pixels(self, contents: Sequence[bytes], image_size: int) -> np.ndarray:
+        """The pixels of some encoded images, all of one size."""
+        if self.image_shape is None:
+            images = [decoding.decode(content, f'an image of {self.name}') for content in contents]
+            return np.stack([decoding.centre_crop(image, image_size) for image in images])
+        pixels = np.empty((len(contents), *self.image_shape), np.uint8)
+        try:
+            for i, content in enumerate(contents):  # faster than to stack them
+                pixels[i] = _decoded(content, self.channels)
+        except (OSError, ValueError) as error:
+            raise _damaged(self._directory(), error) from None
+        return reduction.area_average(pixels, image_size) if image_size else pixels
+
+    def encoded(self, part: str) -> 'EncodedExamples':
+        """The image files of a part."""
+        return EncodedExamples(_records(_builder(self._directory()), part), part)
+
+    def labels(self, part: str) -> np.ndarray:
+        """The labels of a part, [n] int32; they are read once and kept."""
+
+        def read() -> Split:
+            labels = [label for _, labels in self._chunks(part) for label in labels]
+            return Split(np.zeros((0,), np.uint8), self._checked(np.asarray(labels, np.int32)))
+
+        key = cache.entry(f'{self.name.replace("/", "-")}-{part}-labels', self.key())
+        return np.asarray(cache.cached(key, read).labels)
+
+    def _chunks(self, part: str) -> Iterator[tuple[list[bytes], list[int]]]:
+        """The image files of a part and their labels, some at a time."""
+        directory = self._directory()
+        try:
+            records = _records(_builder(directory), part)
+            for start in range(0, len(records), _IMAGES_AT_ONCE):
+                stop = min(start + _IMAGES_AT_ONCE, len(records))
+                contents, labels = zip(
+                    *map(_parsed, records.__getitems__(list(range(start, stop)))), strict=True
+                )
+                yield contents, labels
+        except (ValueError, RuntimeError, IndexError, OSError) as error:
+            raise _damaged(directory, error) from None
+
+    def _checked(self, labels: np.ndarray) -> np.ndarray:
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise UserError(
+                f'{self._directory()} has labels from {labels.min()} to {labels.max()}, and only '
+                f'{self.num_classes} classes.'
+            )
+        return labels
+
+    def _directory(self) -> Path:
+        directory = _prepared(_root(self.config), self.name)
+        assert directory  # it is prepared
+        return directory
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images `[n, height, width, channels]` uint8 and labels `[n]` int32, with n ≥ 1."""
+class EncodedExamples(Sequence):
+    """The image files of a part, each as (content, where it comes from)."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    records: Sequence[bytes]
+    part: str
 
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.records)
 
-def describe(config: DataConfig) -> DatasetInfo:
-    """Looks up the shape of a data set's images, its classes and the sizes of its splits.
-
-    Nothing is written: `digits`, where they are not prepared yet, are prepared in a temporary
-    directory that is gone afterwards.
-
-    Args:
-        config: the `data` part of a configuration.
-
-    Raises:
-        UserError: for a data set or a split that does not exist, or for a data set that is no
-            image classification.
-    """
-    with contextlib.ExitStack() as stack:
-        builder = _builder(config)
-        if builder is None:
-            elsewhere = stack.enter_context(tempfile.TemporaryDirectory())
-            builder = _prepared_digits(Path(elsewhere))
-        return _description(config, builder)
+    def __getitem__(self, position: int) -> tuple[bytes, str]:
+        """An image file, and what an error calls it."""
+        return _parsed(self.records[position])[0], f'image {position} of {self.part}'
 
 
-def prepare(config: DataConfig) -> None:
-    """Writes the data set `digits` to its directory where it is missing; others must be there.
+def open_dataset(config: DataConfig) -> TfdsSource:
+    """Looks a data set up; nothing is written.
 
     Args:
         config: the `data` part of a configuration.
 
     Raises:
-        UserError: for a data set that does not exist, or a directory that cannot be written.
+        UserError: for a data set that does not exist, is damaged or is no image classification, or
+            a directory that is none.
     """
-    if _builder(config) is None:
-        _prepared_digits(_root(config))
-
-
-def load(config: DataConfig) -> dict[str, Split]:
-    """Reads the splits of a data set into memory, after `prepare`.
-
-    Args:
-        config: the `data` part of a configuration.
-
-    Returns:
-        The images and labels of each split, by the names in `SPLITS`.
-
-    Raises:
-        UserError: as `describe` and `prepare` raise it.
-    """
-    prepare(config)
-    builder = _builder(config)
-    assert builder is not None  # it has just been prepared
-    _description(config, builder)  # which refuses what cannot be read
-    return {split: _read(builder.as_data_source(config[f'{split}_split'])) for split in SPLITS}
-
-
-def _description(config: DataConfig, builder: tfds.core.DatasetBuilder) -> DatasetInfo:
-    features = builder.info.features
-    if not {'image', 'label'} <= set(features):
+    name, root = config.name, _root(config)
+    if not re.fullmatch(_NAME, name):
+        raise UserError(f'data.name must be the name of a data set, not {name!r}.')
+    if config.dir and not root.is_dir():
+        raise UserError(f'data.dir {config.dir!r} is not a directory.')
+    if directory := _prepared(root, name):
+        builder = _builder(directory)
+        sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
+    else:
+        _check_level(root, name)
+        if name not in BUILDERS:
+            raise _unprepared(root, name)
+        builder = BUILDERS[name](data_dir=root, file_format='array_record')
+        sizes = BUILDERS[name].SIZES
+    if not {'image', 'label'} <= set(builder.info.features):
+        features = ', '.join(builder.info.features)
+        raise UserError(f'data set {name!r} has no image and label, but {features}.')
+    image = builder.info.features['image']
+    if image.np_dtype != np.uint8 or image.shape[-1] not in _MODES:
         raise UserError(
-            f'data set {config.name!r} has no image and label, but {", ".join(features)}.'
+            f'the images of {name} are {image.np_dtype.__name__} with {image.shape[-1]} channels: '
+            f'only uint8 with {", ".join(map(str, _MODES))} channels can be read.'
         )
-    num_images = {split: _count(config, builder, split) for split in SPLITS}
-    return DatasetInfo(tuple(features['image'].shape), features['label'].num_classes, num_images)
-
-
-def _count(config: DataConfig, builder: tfds.core.DatasetBuilder, split: str) -> int:
-    """The number of images in a split, which is at least 1."""
-    expression = config[f'{split}_split']
-    try:
-        count = builder.info.splits[expression].num_examples
-    except ValueError:
-        known = ', '.join(
-            f'{name} ({info.num_examples} images)' for name, info in builder.info.splits.items()
-        )
-        raise UserError(
-            f'no data.{split}_split {expression!r}: {config.name} has {known}, or slices such '
-            "as 'train[:90%]'."
-        ) from None
-    if count < 1:
-        raise UserError(f'data.{split}_split {expression!r} holds no image.')
-    return count
-
-
-def _read(source: Sequence) -> Split:
-    images, labels = [], []
-    for start in range(0, len(source), _IMAGES_AT_ONCE):
-        stop = min(start + _IMAGES_AT_ONCE, len(source))
-        for example in source.__getitems__(list(range(start, stop))):
-            images.append(example['image'])
-            labels.append(example['label'])
-    return Split(np.stack(images), np.asarray(labels, np.int32))
+    return TfdsSource(config, builder, sizes)
 
 
 def _root(config: DataConfig) -> Path:
@@ -143,40 +244,100 @@ def _root(config: DataConfig) -> Path:
     return Path(config.dir or tfds.core.constants.DATA_DIR).expanduser()
 
 
-def _builder(config: DataConfig) -> tfds.core.DatasetBuilder | None:
-    """What reads the newest prepared version of a data set; None for digits that are missing."""
-    name, root = config.name, _root(config)
-    if not name.isidentifier():
-        raise UserError(f'data.name must be the name of a data set, not {name!r}.')
-    if config.dir and not root.is_dir():
-        raise UserError(f'data.dir {config.dir!r} is not a directory.')
-    if name == Digits.name:
-        prepared = root / name / str(Digits.VERSION) / 'dataset_info.json'
-        return _digits(root) if prepared.exists() else None
+def _prepared(root: Path, name: str) -> Path | None:
+    """The directory of the newest prepared version of a data set; None where there is none."""
     versions = {path.parent.name: path.parent for path in root.glob(f'{name}/*/dataset_info.json')}
-    if not versions:
-        there = {path.parts[-3] for path in root.glob('*/*/dataset_info.json')}
-        raise unknown(
-            f'data set in {root} (--config.data.dir says where TFDS prepared it)',
-            name,
-            there | {Digits.name},
-        )
-    return tfds.builder_from_directory(versions[max(versions, key=tfds.core.Version)])
+    return versions[max(versions, key=tfds.core.Version)] if versions else None
 
 
-def _digits(root: Path) -> Digits:
-    return Digits(data_dir=root, file_format='array_record')
+def _write(config: DataConfig, root: Path, console: Console | None) -> None:
+    builder = BUILDERS[config.name](data_dir=root, file_format='array_record')
+    builder.files = archives.obtain(builder.ARCHIVES, config, root / 'downloads', console)
+    if console and builder.ARCHIVES:
+        console.print(f'preparing {config.name} in {root}, once', soft_wrap=True)
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
 
 
-def _prepared_digits(root: Path) -> Digits:
-    """Writes the digits below a directory; what another process has written stays."""
+def _builder(directory: Path) -> tfds.core.DatasetBuilder:
+    """What reads a prepared data set.
+
+    Raises:
+        UserError: where a file is missing or damaged, or has another format.
+    """
     try:
-        builder = _digits(root)
-        tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
-    except OSError as error:
+        builder = tfds.builder_from_directory(directory)
+        files = [path for info in builder.info.splits.values() for path in info.filepaths]
+    except Exception as error:  # TFDS and protobuf raise anything
+        raise _damaged(directory, error) from None
+    if (kind := builder.info.file_format.file_suffix) != 'array_record':
         raise UserError(
-            f'cannot prepare {Digits.name} in {root} ({error.strerror}): give --config.data.dir.'
-        ) from None
+            f'{directory} was prepared as {kind}: prepare it again as array_record, by '
+            f'{_command(directory.parent.name, directory.parents[1])}.'
+        )
+    for path in files:
+        if not path.exists():
+            raise UserError(f'{directory} is damaged: {path.name} is missing. {_ADVICE}')
+    for part in builder.info.splits:
+        try:
+            records = _records(builder, part)
+            records.__getitems__([0, len(records) - 1])  # half a file lacks its index, at the end
+        except Exception as error:  # as above
+            raise _damaged(directory, error) from None
     return builder
+
+
+def _damaged(directory: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f'{directory} is damaged ({reason}). {_ADVICE}')
+
+
+def _check_level(root: Path, name: str) -> None:
+    """Raises UserError where the directory is that of one data set, in place of that of all."""
+    root = root.resolve()
+    for above in (root.parent, root.parent.parent):
+        if name in root.parts and _prepared(above, name):
+            raise UserError(f'data.dir {root} is inside of {name}: give {above}, which holds it.')
+
+
+def _unprepared(root: Path, name: str) -> UserError:
+    paths = [*root.glob('*/*/dataset_info.json'), *root.glob('*/*/*/dataset_info.json')]
+    there = {str(path.parents[1].relative_to(root)) for path in paths} | {*BUILDERS}
+    known = unknown(f'data set in {root}', name, there)
+    return UserError(f'{known} TFDS prepares others by {_command(name, root)}.')
+
+
+def _command(name: str, root: Path) -> str:
+    """What prepares a data set of TFDS, on any machine that has TensorFlow."""
+    return (
+        f'pip install tensorflow && tfds build --file_format=array_record --data_dir={root} {name}'
+    )
+
+
+def _records(builder: tfds.core.DatasetBuilder, part: str) -> Sequence[bytes]:
+    """The records of a part of a prepared data set, by random access."""
+    raw = tfds.decode.DeserializeMethod.RAW_BYTES
+    return builder.as_data_source(part, deserialize_method=raw)
+
+
+def _parsed(record: bytes) -> tuple[bytes, int]:
+    """The image file in a record, and its label: TFDS's own parser takes five times as long."""
+    feature = tf_example_pb2.Example.FromString(record).features.feature
+    return feature['image'].bytes_list.value[0], feature['label'].int64_list.value[0]
+
+
+def _decoded(content: bytes, channels: int) -> np.ndarray:
+    """The pixels of an encoded image, [height, width, channels] uint8.
+
+    TFDS decodes to the same pixels, and takes a quarter more time.
+    """
+    image = Image.open(io.BytesIO(content))
+    mode = _MODES[channels]
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels[..., None] if channels == 1 else pixels
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns

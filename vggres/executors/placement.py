@@ -20,9 +20,8 @@ def default_workers() -> int:
 
 def default_environment() -> dict[str, str]:
     """The environment variables of a worker, where the user has not set them."""
-    cache = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     return {
-        'JAX_COMPILATION_CACHE_DIR': str(Path(cache).expanduser() / 'vggres' / 'xla'),
+        'JAX_COMPILATION_CACHE_DIR': str(environment.cache_directory() / 'xla'),
         'TF_CPP_MIN_LOG_LEVEL': '2',
         'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1',  # huge pages: a deep network touches gigabytes
     }

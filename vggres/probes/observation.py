@@ -10,16 +10,16 @@ import jax
 from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
-from vggres.data.resident import ResidentData
 from vggres.probes import jacobian, layers
 from vggres.training import programs
 from vggres.training.compiling import compile_well
-from vggres.training.loops import next_batch
+from vggres.training.loops import DeviceData, next_batch
+from vggres.training.programs import Images
 from vggres.training.train_step import TrainState
 from vggres.training.trainer import Observer
 
 
-def build(config: FrozenConfigDict, data: ResidentData) -> Observer | None:
+def build(config: FrozenConfigDict, data: Images) -> Observer | None:
     """Compiles the observer of a network, which serves each of its seeds.
 
     Args:
@@ -34,19 +34,21 @@ def build(config: FrozenConfigDict, data: ResidentData) -> Observer | None:
         return None
     described, names = network_spec(config), observed_names(config)
     state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0, 0)
-    lowered = jax.jit(function(config, data)).lower(state, order_key, data)
+    lowered = jax.jit(function(config, data)).lower(state, order_key, data.training_shapes())
     compiled = compile_well(lowered)
 
     def observe(state: TrainState, order_key: jax.Array) -> dict[str, dict[str, float]]:
-        return layers.by_name(compiled(state, order_key, data), described, names)
+        step = int(state.step)
+        images, _ = data.training(order_key, step, step + 1)
+        return layers.by_name(compiled(state, order_key, images), described, names)
 
     return Observer(observe, config.probes.every_epochs, config.probes.draws)
 
 
 def function(
-    config: FrozenConfigDict, data: ResidentData
-) -> Callable[[TrainState, jax.Array, ResidentData], layers.Stacked]:
-    """(state, order key, data) → the measurements of `layers` and `jacobian`, not compiled yet.
+    config: FrozenConfigDict, data: Images
+) -> Callable[[TrainState, jax.Array, DeviceData], layers.Stacked]:
+    """(state, order key, images) → the measurements of `layers` and `jacobian`, not compiled yet.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
@@ -55,8 +57,8 @@ def function(
     network, optimizer, _ = programs.parts(config, data.num_classes, data.num_train)
     batching = programs.batching(config)
 
-    def observe_next(state: TrainState, order_key: jax.Array, data: ResidentData) -> layers.Stacked:
-        batch = next_batch(state.step, order_key, data, batching)
+    def observe_next(state: TrainState, order_key: jax.Array, images: DeviceData) -> layers.Stacked:
+        batch = next_batch(state.step, order_key, images, batching)
         found = layers.observe(state, *batch, network=network, optimizer=optimizer)
         if config.probes.jacobians:
             found |= jacobian.observe(state, *batch, network=network)

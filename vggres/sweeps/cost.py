@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from vggres.config import Config, program, steps
-from vggres.data.tfds import DatasetInfo
+from vggres.data.source import DatasetInfo
 from vggres.networks import spec
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep, cells_in_words

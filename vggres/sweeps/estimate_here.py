@@ -6,24 +6,24 @@ import time
 import jax
 from ml_collections import FrozenConfigDict
 
-from vggres.data.resident import ResidentData
+from vggres.data import datasets
 from vggres.probes import observation
 from vggres.sweeps.cost import Cost
-from vggres.training import programs
+from vggres.training import inputs, programs
 from vggres.training.compiling import megabytes
-from vggres.training.programs import Programs
+from vggres.training.programs import Images, Programs
 
 _LONG_ENOUGH_SECONDS = 1.0  # of updates in one dispatch, to time one of them
 _EVALUATED_BATCHES = 4  # enough to time one of them
 
 
-def estimate(config: FrozenConfigDict, data: ResidentData) -> Cost:
+def estimate(config: FrozenConfigDict) -> Cost:
     """Times a few updates and evaluations of a network on this machine's default device.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
-        data: the data set that it trains on.
     """
+    data = inputs.load(config, datasets.key(config.data))
     started = time.perf_counter()
     compiled = programs.build(config, data)
     observation.build(config, data)  # a run compiles it as well, if anything is observed
@@ -38,15 +38,15 @@ def estimate(config: FrozenConfigDict, data: ResidentData) -> Cost:
     )
 
 
-def _step_seconds(compiled: Programs, data: ResidentData) -> float:
+def _step_seconds(compiled: Programs, data: Images) -> float:
     """Times updates of the first epoch, twice as many each time, until they take long enough."""
     state, sums, order_key = compiled.init(0)
     epoch_stop = min(compiled.steps_per_epoch, compiled.total_steps)
     step, count, seconds = 0, 1, 0.0
     while step < epoch_stop:
-        stop = min(step + count, epoch_stop)
         started = time.perf_counter()
-        state, sums = compiled.train(state, sums, order_key, data, stop)
+        images, stop = data.training(order_key, step, min(step + count, epoch_stop))
+        state, sums = compiled.train(state, sums, order_key, images, stop)
         done, step = int(state.step) - step, int(state.step)
         elapsed = time.perf_counter() - started
         seconds = elapsed / max(1, done)
@@ -57,13 +57,13 @@ def _step_seconds(compiled: Programs, data: ResidentData) -> float:
     return seconds
 
 
-def _batch_seconds(compiled: Programs, data: ResidentData, batch_size: int) -> float:
+def _batch_seconds(compiled: Programs, data: Images, batch_size: int) -> float:
     """Times the evaluation of a few batches of the training set; a first time warms up."""
     state, _, _ = compiled.init(0)
-    start, stop = data.range_of('train')
+    images, start, stop = next(iter(data.evaluation('train')))
     batches = min(_EVALUATED_BATCHES, math.ceil((stop - start) / batch_size))
     stop = min(stop, start + batches * batch_size)
-    jax.block_until_ready(compiled.evaluate(state, data, start, stop))
+    jax.block_until_ready(compiled.evaluate(state, images, start, stop))
     started = time.perf_counter()
-    jax.block_until_ready(compiled.evaluate(state, data, start, stop))
+    jax.block_until_ready(compiled.evaluate(state, images, start, stop))
     return (time.perf_counter() - started) / batches

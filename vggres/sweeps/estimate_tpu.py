@@ -16,7 +16,7 @@ from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 from ml_collections import FrozenConfigDict
 
-from vggres.data.tfds import DatasetInfo
+from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.sweeps.cost import Cost
 from vggres.training import programs

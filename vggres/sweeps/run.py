@@ -12,8 +12,8 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import environment
 from vggres.config import network_spec, program
-from vggres.data import resident
-from vggres.data.resident import ResidentData
+from vggres.data import datasets
+from vggres.data.source import Content
 from vggres.figures import layers
 from vggres.files import write_json
 from vggres.networks import torch_weights
@@ -30,9 +30,9 @@ from vggres.sweeps.records import (
     to_dict,
 )
 from vggres.tracking.wandb_run import Mirror
-from vggres.training import programs, trainer
+from vggres.training import inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
-from vggres.training.programs import Programs
+from vggres.training.programs import Images, Programs
 from vggres.training.trainer import Listeners, Observer, Run
 
 
@@ -46,6 +46,7 @@ class Trained:
         num_classes: the number of labels of its data set.
         image_shape: [height, width, channels] of the images.
         num_images: the number of images in each split.
+        contents: the classes and the fingerprint of each split.
         steps: the number of updates in the whole run.
         parameters: the number of learnable parameters.
         compile_seconds: the time that compilation took; 0 where an earlier run of this process had
@@ -57,6 +58,7 @@ class Trained:
     num_classes: int
     image_shape: tuple[int, int, int]
     num_images: dict[str, int]
+    contents: dict[str, Content]
     steps: int
     parameters: int
     compile_seconds: float
@@ -112,9 +114,10 @@ def train_in_process(
         UserError: for data or initial weights that are missing, or do not fit the network.
     """
     shared = program(config)
-    data = _resident_data(shared.data)
+    key = datasets.key(shared.data)
+    data, contents = inputs.load(shared, key), inputs.contents(shared.data, key)
     compile_started = time.perf_counter()
-    compiled, observer = _programs(shared), _observer(shared)
+    compiled, observer = _programs(shared, key), _observer(shared, key)
     compile_seconds = time.perf_counter() - compile_started
     start = Run(
         config.seed, config.init.scheme, _weights(config, data), config.evaluation.every_epochs
@@ -126,6 +129,7 @@ def train_in_process(
         data.num_classes,
         data.image_shape,
         data.num_images,
+        contents,
         compiled.total_steps,
         compiled.parameters,
         compile_seconds,
@@ -133,21 +137,16 @@ def train_in_process(
 
 
 @functools.lru_cache(maxsize=1)
-def _resident_data(config: FrozenConfigDict) -> ResidentData:
-    return resident.load(config)
+def _programs(config: FrozenConfigDict, key: str) -> Programs:
+    return programs.build(config, inputs.load(config, key))
 
 
 @functools.lru_cache(maxsize=1)
-def _programs(config: FrozenConfigDict) -> Programs:
-    return programs.build(config, _resident_data(config.data))
+def _observer(config: FrozenConfigDict, key: str) -> Observer | None:
+    return observation.build(config, inputs.load(config, key))
 
 
-@functools.lru_cache(maxsize=1)
-def _observer(config: FrozenConfigDict) -> Observer | None:
-    return observation.build(config, _resident_data(config.data))
-
-
-def _weights(config: ConfigDict, data: ResidentData) -> dict | None:
+def _weights(config: ConfigDict, data: Images) -> dict | None:
     """The variables that the configuration starts from; None for random ones."""
     if not config.init.weights:
         return None
@@ -264,6 +263,8 @@ def _result(cell: Cell, trained: Trained, started: float) -> Result:
         num_classes=trained.num_classes,
         image_shape=trained.image_shape,
         num_images=trained.num_images,
+        class_counts={name: list(each.class_counts) for name, each in trained.contents.items()},
+        fingerprints={name: each.fingerprint for name, each in trained.contents.items()},
         seconds=time.perf_counter() - started,
         compile_seconds=trained.compile_seconds,
         peak_memory_mb=environment.peak_memory_mb(),

@@ -20,7 +20,13 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import environment
-from vggres.config import Config, differences, from_format_1
+from vggres.config import (
+    Config,
+    data_identity,
+    differences,
+    from_format_1,
+    with_added_knobs,
+)
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.results import Curve, Observation, Result
@@ -176,7 +182,7 @@ def load(directory: Path) -> Sweep:
     is_old = check_format(path, stored) == 1
     try:
         config = from_format_1(stored['config']) if is_old else stored['config']
-        config = ConfigDict(_with_tuples(config))
+        config = ConfigDict(_with_tuples(with_added_knobs(config)))
         cells = [_stored_cell(at, config, directory, stored['sweep']) for at in stored['grid']]
         launches = tuple(Launch(**launch) for launch in stored.get('launches', ()))
         return Sweep(stored['sweep'], config, directory, tuple(cells), launches)
@@ -202,7 +208,7 @@ def _stored_cell(at: Mapping, config: ConfigDict, directory: Path, name: str) ->
     if 'changes' in at:
         own.update_from_flattened_dict(_with_tuples(at['changes']) | place)
     elif path.exists():
-        own = ConfigDict(_with_tuples(from_format_1(read_json(path))))
+        own = ConfigDict(_with_tuples(with_added_knobs(from_format_1(read_json(path)))))
     else:
         own.update_from_flattened_dict(place)
     return Cell(own, directory, name, at['variant'], at['cell'])
@@ -253,9 +259,8 @@ def _protocol(config: Config) -> dict:
     """What all cells of a grid share, as JSON has it: tuples compare as lists."""
     parts = config.to_dict()
     model = {k: v for k, v in parts['model'].items() if k not in ('name', 'family', 'depth')}
-    data = {k: v for k, v in parts['data'].items() if k != 'dir'}
     rest = {key: parts[key] for key in ('init', 'train', 'optimizer', 'probes')}
-    return json.loads(json.dumps({'model': model, 'data': data} | rest))
+    return json.loads(json.dumps({'model': model, 'data': data_identity(config)} | rest))
 
 
 def joined(sweep: Sweep) -> Sweep:

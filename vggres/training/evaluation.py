@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from vggres.config import network_spec, program
-from vggres.data import resident
+from vggres.data import datasets
 from vggres.networks import torch_weights
-from vggres.training import programs
+from vggres.training import inputs, programs
 from vggres.training.compiling import compile_well
 from vggres.training.train_step import TrainState
 
@@ -41,15 +41,14 @@ def evaluate(config: ConfigDict, split: str) -> Evaluation:
     Raises:
         UserError: where the weights or the data are missing, or do not fit the network.
     """
-    data = resident.load(config.data)
+    data = inputs.load(program(config), datasets.key(config.data))
     described, channels = network_spec(config), data.image_shape[2]
     variables = torch_weights.read(config.init.weights, described, data.num_classes, channels)
     variables = jax.tree.map(jnp.asarray, variables)
     batch_stats = variables.get('batch_stats', {})
     state = TrainState(jnp.zeros((), jnp.int32), variables['params'], batch_stats, opt_state=())
-    start, stop = data.range_of(split)
     function = programs.functions(program(config), data).evaluate
-    arguments = (state, data, start, stop)
-    loss, wrong = compile_well(jax.jit(function).lower(*arguments))(*arguments)
-    images = stop - start
-    return Evaluation(images, int(wrong), 100 * int(wrong) / images, float(loss) / images)
+    compiled = compile_well(jax.jit(function).lower(state, data.evaluation_shapes(), 0, 1))
+    loss, wrong = programs.evaluate_split(compiled, data, state, split)
+    images = data.num_images[split]
+    return Evaluation(images, wrong, 100 * wrong / images, loss / images)

@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from vggres.data import batches
-from vggres.data.resident import ResidentData
+from vggres.data.resident import ResidentData, TakeBatch
+from vggres.data.stream import Chunk
 from vggres.training.train_step import TrainState
 
 Metrics = dict[str, jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]  # (images, key) → images
 Batch = tuple[jax.Array, jax.Array, jax.Array]
+DeviceData = ResidentData | Chunk  # what a program computes with
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def train_until(
     state: TrainState,
     sums: Metrics,
     order_key: jax.Array,
-    data: ResidentData,
+    data: DeviceData,
     stop: jax.Array | int,
     *,  # a program is called with the five above; the two below are fixed before it is compiled
     update: Callable[..., tuple[TrainState, Metrics]],
@@ -57,7 +59,7 @@ def train_until(
     Returns:
         The state and the sums after the last update.
     """
-    order = _order(order_key, state.step, data, batching)
+    take = data.in_order(order_key, state.step, batching.size)
 
     def unfinished(carry: tuple[TrainState, Metrics]) -> jax.Array:
         state, sums = carry
@@ -65,7 +67,7 @@ def train_until(
 
     def one_step(carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
         state, sums = carry
-        batch = _batch(state.step, order, order_key, data, batching)
+        batch = _batch(state.step, take, order_key, data, batching)
         state, metrics = update(state, *batch)
         return state, jax.tree.map(jnp.add, sums, metrics)
 
@@ -73,7 +75,7 @@ def train_until(
 
 
 def next_batch(
-    step: jax.Array, order_key: jax.Array, data: ResidentData, batching: Batching
+    step: jax.Array, order_key: jax.Array, data: DeviceData, batching: Batching
 ) -> Batch:
     """Gathers the batch of the update that comes after `step` updates.
 
@@ -81,12 +83,13 @@ def next_batch(
         Images [batch, height, width, channels] float32, normalised and augmented; labels [batch]
         int32; and the random key of what dropout drops.
     """
-    return _batch(step, _order(order_key, step, data, batching), order_key, data, batching)
+    take = data.in_order(order_key, step, batching.size)
+    return _batch(step, take, order_key, data, batching)
 
 
 def evaluate_range(
     state: TrainState,
-    data: ResidentData,
+    data: DeviceData,
     start: jax.Array | int,
     stop: jax.Array | int,
     *,
@@ -120,26 +123,11 @@ def evaluate_range(
     return jax.lax.fori_loop(0, num_batches, add_batch, zeros)
 
 
-def _order(
-    order_key: jax.Array, step: jax.Array, data: ResidentData, batching: Batching
-) -> jax.Array:
-    """The order of the training set in the epoch of the update that comes after `step` updates."""
-    shuffle_key = jax.random.split(order_key, 3)[0]
-    epoch = step // (data.num_train // batching.size)
-    return batches.epoch_order(shuffle_key, epoch, data.num_train)
-
-
 def _batch(
-    step: jax.Array,
-    order: jax.Array,
-    order_key: jax.Array,
-    data: ResidentData,
-    batching: Batching,
+    step: jax.Array, take: TakeBatch, order_key: jax.Array, data: DeviceData, batching: Batching
 ) -> Batch:
-    per_epoch = order.size // batching.size
-    first = step % per_epoch * batching.size
-    indices = jax.lax.dynamic_slice(order, (first,), (batching.size,))
-    _, augment_key, dropout_key = jax.random.split(order_key, 3)
-    crop, drop = (jax.random.fold_in(key, step) for key in (augment_key, dropout_key))
-    normal = batches.normalise(data.images[indices], data.mean, data.deviation)
-    return batching.augment(normal, crop), data.labels[indices], drop
+    images, labels = take(step)
+    keys = batches.keys(order_key)
+    crop, drop = (jax.random.fold_in(key, step) for key in (keys.augment, keys.dropout))
+    normal = batches.normalise(images, data.mean, data.deviation)
+    return batching.augment(normal, crop), labels, drop

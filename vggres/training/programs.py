@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, steps
 from vggres.data import batches
 from vggres.data.resident import ResidentData
+from vggres.data.stream import Stream
 from vggres.networks import initialisation, spec
 from vggres.networks.network import Network
 from vggres.training.compiling import compile_quickly, compile_well
@@ -20,6 +22,7 @@ from vggres.training.loops import Batching, Metrics, evaluate_range, train_until
 from vggres.training.optimizer import learning_rate_schedule, optimizer
 from vggres.training.train_step import TrainState, eval_step, init_state, train_step
 
+Images = ResidentData | Stream  # a data set, as it reaches the device
 # What is evaluated at once where the device does not tell its memory: a CPU's caches like it.
 _EVALUATED_AT_ONCE = 256
 _MOST_EVALUATED_AT_ONCE = 4096
@@ -71,27 +74,53 @@ class Functions(NamedTuple):
     evaluate: Callable[..., tuple[jax.Array, jax.Array]]
 
 
-def build(config: FrozenConfigDict, data: ResidentData) -> Programs:
+def build(config: FrozenConfigDict, data: Images) -> Programs:
     """Compiles the programs of a network and its protocol; the seed stays open.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
-        data: the data set that the programs will be called with.
+        data: the data set whose images the programs will be called with.
     """
     init, train, evaluate = functions(config, data)
     state, sums, order_key = jax.eval_shape(init, 0, 0)
-    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, data, 0)
+    train_on, evaluate_on = data.training_shapes(), data.evaluation_shapes()
+    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, train_on, 0)
     per_epoch, total_steps = steps(config, data.num_train)
     return Programs(
         init=_with_scheme(compile_quickly(jax.jit(init).lower(0, 0))),
         train=compile_well(lowered),
-        evaluate=compile_well(jax.jit(evaluate).lower(state, data, 0, 1)),
+        evaluate=compile_well(jax.jit(evaluate).lower(state, evaluate_on, 0, 1)),
         learning_rate=parts(config, data.num_classes, data.num_train).learning_rate,
         steps_per_epoch=per_epoch,
         total_steps=total_steps,
         batch_size=config.train.batch_size,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
     )
+
+
+def evaluate_split(
+    evaluate: Callable[..., tuple[jax.Array, jax.Array]],
+    data: Images,
+    state: TrainState,
+    split: str,
+) -> tuple[float, int]:
+    """Evaluates a whole split.
+
+    Args:
+        evaluate: as `Programs.evaluate`.
+        data: the data set.
+        state: the state to evaluate.
+        split: one of the names in `source.SPLITS`.
+
+    Returns:
+        The summed loss and the number of images that are classified wrongly. They are the same to
+        the last bit, whether the images are on the device or come in batches.
+    """
+    loss, wrong = np.float32(0), 0
+    for images, start, stop in data.evaluation(split):
+        of_images, wrong_images = evaluate(state, images, start, stop)
+        loss, wrong = loss + np.float32(of_images), wrong + int(wrong_images)
+    return float(loss), wrong
 
 
 def _with_scheme(
@@ -105,7 +134,7 @@ def _with_scheme(
     return init_scheme
 
 
-def functions(config: FrozenConfigDict, data: ResidentData) -> Functions:
+def functions(config: FrozenConfigDict, data: Images) -> Functions:
     """The functions that `build` compiles (its arguments are the same)."""
     network, sgd, _ = parts(config, data.num_classes, data.num_train)
     return Functions(
@@ -141,8 +170,12 @@ def parts(config: FrozenConfigDict, num_classes: int, num_train: int) -> Parts:
 
 def batching(config: FrozenConfigDict) -> Batching:
     """How a configuration cuts the training set into batches and augments them."""
-    crop_padding, flip = config.data.crop_padding, config.data.flip
-    augment = partial(batches.augment, crop_padding=crop_padding, flip=flip)
+    augment = partial(
+        batches.augment,
+        crop_padding=config.data.crop_padding,
+        flip=config.data.flip,
+        color_noise=config.data.color_noise,
+    )
     return Batching(config.train.batch_size, augment)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from vggres.data.resident import ResidentData
 from vggres.results import Observation, Outcome, Record
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.loops import Metrics
-from vggres.training.programs import Programs
+from vggres.training.programs import Images, Programs, evaluate_split
 from vggres.training.train_step import TrainState, with_weights
 
 SECONDS_PER_DISPATCH = 2.0  # about as often as progress can be shown
@@ -78,7 +77,7 @@ class Listeners:
 
 def train(
     programs: Programs,
-    data: ResidentData,
+    data: Images,
     run: Run,
     checkpoints: Checkpoints | None = None,
     observer: Observer | None = None,
@@ -146,7 +145,7 @@ class _Dispatches:
     def __init__(
         self,
         programs: Programs,
-        data: ResidentData,
+        data: Images,
         order_key: jax.Array,
         on_progress: Callable[[int, int], object],
     ) -> None:
@@ -164,9 +163,10 @@ class _Dispatches:
         """
         step, seconds = int(state.step), 0.0
         while step < epoch_stop:
-            stop = min(step + self._updates, epoch_stop)
             started = time.perf_counter()
-            state, sums = self._programs.train(state, sums, self._order_key, self._data, stop)
+            stop = min(step + self._updates, epoch_stop)
+            data, stop = self._data.training(self._order_key, step, stop)
+            state, sums = self._programs.train(state, sums, self._order_key, data, stop)
             done, step = int(state.step) - step, int(state.step)
             elapsed = time.perf_counter() - started
             seconds += elapsed
@@ -214,15 +214,14 @@ def _observe_other_draws(
 
 
 def _evaluate(
-    programs: Programs, data: ResidentData, state: TrainState, splits: Iterable[str]
+    programs: Programs, data: Images, state: TrainState, splits: Iterable[str]
 ) -> dict[str, float]:
     """The loss and the error of some splits, by the names that `Record` and `Outcome` use."""
     found = {}
     for split in splits:
-        start, stop = data.range_of(split)
-        loss, wrong = programs.evaluate(state, data, start, stop)
-        found[f'{split}_loss'] = float(loss) / (stop - start)
-        found[f'{split}_error'] = 100 * int(wrong) / (stop - start)
+        loss, wrong = evaluate_split(programs.evaluate, data, state, split)
+        found[f'{split}_loss'] = loss / data.num_images[split]
+        found[f'{split}_error'] = 100 * wrong / data.num_images[split]
     return found
 
 

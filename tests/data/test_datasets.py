@@ -1,0 +1,122 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+from small_color import content
+
+from vggres.data import cache, datasets, reduction
+from vggres.data.source import SPLITS
+from vggres.errors import UserError
+
+
+def test_smaller_images_are_averages_over_areas(config):
+    config.data.image_size = 3
+    assert datasets.describe(config.data).image_shape == (3, 3, 3)
+    images, _ = content('train')
+    blocks = images.reshape(40, 3, 2, 3, 2, 3).astype(int)
+    expected = (blocks.sum(axis=(2, 4)) + 2) // 4  # a half is rounded up
+    found = datasets.load(config.data)['train'].images
+    assert sorted(map(bytes, found)) == sorted(map(bytes, expected.astype(np.uint8)))
+
+
+def test_an_image_size_above_that_of_the_images(config):
+    config.data.image_size = 7
+    with pytest.raises(UserError, match=r'data.image_size 7 .* which are 6×6'):
+        datasets.describe(config.data)
+
+
+def test_fewer_training_images_leave_the_other_splits_whole(config):
+    config.data.num_train = 12
+    splits = datasets.load(config.data)
+    assert datasets.describe(config.data).num_images == {'train': 12, 'validation': 5, 'test': 7}
+    assert {name: len(splits[name].labels) for name in SPLITS} == {
+        'train': 12,
+        'validation': 5,
+        'test': 7,
+    }
+    config.data.num_train = 0
+    whole = datasets.load(config.data)['train']
+    kept = {bytes(image) for image in whole.images}
+    assert {bytes(image) for image in splits['train'].images} < kept
+    config.data.fraction = 0.3
+    np.testing.assert_array_equal(
+        datasets.load(config.data)['train'].labels, splits['train'].labels
+    )
+
+
+def test_noise_is_in_the_training_labels_alone(config):
+    clean = datasets.load(config.data)
+    config.data.label_noise = 0.5
+    noisy = datasets.load(config.data)
+    expected = reduction.with_noise(clean['train'].labels, 0.5, 4, seed=0)
+    np.testing.assert_array_equal(noisy['train'].labels, expected)
+    assert (noisy['train'].labels != clean['train'].labels).any()
+    for name in SPLITS:
+        np.testing.assert_array_equal(noisy[name].images, clean[name].images)
+        if name != 'train':
+            np.testing.assert_array_equal(noisy[name].labels, clean[name].labels)
+
+
+def test_the_choice_and_the_noise_follow_the_seed(config):
+    config.data.num_train, config.data.label_noise = 20, 0.5
+    first = datasets.load(config.data)['train']
+    config.data.seed = 1
+    second = datasets.load(config.data)['train']
+    assert (first.images != second.images).any()
+    assert (first.labels != second.labels).any()
+
+
+def test_large_sets_are_decoded_once(config, monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    uncached = datasets.load(config.data)
+    monkeypatch.setattr(datasets, '_WORTH_KEEPING', 0)
+    kept = datasets.load(config.data)
+    assert isinstance(kept['train'].images, np.memmap)
+    monkeypatch.setattr(datasets.tfds.TfdsSource, 'read', None)
+    again = datasets.load(config.data)
+    for found in (kept, again):
+        np.testing.assert_array_equal(found['train'].images, uncached['train'].images)
+        np.testing.assert_array_equal(found['test'].labels, uncached['test'].labels)
+    config.data.image_size = 3  # other arrays
+    with pytest.raises(TypeError):
+        datasets.load(config.data)
+    assert len([path for path in cache.directory().iterdir() if path.is_dir()]) == 2
+
+
+def test_the_contents_of_each_split_are_those_of_its_arrays(config):
+    found = datasets.contents(config.data)
+    splits = datasets.load(config.data)
+    assert found == {name: splits[name].content(4) for name in SPLITS}
+    assert {name: sum(each.class_counts) for name, each in found.items()} == {
+        'train': 40,
+        'validation': 5,
+        'test': 7,
+    }
+    assert len({each.fingerprint for each in found.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    ('test', 'message'),
+    [
+        ('train[30:]+test[5:]', 'shares 10 images with data.train_split'),
+        ('test[4:]', 'shares 1 images with data.validation_split'),
+    ],
+)
+def test_test_images_are_others(config, test, message):
+    config.data.test_split = test
+    with pytest.raises(UserError, match=message):
+        datasets.describe(config.data)
+
+
+def test_a_key_is_that_of_the_files_and_an_identity_survives_a_copy(config, tmp_path):
+    source = datasets.open_source(config.data)
+    key, identity = source.key(), source.identity()
+    shutil.copytree(config.data.dir, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob('*'):
+        os.utime(path, (1, 1))
+    config.data.dir = str(tmp_path)
+    copied = datasets.open_source(config.data)
+    assert copied.key() != key
+    assert copied.identity() == identity
+    assert datasets.key(config.data) == copied.key()

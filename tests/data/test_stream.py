@@ -1,0 +1,122 @@
+"""A stream is another way to the same numbers: all of these compare it with resident data."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from vggres.config import program
+from vggres.data import stream
+from vggres.data.stream import Chunk
+from vggres.probes import observation
+from vggres.training import inputs, programs, trainer
+from vggres.training.loops import next_batch
+from vggres.training.trainer import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def streamed(config, monkeypatch):
+    """`small_color` as a stream of chunks of two batches."""
+    monkeypatch.setattr(stream, '_CHUNK_BYTES', 2 * 8 * 6 * 6 * 3 + 1)
+    config.data.input = 'stream'
+    return inputs._stream_of_arrays.__wrapped__(program(config), '')
+
+
+def test_it_describes_itself_as_resident_data_do(streamed, data):
+    for name in ('num_train', 'num_images', 'image_shape', 'num_classes'):
+        assert getattr(streamed, name) == getattr(data, name)
+    np.testing.assert_array_equal(streamed.mean, data.mean)
+    np.testing.assert_array_equal(streamed.deviation, data.deviation)
+
+
+def test_a_chunk_holds_the_batches_of_its_updates(config, streamed, data):
+    batching, key = programs.batching(program(config)), jax.random.key(5)
+    ends = []
+    step = 0
+    while step < 11:  # five updates an epoch, two a chunk
+        chunk, end = streamed.training(key, step, 11)
+        assert isinstance(chunk, Chunk)
+        assert jax.tree.map(np.shape, chunk) == jax.tree.map(np.shape, streamed.training_shapes())
+        for each in range(step, end):
+            ours = next_batch(np.int32(each), key, chunk, batching)
+            theirs = next_batch(np.int32(each), key, data, batching)
+            for a, b in zip(ours[:2], theirs[:2], strict=True):
+                np.testing.assert_array_equal(a, b)
+        ends.append(end)
+        step = end
+    assert ends == [2, 4, 5, 7, 9, 10, 11]  # a chunk ends with its epoch
+
+
+def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, data, build):
+    config.data.crop_padding, config.data.flip = 1, True
+    config.data.input = 'stream'
+    compiled = programs.build(program(config), streamed)
+    ours, our_state = trainer.train(compiled, streamed, Run(3))
+    config.data.input = 'resident'
+    theirs, their_state = trainer.train(build(config), data, Run(3))
+    assert dataclasses.asdict(ours) == dataclasses.asdict(theirs)
+    jax.tree.map(np.testing.assert_array_equal, our_state.params, their_state.params)
+
+
+def test_every_image_of_a_split_is_evaluated_once(streamed, data):
+    found = [
+        (np.asarray(chunk.images[start:stop]), np.asarray(chunk.labels[start:stop]))
+        for chunk, start, stop in streamed.evaluation('train')
+    ]
+    assert [len(labels) for _, labels in found] == [7, 7, 7, 7, 7, 5]  # evaluation.batch_size is 7
+    start, stop = data.range_of('train')
+    np.testing.assert_array_equal(np.concatenate([i for i, _ in found]), data.images[start:stop])
+    np.testing.assert_array_equal(np.concatenate([t for _, t in found]), data.labels[start:stop])
+
+
+def test_chunks_hold_at_least_a_batch():
+    assert stream.updates_at_once(128, (32, 32, 3)) == 85  # of 384 KiB in 32 MiB
+    assert stream.updates_at_once(256, (224, 224, 3)) == 1
+
+
+def test_observing_the_next_update_takes_its_images(config, streamed, data):
+    config.probes.every_epochs = 1
+    compiled = programs.build(program(config), data)
+    state, _, order_key = compiled.init(0)
+    for step in (0, 3):
+        state = state.replace(step=np.int32(step))
+        ours = observation.build(program(config), streamed).observe(state, order_key)
+        theirs = observation.build(program(config), data).observe(state, order_key)
+        assert ours == theirs
+
+
+def test_a_batch_is_the_same_on_one_and_on_eight_devices():
+    """A process of its own, because the number of devices is fixed when jax starts."""
+    code = """
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update('jax_num_cpu_devices', 8)
+from functools import partial
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from vggres.data import batches
+from vggres.data.resident import ResidentData
+from vggres.training.loops import Batching, next_batch
+images = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3), np.uint8)
+data = ResidentData(jnp.asarray(images), jnp.arange(50), jnp.zeros((6, 6, 3)),
+                    jnp.ones((1, 1, 3)), sizes=(40, 5, 5), num_classes=50)
+augment = partial(batches.augment, crop_padding=2, flip=True, color_noise=0.1)
+take = partial(next_batch, batching=Batching(16, augment))
+mesh = jax.make_mesh((8,), ('batch',), axis_types=(AxisType.Auto,))
+split = NamedSharding(mesh, PartitionSpec('batch'))
+whole = NamedSharding(mesh, PartitionSpec())
+for step in (0, 1, 2):
+    one = jax.jit(take)(step, jax.random.key(3), data)
+    eight = jax.jit(take, out_shardings=(split, split, whole))(
+        step, jax.random.key(3), jax.device_put(data, whole))
+    assert len(eight[0].sharding.device_set) == 8
+    for a, b in zip(one[:2], eight[:2]):
+        np.testing.assert_array_equal(a, b)
+"""
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT, env=environment)
