@@ -14,7 +14,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from vggres.figures.error import error_against_depth, learning_curves
+from vggres.figures.error import (
+    Published,
+    error_against_depth,
+    error_beside_published,
+    learning_curves,
+)
+from vggres.findings import published_errors
 from vggres.findings import verdict as verdicts
 from vggres.findings.claims import Case, Claim, Evidence, Repeated, Word, is_below
 from vggres.findings.estimates import Interval, t_interval
@@ -73,7 +79,7 @@ def tables(verdict: Verdict) -> list[Table]:
 
 
 def figures(sweep: Sweep, verdict: Verdict) -> dict[str, tuple[Figure, str]]:
-    """Error against depth, and learning curves where any run completed an epoch."""
+    """Error against depth, learning curves where any run completed an epoch, published errors."""
     drawn = {
         'error_against_depth': (
             error_against_depth(sweep.results()),
@@ -88,6 +94,18 @@ def figures(sweep: Sweep, verdict: Verdict) -> dict[str, tuple[Figure, str]]:
             'Error during training, drawn as in Fig. 6 of He et al. 2015. The vertical axis ends '
             'just above the highest error that any curve has after the first quarter of its '
             'epochs.',
+        )
+    config, results = sweep.config.to_dict(), sweep.results()
+    if published := published_errors.comparable(config, results):
+        networks = {(each.family, each.depth) for each in published}
+        drawn['error_beside_published'] = (
+            error_beside_published(
+                [run for run in results if (run.variant, run.depth) in networks],
+                [Published(each.family, each.depth, each.metric, each.error) for each in published],
+            ),
+            'Error of the final weights against depth, beside errors that others published, of the '
+            'networks that have any. The table of published errors says by whom, and from how many '
+            'runs.',
         )
     return drawn
 

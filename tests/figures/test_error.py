@@ -124,6 +124,30 @@ def test_families_differ_without_colour():
     assert len({drawn.get_marker() for drawn in runs}) == 3
 
 
+PUBLISHED = [
+    error.Published('plain', 44, 'train_error', 90.0),
+    error.Published('plain', 44, 'test_error', 11.62),
+    error.Published('plain', 56, 'test_error', 12.90),
+    error.Published('plain', 56, 'test_error', 12.95),
+]
+
+
+def test_published_errors_are_dashes_at_their_depths():
+    rows = [result('plain', depth, 0, 1.0, test_error=10.0) for depth in (44, 56)]
+    figure = error.error_beside_published(rows, PUBLISHED)
+    training, test = figure.axes
+    assert [ax.get_title(loc='left') for ax in figure.axes] == ['Training error', 'Test error']
+    assert line(test, 'plain mean') == [(44, 10.0), (56, 10.0)]
+    assert line(training, 'plain 44 published') == [(44, 90.0)]
+    assert line(test, 'plain 44 published') == [(44, 11.62)]
+    assert labels(test).count('plain 56 published') == 2
+    assert training.get_ylim()[1] > 90
+    assert legend(figure) == ['plain', 'published']
+    assert {
+        drawn.get_marker() for drawn in test.lines if drawn.get_label().endswith('published')
+    } == {'_'}
+
+
 def test_learning_curves_draw_means_and_seeds():
     records = [
         [record(1, 80.0, 90.0), record(2, 0.0, 0.0)],
@@ -216,7 +240,11 @@ CURVE_CASES = {
 
 @functools.cache
 def drawn_figure(case):
-    if case in CURVE_CASES:
+    if case == 'published':
+        rows = grid(depths=(20, 32, 44, 56, 110), seeds=5)
+        points = [error.Published('plain', depth, 'test_error', 9.0) for depth in (20, 56)]
+        figure = error.error_beside_published(rows, points)
+    elif case in CURVE_CASES:
         figure = error.learning_curves(CURVE_CASES[case])
     else:
         figure = error.error_against_depth(DEPTH_CASES[case])
@@ -224,7 +252,7 @@ def drawn_figure(case):
     return figure
 
 
-@pytest.mark.parametrize('case', [*DEPTH_CASES, *CURVE_CASES])
+@pytest.mark.parametrize('case', [*DEPTH_CASES, *CURVE_CASES, 'published'])
 def test_texts_do_not_overlap_and_stay_inside(case):
     figure = drawn_figure(case)
     boxes = [(text.get_text(), text.get_window_extent()) for text in shown_texts(figure)]

@@ -11,6 +11,7 @@ import planted
 import pytest
 from matplotlib.figure import Figure
 
+from configs import cifar10, digits
 from vggres.figures import error
 from vggres.findings import report
 from vggres.findings.report import LostRun, Report
@@ -273,6 +274,85 @@ def test_results_table(page):
     assert page.row('plain', '20')[2:4] == ['2', '1']
     variants = [row[0] for row in page.rows if len(row) == 9 and row[1].isdigit()]
     assert variants == ['plain', 'plain', 'resnet']
+
+
+CIFAR10 = cifar10.get_config().to_dict()
+ON_CIFAR10 = {
+    'steps': 64_000,
+    'num_images': {'train': 45_000, 'validation': 5_000, 'test': 10_000},
+}
+
+
+def test_published_errors_stand_beside_ours(tmp_path):
+    runs = [
+        result('plain', 56, 0, 3.0, test_error=12.0, **ON_CIFAR10),
+        result('plain', 56, 1, 5.0, test_error=14.0, **ON_CIFAR10),
+        result('plain', 8, 0, 50.0, **ON_CIFAR10),  # on which nothing is published
+    ]
+    shown = write_and_parse(tmp_path, results=runs, protocol=CIFAR10)
+    assert shown.headings.count('Published errors beside ours') == 1
+    ours = ['13.00 ± 1.41', '2', '45,000']  # √2 is the sample standard deviation of 12 and 14
+    assert [row for row in shown.rows if len(row) == 10] == [
+        [
+            *('network', 'depth', 'error', 'ours (%)', 'n', 'images'),
+            *('published (%)', 'n', 'images', 'source'),
+        ],
+        ['plain', '56', 'test error', *ours, '12.95 ± 0.22', '5', '45,000', 'nabla0001/resnet'],
+        ['plain', '56', 'test error', *ours, '12.90', '1', '50,000', 'a-martyn/resnet'],
+        [
+            *('plain', '56', 'training error', '4.00 ± 1.41', '2', '45,000'),
+            *('3.42', '1', '50,000', 'a-martyn/resnet'),
+        ],
+    ]
+    assert 'a-martyn/resnet: means over the last ten epochs' in shown.text
+    assert 'Table 6' not in shown.text
+    assert 'Not comparable' not in shown.text
+
+
+def test_a_shortened_protocol_is_not_compared(tmp_path):
+    runs = [result('plain', 56, 0, 3.0, **ON_CIFAR10 | {'steps': 300})]
+    changed = CIFAR10 | {'train': CIFAR10['train'] | {'batch_size': 64, 'steps': 300}}
+    shown = write_and_parse(tmp_path, results=runs, protocol=changed)
+    words = ' '.join(shown.text.split())
+    assert (
+        'Published errors beside ours Not comparable: 300 updates instead of 64,000; '
+        'train.batch_size 64 instead of 128.' in words
+    )
+    assert '12.95' not in words
+
+
+def test_networks_on_which_nothing_is_published_say_so(tmp_path):
+    runs = [result('resnet', 8, 0, 1.0, **ON_CIFAR10)]
+    shown = write_and_parse(tmp_path, results=runs, protocol=CIFAR10)
+    assert 'Nothing is published on these networks.' in shown.text
+
+
+def test_what_the_splits_consisted_of_is_shown(tmp_path, html):
+    assert '<h2 id="data">' not in html  # results of earlier releases do not say
+    contents = {
+        'class_counts': {'train': [900, 537], 'validation': [100, 80]},
+        'fingerprints': {'train': 'a' * 64, 'validation': 'b' * 64},
+    }
+    results = [result('plain', 8, seed, 0.0, **contents) for seed in range(3)]
+    table = report.data_table(results)
+    assert table.rows == [
+        ['train', '1,437', '2', '537', '900', 'a' * 12],
+        ['validation', '180', '2', '80', '100', 'b' * 12],
+    ]
+    path = report.write(tmp_path, dataclasses.replace(REPORT, results=results))
+    shown = path.read_text(encoding='utf-8')
+    assert '<h2 id="data">Data</h2>' in shown
+    assert 'b' * 12 in shown
+    changed_images = contents | {'fingerprints': {'train': 'c' * 64, 'validation': 'b' * 64}}
+    more = [*results, result('plain', 8, 3, 0.0, **changed_images)]
+    assert [row[0] for row in report.data_table(more).rows] == ['train', 'validation', 'train']
+    assert report.data_table([result('plain', 8, 0, 0.0)]) is None
+
+
+def test_other_data_sets_have_no_published_errors(tmp_path, page):
+    assert 'ublished' not in page.text
+    shown = write_and_parse(tmp_path, protocol=digits.get_config().to_dict())
+    assert 'ublished' not in shown.text
 
 
 def test_table_of_runs_has_every_run_and_no_empty_column(page):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ from vggres.results import Curve, Result
 ErrorByEpoch = dict[float, float]  # epoch → percent
 
 ERROR_PANELS = {'train_error': 'Training error', 'validation_error': 'Validation error'}
+PUBLISHED_PANELS = {'train_error': 'Training error', 'test_error': 'Test error'}
+PUBLISHED_WIDTH = 16.0  # points: wider than the markers that stand side by side
 # The approximate length of the depth axis in a figure of two panels, in points, and the part of it
 # that stays free on either side of the depths.
 DEPTH_AXIS_LENGTH = 0.4 * 72 * FIGURE_WIDTH
@@ -45,6 +47,15 @@ CURVE_STYLES = {'train_error': (0, (3.2, 1.6)), 'validation_error': '-'}
 THIN_LINE_WIDTH = 0.7
 
 
+class Published(NamedTuple):
+    """An error that others published: of a variant at a depth, in percent."""
+
+    variant: str
+    depth: int
+    metric: str
+    error: float
+
+
 def error_against_depth(results: Sequence[Result]) -> Figure:
     """Draws training and validation error in % against depth.
 
@@ -54,6 +65,25 @@ def error_against_depth(results: Sequence[Result]) -> Figure:
     Raises:
         ValueError: where there are no results.
     """
+    return _draw_errors(results, ERROR_PANELS)
+
+
+def error_beside_published(results: Sequence[Result], published: Sequence[Published]) -> Figure:
+    """Draws training and test error as `error_against_depth` does, and published ones as dashes.
+
+    Args:
+        results: of the runs.
+        published: errors of variants and at depths that the results have.
+
+    Raises:
+        ValueError: where there are no results.
+    """
+    return _draw_errors(results, PUBLISHED_PANELS, published)
+
+
+def _draw_errors(
+    results: Sequence[Result], panels: Mapping[str, str], published: Sequence[Published] = ()
+) -> Figure:
     if not results:
         raise ValueError('no results to draw')
     looks = styles(result.variant for result in results)
@@ -61,8 +91,8 @@ def error_against_depth(results: Sequence[Result]) -> Figure:
     seeds = sorted({result.seed for result in results})
     depths = sorted({result.depth for result in results})
     size = MARKER_SIZE if len(variants) * len(seeds) <= 12 else SMALL_MARKER_SIZE
-    figure, axes = new_figure(len(ERROR_PANELS))
-    for ax, (metric, title) in zip(axes, ERROR_PANELS.items(), strict=True):
+    figure, axes = new_figure(len(panels))
+    for ax, (metric, title) in zip(axes, panels.items(), strict=True):
         label_panel(ax, title, 'depth (weighted layers)', 'error (%)')
         shifts = _shifts(_set_depth_axis(ax, depths), variants, seeds)
         for variant in variants:
@@ -71,13 +101,25 @@ def error_against_depth(results: Sequence[Result]) -> Figure:
             _draw_mean(ax, runs, metric, middle, looks[variant])
         for run in results:
             _draw_run(ax, run, metric, shifts[run.variant, run.seed], size, looks[run.variant])
+        for each in published:
+            if each.metric == metric:
+                _draw_published(ax, each, looks[each.variant])
 
-    tops = [max(getattr(result, metric) for result in results) for metric in ERROR_PANELS]
+    tops = [
+        max(
+            [getattr(result, metric) for result in results]
+            + [each.error for each in published if each.metric == metric]
+        )
+        for metric in panels
+    ]
     alike = max(tops) < 2 * min(tops)
     for ax, top in zip(axes, tops, strict=True):
         _set_error_axis(ax, max(tops) if alike else top)
     diverged = any(result.status == 'diverged' for result in results)
-    add_top_legend(figure, _explain_runs(looks, len(seeds) > 1, diverged))
+    handles = _explain_runs(looks, len(seeds) > 1, diverged)
+    if published:
+        handles.append(Line2D([], [], label='published', **_dash(QUIET_INK)))
+    add_top_legend(figure, handles)
     return figure
 
 
@@ -164,6 +206,22 @@ def _draw_run(ax: Axes, run: Result, metric: str, shift: float, size: float, sty
         ax.plot(x, y, label=f'{label} cross', **cross(style.color, 4.5), **place)
     else:
         ax.plot(x, y, label=label, **marker(style.marker, style.color, size), **place)
+
+
+def _draw_published(ax: Axes, published: Published, style: Style) -> None:
+    label = f'{published.variant} {published.depth} published'
+    place = {'label': label, 'zorder': 2.5}  # between lines and markers
+    ax.plot([published.depth], [published.error], **_dash(style.color), **place)
+
+
+def _dash(color: str) -> dict[str, Any]:
+    return {
+        'marker': '_',
+        'linestyle': '',
+        'markersize': PUBLISHED_WIDTH,
+        'markeredgewidth': 1.2,
+        'color': color,
+    }
 
 
 def _explain_runs(looks: Mapping[str, Style], several_seeds: bool, diverged: bool) -> list[Line2D]:

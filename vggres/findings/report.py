@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 from vggres.figures.rendering import to_png, to_svg
 from vggres.figures.style import order_variants
 from vggres.files import write_atomically
+from vggres.findings import published_errors
+from vggres.findings.published_errors import PublishedError
 from vggres.findings.tables import MISSING, Column, Table
 from vggres.findings.verdict import METRIC_WORDS
 from vggres.results import Result
@@ -45,7 +47,8 @@ FIRST_COLUMNS = (
     'steps',
     'seconds',
 )
-_NOT_SCALAR = {'image_shape', 'num_images', 'versions'}
+_NOT_SCALAR = {'image_shape', 'num_images', 'versions', 'class_counts', 'fingerprints'}
+_FINGERPRINT_SHOWN = 12  # hexadecimal digits
 COLUMNS = (
     *FIRST_COLUMNS,
     *sorted({each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SCALAR),
@@ -159,6 +162,8 @@ def write(directory: Path, report: Report) -> Path:
         figures=figures,
         network_columns=NETWORK_COLUMNS,
         networks=[list(rows) for _, rows in groupby(network_rows(results), lambda r: r.variant)],
+        published=published_table(report.protocol, results),
+        data=data_table(results),
         runs=runs_table(results),
         lost=[*diverged_runs(results), *report.lost],
         protocol=settings(report.protocol),
@@ -208,6 +213,97 @@ def mean_and_spread(values: Sequence[float]) -> str:
     """The mean and the sample standard deviation, `1.20 ± 0.30`; one value has no spread."""
     spread = f' ± {statistics.stdev(values):.2f}' if len(values) > 1 else ''
     return f'{statistics.fmean(values):.2f}{spread}'
+
+
+def data_table(results: Sequence[Result]) -> Table | None:
+    """What each split consisted of; None where no run recorded it.
+
+    Runs on other images would give a split a second row.
+    """
+    recorded = [run for run in results if run.class_counts and run.fingerprints]
+    if not recorded:
+        return None
+    rows = {
+        (name, run.fingerprints[name]): tuple(run.class_counts[name])
+        for run in recorded
+        for name in run.fingerprints
+    }
+    return Table(
+        title='Data',
+        columns=[
+            Column('split', words=True),
+            *(Column(text) for text in ('images', 'classes', 'fewest of a class', 'most')),
+            Column('fingerprint', words=True),
+        ],
+        rows=[
+            [
+                name,
+                f'{sum(counts):,}',
+                str(len(counts)),
+                f'{min(counts):,}',
+                f'{max(counts):,}',
+                fingerprint[:_FINGERPRINT_SHOWN],
+            ]
+            for (name, fingerprint), counts in rows.items()
+        ],
+        note='The fingerprint is the beginning of a SHA-256 of images and labels; each result.json '
+        'has the whole of it. The test images were evaluated once, after training.',
+    )
+
+
+def published_table(protocol: Mapping[str, Any], results: Sequence[Result]) -> Table | None:
+    """Errors that others published beside those of the same networks here.
+
+    Where the protocol is not the published one, the table has no rows and its note says why. It is
+    None for other data sets and networks.
+    """
+    runs = published_errors.of_the_paper(protocol, results)
+    if not runs:
+        return None
+    published = published_errors.comparable(protocol, runs)
+    return Table(
+        title='Published errors beside ours',
+        columns=[
+            Column('network', words=True),
+            Column('depth'),
+            Column('error', words=True),
+            *(Column(text) for text in ('ours (%)', 'n', 'images')),
+            *(Column(text) for text in ('published (%)', 'n', 'images')),
+            Column('source', words=True),
+        ],
+        rows=[_published_row(each, runs) for each in published],
+        note=_published_note(published_errors.differences(protocol, runs), published),
+    )
+
+
+def _published_note(differences: Sequence[str], published: Sequence[PublishedError]) -> str:
+    if differences:
+        return f'Not comparable: {"; ".join(differences)}.'
+    if not published:
+        return 'Nothing is published on these networks.'
+    sources = dict.fromkeys(each.source for each in published)
+    remarks = [f'{source}: {published_errors.REMARKS[source]}.' for source in sources]
+    means = 'Mean ± standard deviation; n counts runs, and images are those trained on.'
+    return ' '.join([means, *remarks])
+
+
+def _published_row(published: PublishedError, results: Sequence[Result]) -> list[str]:
+    network = (published.family, published.depth)
+    runs = [run for run in results if (run.family, run.depth) == network]
+    images = {run.num_images['train'] for run in runs if run.num_images}
+    spread = '' if published.spread is None else f' ± {published.spread:.2f}'
+    return [
+        published.family,
+        str(published.depth),
+        METRIC_WORDS[published.metric],
+        mean_and_spread([getattr(run, published.metric) for run in runs]),
+        str(len(runs)),
+        ', '.join(f'{number:,}' for number in sorted(images)),
+        f'{published.error:.2f}{spread}',
+        str(published.n),
+        f'{published.num_train:,}',
+        published.source,
+    ]
 
 
 def runs_table(results: Sequence[Result]) -> Table:
