@@ -80,7 +80,8 @@ def ours(case: Case) -> tuple[dict, Steps]:
 
     from configs import digits
     from vggres.config import program, set_options
-    from vggres.data import resident, tfds
+    from vggres.data import resident
+    from vggres.data.source import SPLITS, Split
     from vggres.training import programs
     from vggres.training.compiling import compile_well
 
@@ -90,7 +91,7 @@ def ours(case: Case) -> tuple[dict, Steps]:
     config.train.batch_size = case.batch
     config.train.epochs = 10**5
     images, labels = _images(case, 4 * case.batch)
-    splits = {name: tfds.Split(images, labels) for name in tfds.SPLITS}
+    splits = {name: Split(images, labels) for name in SPLITS}
     data = resident.put(splits, NUM_CLASSES)
     init, train, _ = programs.functions(program(config), data)
     state, sums, order_key = jax.jit(init)(0, 0)

@@ -1,25 +1,30 @@
-"""Compares pipelines for augmented batches of CIFAR-like images: ours on the device, others not.
+"""Compares pipelines for augmented batches: images on the device, or files that are decoded.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --images 50000 --json
+    python -m benchmarks.input_pipeline --files 1600 --batch 64
 
-Each contender delivers normalised float32 batches of random 32×32 crops after a padding of 4
-pixels; half of the images are mirrored, and an epoch visits each image once. The contenders take
-turns of one epoch each, here within one process.
+Without --files, each contender delivers normalised float32 batches of random 32×32 crops after a
+padding of 4 pixels; half of the images are mirrored, and an epoch visits each image once. With it,
+they decode JPEG files of about 500×375 pixels, with one process per core, and deliver random crops
+of 224×224 pixels as uint8. The contenders take turns of one epoch each; processes stay between the
+turns, and idle.
 """
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import command, timing
+from benchmarks import command, image_files, timing
 from vggres import environment
 from vggres.errors import UserError
 from vggres.executors.placement import placement
@@ -31,6 +36,7 @@ _MEAN, _PADDING = 0.5, 4
 def define_flags() -> None:
     """Defines the command line."""
     flags.DEFINE_integer('images', 12_800, 'Images in an epoch.', lower_bound=128)
+    flags.DEFINE_integer('files', 0, 'JPEG files in an epoch, in place of images.', lower_bound=0)
     flags.DEFINE_integer('batch', 128, 'Images in a batch.', lower_bound=1)
     flags.DEFINE_integer('rounds', 5, 'Epochs that each contender delivers.', lower_bound=1)
     flags.DEFINE_bool('json', False, 'Print a JSON object instead of a table.')
@@ -119,24 +125,16 @@ def torch(images: np.ndarray, batch: int) -> Callable[[int], object]:
 def main() -> None:
     """Lets each contender deliver an epoch in each round, and prints the rates."""
     os.environ |= placement(0, 1)
-    if FLAGS.images < FLAGS.batch:
-        raise UserError('an epoch of --images holds at least one --batch.')
-    count = FLAGS.images // FLAGS.batch * FLAGS.batch
-    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
-    functions = [ours, numpy, *([torch] if find_spec('torch') else [])]
-    epochs = {function.__name__: function(images, FLAGS.batch) for function in functions}
-    for epoch in epochs.values():
-        epoch(0)
-    rates: dict[str, list[float]] = {name: [] for name in epochs}
-    for number in range(1, FLAGS.rounds + 1):
-        for name, epoch in epochs.items():
-            started = time.perf_counter()
-            epoch(number)
-            rates[name].append(count / (time.perf_counter() - started))
+    count = (FLAGS.files or FLAGS.images) // FLAGS.batch * FLAGS.batch
+    if not count:
+        raise UserError('an epoch holds at least one --batch.')
+    with tempfile.TemporaryDirectory() as directory:
+        rates = _rates(_contenders(count, Path(directory)), count)
     if FLAGS.json:
         print(json.dumps({name: {'images_per_second': found} for name, found in rates.items()}))
         return
-    title = f'{count:,} images of 32×32×3, {environment.hardware()}'
+    what = 'JPEG files, crops of 224×224×3' if FLAGS.files else 'images of 32×32×3'
+    title = f'{count:,} {what}, {environment.hardware()}'
     table = Table('', 'images/s', 'our rate / its', title=title, title_justify='left')
     for name, found in rates.items():
         median, low, high = timing.spread(found)
@@ -145,9 +143,47 @@ def main() -> None:
         table.add_row(
             name,
             f'{median:,.0f} ({low:,.0f}-{high:,.0f})',
-            '' if name == 'ours' else '{:.1f} ({:.1f}-{:.1f})'.format(*ratio),
+            '' if name == 'ours' else '{:.2f} ({:.2f}-{:.2f})'.format(*ratio),
         )
     Console(width=100, markup=False).print(table)
+
+
+def _contenders(count: int, directory: Path) -> dict[str, Callable[[int], float]]:
+    """A function for each contender, which delivers an epoch and returns how long it took."""
+    if not FLAGS.files:
+        images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+        functions = [ours, numpy, *([torch] if find_spec('torch') else [])]
+        return {each.__name__: _timed(each(images, FLAGS.batch)) for each in functions}
+    image_files.write(directory, count)
+    functions = [image_files.ours]
+    functions += [image_files.torchvision] if find_spec('torchvision') else []
+    processes, steps = len(environment.cores()), count // FLAGS.batch
+    return {
+        each.__name__: image_files.timed(each(directory, FLAGS.batch, processes), steps, processes)
+        for each in functions
+    }
+
+
+def _timed(epoch: Callable[[int], object]) -> Callable[[int], float]:
+    """The seconds that an epoch takes."""
+
+    def seconds(number: int) -> float:
+        started = time.perf_counter()
+        epoch(number)
+        return time.perf_counter() - started
+
+    return seconds
+
+
+def _rates(epochs: dict[str, Callable[[int], float]], count: int) -> dict[str, list[float]]:
+    """Images a second in each round; a first epoch of each contender warms up."""
+    for epoch in epochs.values():
+        epoch(0)
+    rates: dict[str, list[float]] = {name: [] for name in epochs}
+    for number in range(1, FLAGS.rounds + 1):
+        for name, epoch in epochs.items():
+            rates[name].append(count / epoch(number))
+    return rates
 
 
 if __name__ == '__main__':

@@ -19,8 +19,9 @@ from benchmarks.torch_network import network
 from configs import digits
 from vggres import environment
 from vggres.config import network_spec, steps
-from vggres.data import tfds
+from vggres.data import datasets
 from vggres.data.batches import statistics
+from vggres.data.source import DatasetInfo
 from vggres.training.optimizer import learning_rate_schedule
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     """Trains each cell, and prints its errors and the seconds that it took."""
     config = digits.get_config()
     torch.set_num_threads(len(environment.cores()))
-    info, splits = tfds.describe(config.data), tfds.load(config.data)
+    info, splits = datasets.describe(config.data), datasets.load(config.data)
     mean, _ = statistics(splits['train'].images, 'mean_image')
     tensors = {
         name: (
@@ -47,7 +48,7 @@ def main() -> None:
                 print(json.dumps(cell | found | {'seconds': time.perf_counter() - started}))
 
 
-def _train(config: object, info: tfds.DatasetInfo, tensors: dict, seed: int) -> dict:
+def _train(config: object, info: DatasetInfo, tensors: dict, seed: int) -> dict:
     torch.manual_seed(seed)
     images, labels = tensors['train']
     per_epoch, updates = steps(config, len(labels))

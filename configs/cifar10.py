@@ -1,12 +1,14 @@
 """CIFAR-10 as in He et al. 2015 (arXiv 1512.03385), §4.2.
 
-    python launch.py --config configs/cifar10.py --config.data.dir=DIR --sweep depth
+    python launch.py --config configs/cifar10.py --sweep depth
 
-DIR holds a `cifar10` that TFDS has prepared. The protocol: 64,000 updates with batches of 128
-images, learning rate 0.1 divided by 10 after 32,000 and 48,000 updates, momentum 0.9, weight decay
-1e-4, random crops after 4 pixels of padding, flips, option A, no dropout. Networks of depth 110
-alone warm up, at 0.01, for the "about 400" updates that the paper needed until the training error
-fell below 80 %; that error itself is not watched.
+The data are downloaded once (170 MB), or `--config.data.archive` names a file that is there.
+
+The protocol: 64,000 updates with batches of 128 images, learning rate 0.1 divided by 10 after
+32,000 and 48,000 updates, momentum 0.9, weight decay 1e-4, random crops after 4 pixels of padding,
+flips, option A, no dropout. Networks of depth 110 alone warm up, at 0.01, for the "about 400"
+updates that the paper needed until the training error fell below 80 %; that error itself is not
+watched.
 
 The validation set is the 5,000 images on which the paper chose its schedule, so that the test set
 is evaluated once. The paper's test errors come from training on all 50,000 images:
