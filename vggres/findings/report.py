@@ -220,13 +220,17 @@ def data_table(results: Sequence[Result]) -> Table | None:
 
     Runs on other images would give a split a second row.
     """
-    recorded = [run for run in results if run.class_counts and run.fingerprints]
+    recorded = [
+        (run.class_counts, run.fingerprints)
+        for run in results
+        if run.class_counts and run.fingerprints
+    ]
     if not recorded:
         return None
     rows = {
-        (name, run.fingerprints[name]): tuple(run.class_counts[name])
-        for run in recorded
-        for name in run.fingerprints
+        (name, fingerprints[name]): tuple(class_counts[name])
+        for class_counts, fingerprints in recorded
+        for name in fingerprints
     }
     return Table(
         title='Data',
