@@ -291,7 +291,7 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
 
 @pytest.mark.slow
 def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
-    arguments = [a for a in small if a != '--sweep=depth']
+    arguments = [a for a in small if a != '--sweep=depth' and '--config.sweep.' not in a]
     arguments += ['--config.model.name=cifar_plain20']  # of width 2
     done = launch(*arguments, '--config.wandb.mode=disabled')
     assert done.returncode == 0, done.stdout + done.stderr
@@ -302,7 +302,8 @@ def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
 
     # Its weights can be evaluated, and cut short they are refused.
     weights = result.with_name('weights.safetensors')
-    arguments = [each for each in arguments if '--workdir' not in each]
+    needed = ('--config.data.', '--config.model.')
+    arguments = [each for each in arguments if each.startswith(needed)]
     arguments += ['--evaluate', f'--config.init.weights={weights}']
     for split in ('test', 'validation'):
         evaluated = launch(*arguments, *([] if split == 'test' else [f'--split={split}']))

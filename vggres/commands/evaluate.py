@@ -38,6 +38,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     if description and not config.model.name:
         set_options(config, description.options, given)
     config = checked_network(config, given)
+    config.train.batch_size = 1  # nothing is trained, so that any number of images will do
     checks.check_data(config, datasets.describe(config.data))
     for name, value in (default_environment() | placement(0, 1)).items():
         os.environ.setdefault(name, value)
