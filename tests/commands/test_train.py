@@ -138,3 +138,24 @@ def test_training_again_in_one_process_takes_the_images_of_now(mine):
         repaint(each)
     changed, _ = vggres.train(config, progress=False)
     assert changed.train_loss != first.train_loss
+
+
+@pytest.mark.parametrize('grown', [False, True])
+def test_a_launch_whose_workers_cannot_start_leaves_nothing(
+    config, tmp_path, ran, monkeypatch, grown
+):
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    if grown:
+        launched(config, tmp_path)
+        config.sweep.depths = (8, 14)
+
+    def refuse(*_):
+        raise UserError('a worker cannot start')
+
+    monkeypatch.setattr(local, 'run', refuse)
+    before = {path: path.read_bytes() for path in tmp_path.rglob('sweep.json')}
+    assert bool(before) == grown
+    with pytest.raises(UserError, match='a worker cannot start'):
+        launched(config, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.rglob('sweep.json')} == before
+    assert (tmp_path / 'depth').exists() == grown

@@ -1,6 +1,9 @@
 """Runs what is left of a sweep, or trains one network, with progress."""
 
+import contextlib
 import dataclasses
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -11,15 +14,17 @@ from vggres.commands import conclude
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
+from vggres.errors import UserError
 from vggres.executors import local
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
+from vggres.files import write_atomically
 from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import locked
-from vggres.sweeps.sweep import Sweep, cells_in_words
+from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 from vggres.tracking import wandb_run
 
 
@@ -41,7 +46,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
     """
     sweep = _with_resolved_mode(sweep)
     datasets.prepare(sweep.config.data, console)
-    with locked(sweep.directory):
+    with _undone_if_refused(sweep.directory), locked(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
         _say_what_is_there(sweep, whole, console)
         missing = sweep.missing()
@@ -57,6 +62,21 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
     if failed:
         console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')
     return failed
+
+
+@contextlib.contextmanager
+def _undone_if_refused(directory: Path) -> Iterator[None]:
+    """Leaves a sweep's directory as it was where no worker can start, or the launch is refused."""
+    path, is_new = directory / SWEEP_FILE, not directory.exists()
+    before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except UserError:
+        if is_new:
+            shutil.rmtree(directory, ignore_errors=True)
+        elif before is not None:
+            write_atomically(path, before)
+        raise
 
 
 def _run_missing(
