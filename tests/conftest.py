@@ -9,8 +9,10 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
 
 import jax
+import numpy as np
 import pytest
 import tensorflow_datasets
+from PIL import Image
 from small_color import SmallColor
 
 from configs import digits
@@ -74,3 +76,17 @@ def build_observer(data):
     """config → its compiled observer on `small_color`, or None, compiled once a session."""
     cached = functools.lru_cache(lambda shared: observation.build(shared, data))
     return lambda config: cached(program(config))
+
+
+@pytest.fixture
+def mine(config, tmp_path):
+    """A configuration of a folder of images, and the path of one that is trained on."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        path = tmp_path / 'mine' / f'class{number % 2}' / f'{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
+    config.data.name, config.data.dir, config.data.image_size = 'folder', str(tmp_path / 'mine'), 8
+    config.data.train_split = config.data.validation_split = config.data.test_split = ''
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    return config, path

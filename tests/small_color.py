@@ -38,3 +38,8 @@ def content(split):
     rng = np.random.default_rng(len(split))
     size = SmallColor.SIZES[split]
     return rng.integers(0, 256, (size, 6, 6, 3), np.uint8), rng.integers(0, 4, size)
+
+
+def repaint(path):
+    """Makes an image file of 8×8 pixels another image."""
+    Image.new('RGB', (8, 8), 'red').save(path)

@@ -1,11 +1,10 @@
 import io
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from planted import finish
 from rich.console import Console
+from small_color import repaint
 
 import vggres
 from vggres.commands import planning, train
@@ -91,24 +90,6 @@ def test_one_network_ends_with_its_errors(config, tmp_path, monkeypatch):
 
 def test_results_go_to_a_folder_named_like_the_configuration():
     assert train.results_directory('configs/cifar10.py') == Path('runs/cifar10')
-
-
-@pytest.fixture
-def mine(config, tmp_path):
-    """A configuration of a folder of images, and the path of one that is trained on."""
-    rng = np.random.default_rng(0)
-    for number in range(40):
-        path = tmp_path / 'mine' / f'class{number % 2}' / f'{number}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
-    config.data.name, config.data.dir, config.data.image_size = 'folder', str(tmp_path / 'mine'), 8
-    config.data.train_split = config.data.validation_split = config.data.test_split = ''
-    config.sweep.depths, config.sweep.seeds = (8,), 1
-    return config, path
-
-
-def repaint(path):
-    Image.new('RGB', (8, 8), 'red').save(path)
 
 
 @pytest.mark.parametrize('depths', [(8,), (14,), (8, 14)])

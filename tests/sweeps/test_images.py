@@ -1,33 +1,14 @@
 import dataclasses
 import json
 
-import numpy as np
 import planted
 import pytest
-from PIL import Image
+from small_color import repaint
 
 from vggres.commands import planning
 from vggres.data.datasets import contents
 from vggres.errors import UserError
 from vggres.sweeps.images import check_images
-
-
-@pytest.fixture
-def mine(config, tmp_path):
-    """A configuration of a folder of images, and the path of one that is trained on."""
-    rng = np.random.default_rng(0)
-    for number in range(40):
-        path = tmp_path / 'mine' / f'class{number % 2}' / f'{number}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path)
-    config.data.name, config.data.dir, config.data.image_size = 'folder', str(tmp_path / 'mine'), 8
-    config.data.train_split = config.data.validation_split = config.data.test_split = ''
-    config.sweep.depths, config.sweep.seeds = (8,), 1
-    return config, path
-
-
-def repaint(path):
-    Image.new('RGB', (8, 8), 'red').save(path)
 
 
 def begun(config, workdir):
