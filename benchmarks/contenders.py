@@ -84,6 +84,7 @@ def ours(case: Case) -> tuple[dict, Steps]:
     from vggres.data.source import SPLITS, Split
     from vggres.training import programs
     from vggres.training.compiling import compile_well
+    from vggres.training.trainer import described_run
 
     config = digits.get_config()
     set_options(config, case.options)
@@ -95,16 +96,17 @@ def ours(case: Case) -> tuple[dict, Steps]:
     data = resident.put(splits, NUM_CLASSES)
     init, train, _ = programs.functions(program(config), data)
     state, sums, order_key = jax.jit(init)(0, 0)
+    schedule = described_run(config, data.num_train).schedule
     jitted = jax.jit(train, donate_argnums=(0, 1))
     started = time.perf_counter()
-    lowered = jitted.lower(state, sums, order_key, data, 0)
+    lowered = jitted.lower(state, sums, order_key, data, schedule, 0)
     compiled = compile_well(lowered)
     begun = _begun(started, compiled)
     carry = [state, sums]
 
     def steps(count: int) -> None:
         stop = int(carry[0].step) + count
-        carry[:] = compiled(*carry, order_key, data, stop)
+        carry[:] = compiled(*carry, order_key, data, schedule, stop)
         jax.block_until_ready(carry)
         if int(carry[0].step) != stop:  # a run that stops early would look fast
             raise SystemExit(f'ours diverged at step {int(carry[0].step)}: nothing to measure')

@@ -232,11 +232,41 @@ def test_a_configuration_of_the_first_release_is_read():
     assert from_format_1(json.loads(json.dumps(flat)))['model'] == config.to_dict()['model']
 
 
-def test_seeds_share_a_program_and_depths_do_not():
-    shared = program(digits.get_config())
-    assert program(changed('seed', 7)) == shared
-    assert program(changed('wandb.mode', 'offline')) == shared
-    assert program(changed('model.depth', 32)) != shared
+@pytest.mark.parametrize(
+    ('knob', 'value'),
+    [
+        ('seed', 7),
+        ('init.scheme', 'glorot'),
+        ('train.epochs', 7),
+        ('train.steps', 70),
+        ('optimizer.learning_rate', 0.03),
+        ('optimizer.decay_factor', 0.5),
+        ('optimizer.warmup', 'none'),
+        ('optimizer.warmup_fraction', 0.2),
+        ('optimizer.warmup_learning_rate', 0.01),
+        ('optimizer.warmup_min_depth', 110),
+        ('evaluation.every_epochs', 5),
+        ('wandb.mode', 'offline'),
+    ],
+)
+def test_what_varies_within_a_program(knob, value):
+    assert program(changed(knob, value)) == program(digits.get_config())
+
+
+@pytest.mark.parametrize(
+    ('knob', 'value'),
+    [
+        ('model.depth', 32),
+        ('train.batch_size', 64),
+        ('optimizer.momentum', 0.5),
+        ('optimizer.weight_decay', 0.0),
+        ('optimizer.decay_at', (0.5,)),  # the number of decays is the length of an argument
+        ('evaluation.batch_size', 7),
+        ('data.flip', True),
+    ],
+)
+def test_what_needs_a_program_of_its_own(knob, value):
+    assert program(changed(knob, value)) != program(digits.get_config())
 
 
 def test_differences_are_named():

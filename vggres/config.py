@@ -45,6 +45,20 @@ ADDED_KNOBS = {
     'data.color_noise': 0.0,
     'train.protocol': 'given',
 }
+# Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
+# host alone reads them.
+_NOT_COMPILED = (
+    'train.protocol',
+    'train.epochs',
+    'train.steps',
+    'optimizer.learning_rate',
+    'optimizer.decay_factor',
+    'optimizer.warmup',
+    'optimizer.warmup_learning_rate',
+    'optimizer.warmup_fraction',
+    'optimizer.warmup_min_depth',
+    'evaluation.every_epochs',
+)
 # How the papers trained each family on ImageNet (Simonyan & Zisserman 2014, arXiv 1409.1556, §3; He
 # et al. 2015, arXiv 1512.03385, §3.4). The papers divided the rate by 10 whenever the validation
 # error stopped to fall; here that happens after each quarter of the updates.
@@ -119,9 +133,14 @@ def observed_names(config: Config) -> list[str]:
     return [name for name in names if name in (config.probes.names or names)]
 
 
+def steps_per_epoch(config: Config, num_train: int) -> int:
+    """The updates in one pass over the training set."""
+    return num_train // config.train.batch_size
+
+
 def steps(config: Config, num_train: int) -> tuple[int, int]:
     """The updates in one pass over the training set, and those in the whole run."""
-    per_epoch = num_train // config.train.batch_size
+    per_epoch = steps_per_epoch(config, num_train)
     return per_epoch, config.train.steps or config.train.epochs * per_epoch
 
 
@@ -186,10 +205,13 @@ def _nested(values: Mapping[str, object]) -> dict:
 def program(config: Config) -> FrozenConfigDict:
     """The part of a configuration that decides its compiled programs.
 
-    They serve every seed and every scheme of initialisation.
+    They serve every seed, every scheme of initialisation, every learning rate and every length of
+    the run.
     """
     names = ('data', 'model', 'train', 'optimizer', 'evaluation', 'probes')
-    return FrozenConfigDict({name: config[name] for name in names})
+    parts = {name: config[name].to_dict() for name in names}
+    kept = {key: get(parts, key) for key in dotted_keys(parts) if key not in _NOT_COMPILED}
+    return FrozenConfigDict(_nested(kept))
 
 
 def cell_id(config: Config) -> str:

@@ -16,7 +16,7 @@ from vggres.data.stream import Chunk
 from vggres.probes import observation
 from vggres.training import inputs, programs, trainer
 from vggres.training.loops import next_batch
-from vggres.training.trainer import Run
+from vggres.training.trainer import described_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,9 +58,10 @@ def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, 
     config.data.crop_padding, config.data.flip = 1, True
     config.data.input = 'stream'
     compiled = programs.build(program(config), streamed)
-    ours, our_state = trainer.train(compiled, streamed, Run(3))
+    run = described_run(config, data.num_train)
+    ours, our_state = trainer.train(compiled, streamed, run)
     config.data.input = 'resident'
-    theirs, their_state = trainer.train(build(config), data, Run(3))
+    theirs, their_state = trainer.train(build(config), data, run)
     assert dataclasses.asdict(ours) == dataclasses.asdict(theirs)
     jax.tree.map(np.testing.assert_array_equal, our_state.params, their_state.params)
 
@@ -85,10 +86,11 @@ def test_observing_the_next_update_takes_its_images(config, streamed, data):
     config.probes.every_epochs = 1
     compiled = programs.build(program(config), data)
     state, _, order_key = compiled.init(0)
+    schedule = described_run(config, data.num_train).schedule
     for step in (0, 3):
         state = state.replace(step=np.int32(step))
-        ours = observation.build(program(config), streamed).observe(state, order_key)
-        theirs = observation.build(program(config), data).observe(state, order_key)
+        ours = observation.build(program(config), streamed).observe(state, order_key, schedule)
+        theirs = observation.build(program(config), data).observe(state, order_key, schedule)
         assert ours == theirs
 
 

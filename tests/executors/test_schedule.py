@@ -19,3 +19,17 @@ def test_the_costliest_network_starts_first_and_each_worker_takes_another(config
     assert waiting.take(first, [second, third]) == cells[14, 1]
     assert waiting.take(first, []) == cells[8, 1]
     assert waiting.take(first, []) is None
+
+
+def test_rates_and_budgets_of_a_network_follow_one_another(config, tmp_path):
+    def make(depth, rate, epochs):
+        config.model.depth, config.optimizer.learning_rate = depth, rate
+        config.train.epochs = epochs
+        return Cell(config, tmp_path, 'depth')
+
+    deep, *shallow = cells = [make(14, 0.1, 2), make(8, 0.1, 2), make(8, 0.03, 2), make(8, 0.1, 9)]
+    waiting = Waiting(cells, {cell.id: 1.0 for cell in cells})
+    first = waiting.take(None, [])
+    taken = [first, *(waiting.take(first, []) for _ in range(2))]
+    assert taken == shallow
+    assert waiting.take(first, []) == deep

@@ -79,14 +79,14 @@ def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
 
 def test_cells_of_one_network_are_estimated_once(config, tmp_path):
     cells = []
-    for layers, seed in ((14, 0), (8, 0), (8, 1)):
-        config.model.depth, config.seed = layers, seed
+    for layers, seed, rate in ((14, 0, 0.1), (8, 0, 0.1), (8, 1, 0.03)):
+        config.model.depth, config.seed, config.optimizer.learning_rate = layers, seed, rate
         cells.append(Cell(config.copy_and_resolve_references(), tmp_path, ''))
     estimated, shown = [], []
 
-    def estimate(program):
-        estimated.append(program.model.depth)
-        return Cost(1.0, 1.0, program.model.depth, 1.0, 7)
+    def estimate(config):
+        estimated.append(config.model.depth)
+        return Cost(1.0, 1.0, config.model.depth, 1.0, 7)
 
     costs = cost.of_cells(cells, estimate, lambda cell, found: shown.append(cell.id))
     assert estimated == [14, 8]

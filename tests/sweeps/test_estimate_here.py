@@ -1,16 +1,16 @@
 import time
 
-from vggres.config import program
 from vggres.sweeps import estimate_here
+from vggres.training.trainer import described_run
 
 
 def test_a_few_steps_tell_what_the_run_takes(config, data, build):
-    found = estimate_here.estimate(program(config))
-    compiled = build(config)
+    found = estimate_here.estimate(config)
+    compiled, schedule = build(config), described_run(config, data.num_train).schedule
     state, sums, order_key = compiled.init(0)
-    state, sums = compiled.train(state, sums, order_key, data, 1)
+    state, sums = compiled.train(state, sums, order_key, data, schedule, 1)
     started = time.perf_counter()
-    state, sums = compiled.train(state, sums, order_key, data, 5)
+    state, sums = compiled.train(state, sums, order_key, data, schedule, 5)
     int(state.step)
     measured = (time.perf_counter() - started) / 4
     assert measured / 5 < found.step_seconds < 5 * measured  # beside other tests

@@ -1,6 +1,6 @@
 import pytest
 
-from vggres.config import network_spec, program
+from vggres.config import network_spec
 from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.networks import spec
@@ -57,7 +57,7 @@ def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
     found = {}
     for depth in (20, 56):
         config.model.depth = depth
-        found[depth] = estimate_tpu.estimate(program(config), info)
+        found[depth] = estimate_tpu.estimate(config, info)
         described = network_spec(config)
         macs = spec.count_macs(described, info.image_shape, info.num_classes)
         assert found[depth].step_seconds > 3 * 2 * macs * 40 / 197e12  # its peak, in bfloat16
@@ -72,4 +72,4 @@ def test_without_libtpu_the_extra_is_named(config, monkeypatch):
     monkeypatch.setattr(estimate_tpu, 'find_spec', lambda name: None)
     info = datasets.describe(config.data)
     with pytest.raises(UserError, match=r"pip install 'vggres\[tpu\]'"):
-        estimate_tpu.estimate(program(config), info)
+        estimate_tpu.estimate(config, info)

@@ -8,13 +8,14 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.records import read_records
 from vggres.sweeps.run import run
 from vggres.training.checkpoint import Checkpoints
+from vggres.training.trainer import described_run
 
 
 def trained(build, data, config, stops):
-    compiled = build(config)
+    compiled, schedule = build(config), described_run(config, data.num_train).schedule
     state, sums, order_key = compiled.init(0)
     for stop in stops:
-        state, sums = compiled.train(state, sums, order_key, data, stop)
+        state, sums = compiled.train(state, sums, order_key, data, schedule, stop)
     return state
 
 

@@ -7,9 +7,15 @@ from configs import cifar10, digits
 from vggres.training.optimizer import learning_rate_schedule, optimizer
 
 
+@jax.jit
+def compiled(schedule, step):
+    """One program for every schedule with as many decays."""
+    return schedule(step)
+
+
 def rates(config, total_steps, depth, steps):
-    schedule = jax.jit(learning_rate_schedule(config.get_config().optimizer, total_steps, depth))
-    return [float(schedule(step)) for step in steps]
+    schedule = learning_rate_schedule(config.get_config().optimizer, total_steps, depth)
+    return [float(compiled(schedule, step)) for step in steps]
 
 
 # He et al. 2015, §4.2: 0.1, divided by 10 at 32k and 48k updates, until 64k; depth 110 starts at
@@ -50,6 +56,23 @@ def test_decays_may_be_in_any_order_and_coincide():
     schedule = learning_rate_schedule(config, 100, 20)
     found = [float(schedule(step)) for step in (49, 50, 74, 75)]
     assert found == pytest.approx([0.1, 1e-3, 1e-3, 1e-4])
+
+
+def test_a_run_without_decay_keeps_its_rate():
+    config = cifar10.get_config().optimizer
+    config.decay_at = ()
+    schedule = learning_rate_schedule(config, 100, 20)
+    assert [float(compiled(schedule, step)) for step in (0, 50, 99)] == pytest.approx([0.1] * 3)
+
+
+def test_one_program_serves_every_rate_and_every_length():
+    compiled.clear_cache()
+    for rate, total_steps, depth in ((0.1, 64_000, 110), (0.03, 220, 20), (0.01, 660, 56)):
+        config = digits.get_config().optimizer
+        config.learning_rate = rate
+        schedule = learning_rate_schedule(config, total_steps, depth)
+        assert float(compiled(schedule, total_steps // 4)) == pytest.approx(rate)
+    assert compiled._cache_size() == 1
 
 
 def test_a_linear_warm_up_arrives_at_the_full_rate():

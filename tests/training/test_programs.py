@@ -1,8 +1,10 @@
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from vggres.config import network_spec, program
@@ -10,48 +12,88 @@ from vggres.data import resident
 from vggres.data.source import SPLITS, Split
 from vggres.networks.network import Network
 from vggres.training import programs
+from vggres.training.loops import train_until
+from vggres.training.optimizer import some_schedule
+from vggres.training.train_step import train_step
+from vggres.training.trainer import described_run
 
 
 @pytest.fixture
-def compiled(config, build):
-    return build(config)
+def run(config, build, data):
+    """(seed, stops) → the state and the sums of `config`, after one call for each stop."""
 
+    def run(seed, stops):
+        compiled, schedule = build(config), described_run(config, data.num_train).schedule
+        state, sums, order_key = compiled.init(seed)
+        for stop in stops:
+            state, sums = compiled.train(state, sums, order_key, data, schedule, stop)
+        return state, sums
 
-def run(compiled, data, seed, stops):
-    state, sums, order_key = compiled.init(seed)
-    for stop in stops:
-        state, sums = compiled.train(state, sums, order_key, data, stop)
-    return state, sums
+    return run
 
 
 def assert_equal(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def test_an_epoch_may_be_cut_into_any_dispatches(compiled, data):
-    whole = run(compiled, data, 0, [5])
+def test_an_epoch_may_be_cut_into_any_dispatches(run):
+    whole = run(0, [5])
     assert int(whole[0].step) == 5
-    assert_equal(whole, run(compiled, data, 0, [1, 2, 3, 4, 5]))
-    assert_equal(whole, run(compiled, data, 0, [3, 5]))
+    assert_equal(whole, run(0, [1, 2, 3, 4, 5]))
+    assert_equal(whole, run(0, [3, 5]))
 
 
-def test_a_seed_decides_everything(compiled, data):
-    assert_equal(run(compiled, data, 1, [5]), run(compiled, data, 1, [5]))
-    first, second = (run(compiled, data, seed, [5])[1] for seed in (1, 2))
+def test_a_seed_decides_everything(run):
+    assert_equal(run(1, [5]), run(1, [5]))
+    first, second = (run(seed, [5])[1] for seed in (1, 2))
     assert float(first['loss']) != float(second['loss'])
 
 
-def test_families_of_one_seed_start_from_the_same_weights(compiled, config, build):
+def test_rates_and_budgets_share_a_program_and_train_as_with_constants(config, build, data):
+    """The program that takes the schedule as numbers does the updates of one that knows optax's."""
+    config.optimizer.decay_at = (0.5,)
+    compiled = build(config)
+    init, _, _ = programs.functions(program(config), data)
+    network = programs.described_network(program(config), data.num_classes)
+    batching = programs.batching(program(config))
+    for rate, epochs in ((0.1, 4), (0.03, 2)):
+        config.optimizer.learning_rate, config.train.epochs = rate, epochs
+        assert build(config) is compiled
+        total = 5 * epochs  # 40 images in batches of 8
+        warmup = round(0.1 * total)
+        schedule = optax.join_schedules(
+            [
+                optax.linear_schedule(rate / warmup, rate, max(1, warmup - 1)),
+                optax.piecewise_constant_schedule(rate, {total // 2 - warmup: 0.1}),
+            ],
+            [warmup],
+        )
+        sgd = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(schedule, momentum=0.9))
+        update = partial(train_step, network=network, optimizer=sgd)
+        known = jax.jit(partial(train_until, update=update, batching=batching))
+        expected, sums, order_key = init(0, 0)
+        found, _, _ = compiled.init(0)
+        taken = described_run(config, data.num_train).schedule
+        for stop in range(5, total + 1, 5):
+            zeros = jax.tree.map(jnp.zeros_like, sums)
+            expected, _ = known(expected, zeros, order_key, data, stop)
+            zeros = jax.tree.map(jnp.zeros_like, sums)
+            found, _ = compiled.train(found, zeros, order_key, data, taken, stop)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), found, expected)
+
+
+def test_families_of_one_seed_start_from_the_same_weights(config, build):
+    resnet = build(config)
     config.model.family = 'plain'
     plain = build(config)
-    assert_equal(plain.init(4)[0].params, compiled.init(4)[0].params)
+    assert_equal(plain.init(4)[0].params, resnet.init(4)[0].params)
 
 
 @pytest.mark.parametrize('batch_size', [1, 7, 40, 64])
-def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, data, batch_size):
+def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, data, run, batch_size):
     config.evaluation.batch_size = batch_size
     compiled = build(config)
-    state, _ = run(compiled, data, 0, [3])
+    state, _ = run(0, [3])
     network = Network(network_spec(config), 4)
     for start, stop in map(data.range_of, SPLITS):
         images = np.asarray(data.images)[start:stop] / 255 - np.asarray(data.mean)
@@ -66,9 +108,9 @@ def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, dat
         assert int(wrong) == (logits.argmax(1) != labels).sum()
 
 
-def test_augmentation_is_what_the_configuration_says(config, data):
+def test_augmentation_is_what_the_configuration_says(config):
     config.data.crop_padding, config.data.flip = 2, True
-    batching = programs.functions(program(config), data).train.keywords['batching']
+    batching = programs.batching(program(config))
     assert batching.size == 8
     expected = {'crop_padding': 2, 'flip': True, 'color_noise': 0.0}
     assert batching.augment.keywords == expected
@@ -90,7 +132,7 @@ def test_all_programs_lower_for_other_platforms(config, data, platform):
     state, sums, key = jax.eval_shape(init, 0, 0)
     for function, arguments in (
         (init, (0, 0)),
-        (train, (state, sums, key, data, 5)),
+        (train, (state, sums, key, data, some_schedule(config.optimizer), 5)),
         (evaluate, (state, data, 0, 40)),
     ):
         lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,))
@@ -98,21 +140,20 @@ def test_all_programs_lower_for_other_platforms(config, data, platform):
 
 
 @pytest.mark.slow
-def test_bfloat16_trains(config, build, data):
-    exact = run(build(config), data, 0, [5])[1]['loss']
+def test_bfloat16_trains(config, run):
+    exact = run(0, [5])[1]['loss']
     config.model.compute_dtype = 'bfloat16'
-    state, sums = run(build(config), data, 0, [5])
+    state, sums = run(0, [5])
     assert np.isfinite(sums['loss'])
     assert float(sums['loss']) != float(exact)  # it computes otherwise
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype('float32')}
 
 
 @pytest.mark.slow
-def test_it_stops_where_the_loss_is_no_longer_finite(config, build, data):
+def test_it_stops_where_the_loss_is_no_longer_finite(config, run):
     config.optimizer.learning_rate = 1e30
     config.optimizer.warmup = 'none'
-    compiled = build(config)
-    state, sums = run(compiled, data, 0, [5])
+    state, sums = run(0, [5])
     assert 1 <= int(state.step) < 5
     assert not np.isfinite(sums['loss'] + sums['gradient_norm'])
 
@@ -127,7 +168,7 @@ def lowered(config, image_size=8, **model):
     init, train, _ = programs.functions(program(config), data)
     state, sums, order_key = jax.eval_shape(init, 0, 0)
     jitted = jax.jit(train, donate_argnums=(0, 1))
-    return jitted.lower(state, sums, order_key, data, 0)
+    return jitted.lower(state, sums, order_key, data, some_schedule(config.optimizer), 0)
 
 
 @pytest.mark.parametrize('family', ['plain', 'resnet'])

@@ -8,7 +8,7 @@ import pytest
 
 from vggres.training import trainer
 from vggres.training.checkpoint import Checkpoints
-from vggres.training.trainer import Listeners, Observer, Run
+from vggres.training.trainer import Listeners, Observer, described_run
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def train_with(build, data, config, weights=None, checkpoints=None, observer=Non
     listeners = Listeners(
         on_record=records.append, on_progress=lambda step, total: steps.append((step, total))
     )
-    run = Run(0, weights=weights, evaluate_every_epochs=config.evaluation.every_epochs)
+    run = described_run(config, data.num_train, weights)
     outcome, _ = trainer.train(build(config), data, run, checkpoints, observer, listeners)
     return outcome, records, steps
 
@@ -59,7 +59,7 @@ def test_it_starts_from_given_weights(config, train, build):
 
 def test_a_checkpoint_comes_before_the_weights_it_started_from(config, build, data, tmp_path):
     # One of two epochs is done: the second goes on from there, not from the weights again.
-    run = Run(0, weights={'params': build(config).init(3)[0].params})
+    run = described_run(config, data.num_train, {'params': build(config).init(3)[0].params})
     whole, _ = trainer.train(build(config), data, run)
     checkpoints = Checkpoints(tmp_path, every_seconds=0)
 
@@ -133,7 +133,8 @@ def observed(config, build, data, run, **options):
     """What an observer that only knows how often it was asked tells, and when."""
     asked, observations = [], []
 
-    def observe(state, order_key):
+    def observe(state, order_key, schedule):
+        assert schedule is run.schedule
         asked.append((jax.device_get(state), order_key))  # training uses up the state
         return {'times': {'asked': float(len(asked)), 'limit': math.inf}}
 
@@ -145,7 +146,8 @@ def observed(config, build, data, run, **options):
 
 def test_an_observer_is_asked_now_and_then_and_after_the_last_update(config, build, data):
     config.train.epochs = 3
-    *_, asked, observations = observed(config, build, data, Run(0), every_epochs=2)
+    run = described_run(config, data.num_train)
+    *_, asked, observations = observed(config, build, data, run, every_epochs=2)
     assert [(each.epoch, each.step, each.draw) for each in observations] == [
         (0, 0, 0),
         (2, 10, 0),
@@ -157,8 +159,9 @@ def test_an_observer_is_asked_now_and_then_and_after_the_last_update(config, bui
 
 
 def test_who_is_observed_trains_as_without(config, build, data):
-    alone, last = trainer.train(build(config), data, Run(7))
-    outcome, state, _, _ = observed(config, build, data, Run(7), every_epochs=1, draws=3)
+    run = described_run(config, data.num_train)
+    alone, last = trainer.train(build(config), data, run)
+    outcome, state, _, _ = observed(config, build, data, run, every_epochs=1, draws=3)
     assert outcome == alone
     jax.tree.map(np.testing.assert_array_equal, state, last)
 
@@ -166,7 +169,8 @@ def test_who_is_observed_trains_as_without(config, build, data):
 def test_other_draws_have_weights_and_an_order_of_their_own_and_the_same_scheme(
     config, build, data
 ):
-    run = Run(7, scheme='vgg')
+    config.seed, config.init.scheme = 7, 'vgg'
+    run = described_run(config, data.num_train)
     *_, asked, observations = observed(config, build, data, run, every_epochs=2, draws=3)
     assert [(each.step, each.draw) for each in observations] == [(0, 0), (0, 1), (0, 2), (10, 0)]
     for (state, order_key), seed in zip(asked, (7, 100_007, 200_007), strict=False):
@@ -177,9 +181,10 @@ def test_other_draws_have_weights_and_an_order_of_their_own_and_the_same_scheme(
 
 def test_a_run_that_goes_on_does_not_observe_its_beginning_again(config, build, data, tmp_path):
     checkpoints = Checkpoints(tmp_path, every_seconds=0)
-    trainer.train(build(config), data, Run(0), checkpoints)  # leaves its checkpoint of epoch 1
+    run = described_run(config, data.num_train)
+    trainer.train(build(config), data, run, checkpoints)  # leaves its checkpoint of epoch 1
     observations = []
-    observer = Observer(lambda state, order_key: {}, every_epochs=1, draws=2)
+    observer = Observer(lambda *given: {}, every_epochs=1, draws=2)
     listeners = Listeners(on_observation=observations.append)
-    trainer.train(build(config), data, Run(0), checkpoints, observer, listeners)
+    trainer.train(build(config), data, run, checkpoints, observer, listeners)
     assert [each.epoch for each in observations] == [2]

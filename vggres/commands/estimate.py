@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from ml_collections import FrozenConfigDict
 from rich.console import Console
 
+from vggres.config import Config
 from vggres.data.source import DatasetInfo
 from vggres.executors.placement import (
     check_devices,
@@ -55,8 +55,8 @@ def estimate(
     console.print(cost.cost_table(cells, info, costs, target, workers))
 
 
-def _estimator(info: DatasetInfo, target: str) -> Callable[[FrozenConfigDict], cost.Cost]:
-    """The function that estimates the cost of a program; its modules import jax."""
+def _estimator(info: DatasetInfo, target: str) -> Callable[[Config], cost.Cost]:
+    """The function that estimates the cost of a cell; its modules import jax."""
     if target == 'here':
         from vggres.sweeps import estimate_here
 

@@ -19,9 +19,9 @@ class Waiting:
     def take(self, last: Cell | None, running: Iterable[Cell]) -> Cell | None:
         """The next cell for a worker; None when all have started.
 
-        The first choice is another seed of what the worker did last, which costs no compilation;
-        the second is the costliest program that no worker is busy with; the third is what is left
-        of the costliest one.
+        The first choice is a run of the program that the worker has compiled last, with another
+        seed, learning rate or length; the second is the costliest program that no worker is busy
+        with; the third is what is left of the costliest one.
 
         Args:
             last: what the worker did last.

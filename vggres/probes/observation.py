@@ -14,13 +14,14 @@ from vggres.probes import jacobian, layers
 from vggres.training import programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
+from vggres.training.optimizer import Schedule, optimizer, some_schedule
 from vggres.training.programs import Images
 from vggres.training.train_step import TrainState
 from vggres.training.trainer import Observer
 
 
 def build(config: FrozenConfigDict, data: Images) -> Observer | None:
-    """Compiles the observer of a network, which serves each of its seeds.
+    """Compiles the observer of a network, which serves each of its seeds, rates and budgets.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
@@ -34,32 +35,41 @@ def build(config: FrozenConfigDict, data: Images) -> Observer | None:
         return None
     described, names = network_spec(config), observed_names(config)
     state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0, 0)
-    lowered = jax.jit(function(config, data)).lower(state, order_key, data.training_shapes())
+    arguments = state, order_key, data.training_shapes(), some_schedule(config.optimizer)
+    lowered = jax.jit(function(config, data)).lower(*arguments)
     compiled = compile_well(lowered)
 
-    def observe(state: TrainState, order_key: jax.Array) -> dict[str, dict[str, float]]:
+    def observe(
+        state: TrainState, order_key: jax.Array, schedule: Schedule
+    ) -> dict[str, dict[str, float]]:
         step = int(state.step)
         images, _ = data.training(order_key, step, step + 1)
-        return layers.by_name(compiled(state, order_key, images), described, names)
+        return layers.by_name(compiled(state, order_key, images, schedule), described, names)
 
     return Observer(observe, config.probes.every_epochs, config.probes.draws)
 
 
 def function(
     config: FrozenConfigDict, data: Images
-) -> Callable[[TrainState, jax.Array, DeviceData], layers.Stacked]:
-    """(state, order key, images) → the measurements of `layers` and `jacobian`, not compiled yet.
+) -> Callable[[TrainState, jax.Array, DeviceData, Schedule], layers.Stacked]:
+    """The function that measures, not compiled yet.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
         data: the data set that the network trains on.
+
+    Returns:
+        (state, order key, images, schedule) → the measurements of `layers` and `jacobian`.
     """
-    network, optimizer, _ = programs.parts(config, data.num_classes, data.num_train)
+    network = programs.described_network(config, data.num_classes)
     batching = programs.batching(config)
 
-    def observe_next(state: TrainState, order_key: jax.Array, images: DeviceData) -> layers.Stacked:
+    def observe_next(
+        state: TrainState, order_key: jax.Array, images: DeviceData, schedule: Schedule
+    ) -> layers.Stacked:
         batch = next_batch(state.step, order_key, images, batching)
-        found = layers.observe(state, *batch, network=network, optimizer=optimizer)
+        sgd = optimizer(config.optimizer, schedule)
+        found = layers.observe(state, *batch, network=network, optimizer=sgd)
         if config.probes.jacobians:
             found |= jacobian.observe(state, *batch, network=network)
         return found

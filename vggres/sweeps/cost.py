@@ -64,15 +64,14 @@ def flops(cell: Cell, info: DatasetInfo) -> float:
 
 def of_cells(
     cells: Sequence[Cell],
-    estimate: Callable[[FrozenConfigDict], Cost],
+    estimate: Callable[[Config], Cost],
     on_cost: Callable[[Cell, Cost], object],
 ) -> dict[str, Cost]:
     """Estimates the cost of each cell; cells of one network share it.
 
     Args:
         cells: what would run.
-        estimate: the part of a configuration that `vggres.config.program` selects → its cost: see
-            `estimate_here` and `estimate_tpu`.
+        estimate: the configuration of a cell → its cost: see `estimate_here` and `estimate_tpu`.
         on_cost: called with the first cell of each network as soon as its cost is known.
 
     Returns:
@@ -82,7 +81,7 @@ def of_cells(
     for cell in cells:
         shared = program(cell.config)
         if shared not in known:
-            known[shared] = estimate(shared)
+            known[shared] = estimate(cell.config)
             on_cost(cell, known[shared])
     return {cell.id: known[program(cell.config)] for cell in cells}
 

@@ -4,49 +4,51 @@ import math
 import time
 
 import jax
-from ml_collections import FrozenConfigDict
 
+from vggres.config import Config, program
 from vggres.data import datasets
 from vggres.probes import observation
 from vggres.sweeps.cost import Cost
 from vggres.training import inputs, programs
 from vggres.training.compiling import megabytes
 from vggres.training.programs import Images, Programs
+from vggres.training.trainer import Run, described_run
 
 _LONG_ENOUGH_SECONDS = 1.0  # of updates in one dispatch, to time one of them
 _EVALUATED_BATCHES = 4  # enough to time one of them
 
 
-def estimate(config: FrozenConfigDict) -> Cost:
+def estimate(config: Config) -> Cost:
     """Times a few updates and evaluations of a network on this machine's default device.
 
     Args:
-        config: the part of a configuration that `vggres.config.program` selects.
+        config: the configuration of a cell.
     """
-    data = inputs.load(config, datasets.key(config.data))
+    shared = program(config)
+    data = inputs.load(shared, datasets.key(shared.data))
     started = time.perf_counter()
-    compiled = programs.build(config, data)
-    observation.build(config, data)  # a run compiles it as well, if anything is observed
+    compiled = programs.build(shared, data)
+    observation.build(shared, data)  # a run compiles it as well, if anything is observed
     compile_seconds = time.perf_counter() - started
     batch_size = programs.evaluation_batch_size(config, data.image_shape)
     return Cost(
         memory_mb=megabytes(compiled.train),
         compile_seconds=compile_seconds,
-        step_seconds=_step_seconds(compiled, data),
+        step_seconds=_step_seconds(compiled, data, described_run(config, data.num_train)),
         batch_seconds=_batch_seconds(compiled, data, batch_size),
         batch_size=batch_size,
     )
 
 
-def _step_seconds(compiled: Programs, data: Images) -> float:
+def _step_seconds(compiled: Programs, data: Images, run: Run) -> float:
     """Times updates of the first epoch, twice as many each time, until they take long enough."""
     state, sums, order_key = compiled.init(0)
-    epoch_stop = min(compiled.steps_per_epoch, compiled.total_steps)
+    epoch_stop = min(compiled.steps_per_epoch, run.steps)
     step, count, seconds = 0, 1, 0.0
     while step < epoch_stop:
         started = time.perf_counter()
         images, stop = data.training(order_key, step, min(step + count, epoch_stop))
-        state, sums = compiled.train(state, sums, order_key, images, stop)
+        state, sums = compiled.train(state, sums, order_key, images, run.schedule, stop)
         done, step = int(state.step) - step, int(state.step)
         elapsed = time.perf_counter() - started
         seconds = elapsed / max(1, done)

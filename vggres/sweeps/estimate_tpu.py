@@ -14,14 +14,16 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
-from ml_collections import FrozenConfigDict
 
+from vggres.config import Config
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.sweeps.cost import Cost
 from vggres.training import programs
 from vggres.training.compiling import megabytes
+from vggres.training.optimizer import optimizer
 from vggres.training.train_step import eval_step, init_state, train_step
+from vggres.training.trainer import described_run
 
 # A v5e computes 197 TFLOP/s in bfloat16 with 4 matrix units of 128 × 128 (Google's documentation);
 # each of them does a multiplication and an addition in a cycle.
@@ -37,21 +39,22 @@ _ENVIRONMENT = {  # keeps the compiler from looking for a TPU, and from reportin
 }
 
 
-def estimate(config: FrozenConfigDict, info: DatasetInfo) -> Cost:
+def estimate(config: Config, info: DatasetInfo) -> Cost:
     """Asks the TPU's compiler what a network costs on one TPU v5e.
 
     The estimate is of computation alone: the cycles that the compiler expects of each operation,
     those of a loop's body as often as the loop runs.
 
     Args:
-        config: the part of a configuration that `vggres.config.program` selects.
+        config: the configuration of a cell.
         info: the data set that it trains on.
 
     Raises:
         UserError: where the compiler is not installed, or the network does not fit the TPU.
     """
     device = _v5e()
-    network, sgd, _ = programs.parts(config, info.num_classes, info.num_images['train'])
+    network = programs.described_network(config, info.num_classes)
+    sgd = optimizer(config.optimizer, described_run(config, info.num_images['train']).schedule)
 
     def placed(*shapes: object) -> tuple:
         sharding = SingleDeviceSharding(device)

@@ -33,7 +33,7 @@ from vggres.tracking.wandb_run import Mirror
 from vggres.training import inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs
-from vggres.training.trainer import Listeners, Observer, Run
+from vggres.training.trainer import Listeners, Observer
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def run(
 ) -> Result:
     """Trains what a cell describes, and leaves the result in its directory.
 
-    Cells of one network share its compiled programs within a process, and all cells share the data.
+    Cells of one network share its compiled programs within a process, whatever their seeds,
+    learning rates and lengths. All cells share the data.
 
     Args:
         cell: the cell; its configuration is checked and has a resolved `wandb.mode`.
@@ -119,9 +120,7 @@ def train_in_process(
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
     compile_seconds = time.perf_counter() - compile_started
-    start = Run(
-        config.seed, config.init.scheme, _weights(config, data), config.evaluation.every_epochs
-    )
+    start = trainer.described_run(config, data.num_train, _weights(config, data))
     outcome, state = trainer.train(compiled, data, start, checkpoints, observer, listeners)
     return Trained(
         outcome,
@@ -130,7 +129,7 @@ def train_in_process(
         data.image_shape,
         data.num_images,
         contents,
-        compiled.total_steps,
+        start.steps,
         compiled.parameters,
         compile_seconds,
     )

@@ -1,4 +1,4 @@
-"""What is compiled once for a network and serves each of its seeds."""
+"""What is compiled once for a network and serves each of its seeds, rates and budgets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres.config import network_spec, steps
+from vggres.config import network_spec, steps_per_epoch
 from vggres.data import batches
 from vggres.data.resident import ResidentData
 from vggres.data.stream import Stream
 from vggres.networks import initialisation, spec
 from vggres.networks.network import Network
 from vggres.training.compiling import compile_quickly, compile_well
-from vggres.training.loops import Batching, Metrics, evaluate_range, train_until
-from vggres.training.optimizer import learning_rate_schedule, optimizer
+from vggres.training.loops import Batching, DeviceData, Metrics, evaluate_range, train_until
+from vggres.training.optimizer import OptimizerConfig, Schedule, optimizer, some_schedule
 from vggres.training.train_step import TrainState, eval_step, init_state, train_step
 
 Images = ResidentData | Stream  # a data set, as it reaches the device
@@ -31,19 +31,17 @@ _OUTPUTS_IN_MEMORY = 16  # of the largest layer, float32, while a batch is evalu
 
 @dataclass(frozen=True)
 class Programs:
-    """The compiled functions of one network under one protocol, and what the host must know.
+    """The compiled functions of one network, and what the host must know.
 
     Attributes:
         init: (seed, scheme='he') → (state, zero sums, order key), where the scheme of the weights
             is one that `initialisation.rescaled` knows, and the order key decides order,
             augmentation and dropout.
-        train: (state, sums, order key, data, stop) → (state, sums): see `loops.train_until`. The
+        train: (state, sums, order key, data, schedule, stop) → (state, sums): see `train_run`. The
             state and the sums given are used up.
         evaluate: (state, data, start, stop) → (summed loss, number of wrong images): see
             `loops.evaluate_range`.
-        learning_rate: the number of updates done → the learning rate of the next one.
         steps_per_epoch: the number of updates in a pass over the training set.
-        total_steps: the number of updates in the whole run.
         batch_size: the number of images in an update.
         parameters: the number of learnable parameters.
     """
@@ -51,19 +49,9 @@ class Programs:
     init: Callable[..., tuple[TrainState, Metrics, jax.Array]]
     train: jax.stages.Compiled
     evaluate: jax.stages.Compiled
-    learning_rate: optax.Schedule
     steps_per_epoch: int
-    total_steps: int
     batch_size: int
     parameters: int
-
-
-class Parts(NamedTuple):
-    """What a configuration says of a network and of its training, as objects."""
-
-    network: Network
-    optimizer: optax.GradientTransformation
-    learning_rate: optax.Schedule
 
 
 class Functions(NamedTuple):
@@ -75,7 +63,7 @@ class Functions(NamedTuple):
 
 
 def build(config: FrozenConfigDict, data: Images) -> Programs:
-    """Compiles the programs of a network and its protocol; the seed stays open.
+    """Compiles the programs of a network; seed, learning rate and length of the run stay open.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
@@ -84,15 +72,14 @@ def build(config: FrozenConfigDict, data: Images) -> Programs:
     init, train, evaluate = functions(config, data)
     state, sums, order_key = jax.eval_shape(init, 0, 0)
     train_on, evaluate_on = data.training_shapes(), data.evaluation_shapes()
-    lowered = jax.jit(train, donate_argnums=(0, 1)).lower(state, sums, order_key, train_on, 0)
-    per_epoch, total_steps = steps(config, data.num_train)
+    schedule = some_schedule(config.optimizer)
+    jitted = jax.jit(train, donate_argnums=(0, 1))
+    lowered = jitted.lower(state, sums, order_key, train_on, schedule, 0)
     return Programs(
         init=_with_scheme(compile_quickly(jax.jit(init).lower(0, 0))),
         train=compile_well(lowered),
         evaluate=compile_well(jax.jit(evaluate).lower(state, evaluate_on, 0, 1)),
-        learning_rate=parts(config, data.num_classes, data.num_train).learning_rate,
-        steps_per_epoch=per_epoch,
-        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch(config, data.num_train),
         batch_size=config.train.batch_size,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
     )
@@ -136,12 +123,14 @@ def _with_scheme(
 
 def functions(config: FrozenConfigDict, data: Images) -> Functions:
     """The functions that `build` compiles (its arguments are the same)."""
-    network, sgd, _ = parts(config, data.num_classes, data.num_train)
+    network = described_network(config, data.num_classes)
+    sgd = optimizer(config.optimizer, some_schedule(config.optimizer))
     return Functions(
         init=partial(init_run, network=network, optimizer=sgd, image_shape=data.image_shape),
         train=partial(
-            train_until,
-            update=partial(train_step, network=network, optimizer=sgd),
+            train_run,
+            network=network,
+            optimizer_config=config.optimizer,
             batching=batching(config),
         ),
         evaluate=partial(
@@ -152,20 +141,15 @@ def functions(config: FrozenConfigDict, data: Images) -> Functions:
     )
 
 
-def parts(config: FrozenConfigDict, num_classes: int, num_train: int) -> Parts:
-    """The network that a configuration describes, its optimiser and its learning rate.
+def described_network(config: FrozenConfigDict, num_classes: int) -> Network:
+    """The network that a configuration describes.
 
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
         num_classes: the number of labels.
-        num_train: the number of images to train on.
     """
-    described = network_spec(config)
     dtype = jnp.dtype(config.model.compute_dtype)
-    _, total_steps = steps(config, num_train)
-    schedule = learning_rate_schedule(config.optimizer, total_steps, described.depth)
-    network = Network(described, num_classes, dtype, config.model.remat)
-    return Parts(network, optimizer(config.optimizer, schedule), schedule)
+    return Network(network_spec(config), num_classes, dtype, config.model.remat)
 
 
 def batching(config: FrozenConfigDict) -> Batching:
@@ -214,7 +198,7 @@ def init_run(
         seed: it decides the weights and the order key.
         scheme: the `initialisation.index` of the scheme of the weights; it may be traced.
         network: the network to train.
-        optimizer: the optimiser whose state is created.
+        optimizer: the optimiser whose state is created; the state does not depend on its rate.
         image_shape: [height, width, channels].
     """
     init_key, order_key = jax.random.split(jax.random.key(seed))
@@ -222,3 +206,36 @@ def init_run(
     state = init_state(init_key, network, optimizer, image_shape)
     params = initialisation.rescaled(state.params, scheme)
     return state.replace(params=params), sums, order_key
+
+
+def train_run(
+    state: TrainState,
+    sums: Metrics,
+    order_key: jax.Array,
+    data: DeviceData,
+    schedule: Schedule,
+    stop: jax.Array | int,
+    *,  # a program is called with the six above; the three below are fixed before it is compiled
+    network: Network,
+    optimizer_config: OptimizerConfig,
+    batching: Batching,
+) -> tuple[TrainState, Metrics]:
+    """Does updates by SGD: see `loops.train_until`.
+
+    Args:
+        state: the state before the first update.
+        sums: the sums of the epoch's metrics so far.
+        order_key: the random key that decides order, augmentation and dropout.
+        data: the training set, and more.
+        schedule: the learning rate against updates done.
+        stop: the number of updates to have done, in the same epoch.
+        network: the network to train.
+        optimizer_config: the `optimizer` part of a configuration.
+        batching: how the training set is cut into batches.
+
+    Returns:
+        The state and the sums after the last update.
+    """
+    sgd = optimizer(optimizer_config, schedule)
+    update = partial(train_step, network=network, optimizer=sgd)
+    return train_until(state, sums, order_key, data, stop, update=update, batching=batching)
