@@ -28,7 +28,6 @@ import experiments
 from vggres.commands import claims, command_line, conclude, estimate, evaluate, planning, train
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
-from vggres.sweeps import cost
 
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parent / 'configs' / 'digits.py'
@@ -79,7 +78,7 @@ def main(argv: list[str]) -> int:
         if mode == 'estimate':
             estimate.estimate(sweep, info, FLAGS.estimate, FLAGS.workers, console)
         elif mode == 'dry_run':
-            console.print(cost.grid_table(sweep, info))
+            estimate.dry_run(sweep, info, console)
         elif train.run(sweep, info, FLAGS.workers, console):
             return 1
     return 0

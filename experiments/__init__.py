@@ -60,8 +60,32 @@ class Experiment(Protocol):
         """
         ...
 
+    def next_cells(self, sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
+        """The cells that depend on results: those that the finished ones call for.
+
+        It is asked when every cell of a launch has a result, and again when those that it named
+        have theirs, until it names none that is new. It has to name the same ones whenever it is
+        asked with the same results, because each launch asks from the grid on. An experiment whose
+        grid is everything has `no_more_cells` here.
+
+        Args:
+            sweep: the cells of the launch so far, those of its grid first. All have a result. The
+                configurations of other cells start from its own.
+
+        Returns:
+            As `cells`. A cell is placed by variant, depth and seed, so that the name of its variant
+            says what was chosen, as in 'plain, rate 0.03'. Cells that `sweep` has are ignored.
+
+        Raises:
+            UserError: where the results leave no choice.
+        """
+        ...
+
     def analyse(self, sweep: Sweep) -> Any:
         """The verdict: a frozen dataclass of the experiment's own that says what was found.
+
+        It is asked of unfinished sweeps as well: cells may lack results, and where `next_cells` has
+        not been asked yet, the cells that it would name are not there at all.
 
         `verdict.json` is `dataclasses.asdict` of it.
         """
@@ -94,6 +118,16 @@ def load(name: str) -> Experiment:
     if name not in names():
         raise unknown('sweep', name, names())
     return cast(Experiment, importlib.import_module(f'{__name__}.{name}'))
+
+
+def no_more_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
+    """The `next_cells` of an experiment whose grid is everything: none."""
+    return iter(())
+
+
+def has_stages(experiment: Experiment) -> bool:
+    """Whether an experiment has cells that depend on results."""
+    return experiment.next_cells is not no_more_cells
 
 
 def claims() -> list[Claim]:

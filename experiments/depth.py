@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from experiments import no_more_cells
 from vggres.figures.error import (
     Published,
     error_against_depth,
@@ -61,6 +62,9 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     The seed pairs random weights and the order of the data across families.
     """
     return grid(config, families(config))
+
+
+next_cells = no_more_cells
 
 
 def analyse(sweep: Sweep) -> Verdict:

@@ -18,7 +18,7 @@ from itertools import product
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import depth
+from experiments import depth, no_more_cells
 from vggres.errors import UserError
 from vggres.findings import verdict as verdicts
 from vggres.findings.tables import Table, verdict_table
@@ -71,6 +71,9 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
         for (shortcuts, more), (norm, words) in product(_SHORTCUTS.items(), _NORMS.items())
     }
     return grid(config, variants)
+
+
+next_cells = no_more_cells
 
 
 def analyse(sweep: Sweep) -> VggVerdict:

@@ -1,5 +1,6 @@
 """Does the gradient vanish on its way back, and is that why deep plain networks fail to train?"""
 
+from experiments import no_more_cells as next_cells
 from experiments.gradient_flow.analysis import analyse
 from experiments.gradient_flow.claims import CLAIMS
 from experiments.gradient_flow.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
@@ -15,6 +16,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'next_cells',
     'tables',
     'words',
 ]

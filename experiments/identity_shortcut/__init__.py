@@ -1,5 +1,6 @@
 """What exactly does a shortcut change? Local Jacobians, and shortcuts other than the identity."""
 
+from experiments import no_more_cells as next_cells
 from experiments.identity_shortcut.analysis import analyse
 from experiments.identity_shortcut.claims import CLAIMS
 from experiments.identity_shortcut.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
@@ -15,6 +16,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'next_cells',
     'tables',
     'words',
 ]

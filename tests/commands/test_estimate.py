@@ -1,6 +1,7 @@
 import io
 
 import pytest
+import stages
 from planted import finish
 from rich.console import Console
 
@@ -22,8 +23,8 @@ def printed(config, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, '_estimator', estimator)
 
-    def printed(done=0):
-        sweep, info = planning.checked_sweep('depth', config, tmp_path)
+    def printed(done=0, name='depth'):
+        sweep, info = planning.checked_sweep(name, config, tmp_path)
         for cell in sweep.cells[:done]:
             finish(cell)
         console = Console(file=io.StringIO(), width=200)
@@ -43,3 +44,17 @@ def test_what_is_left_is_estimated(printed):
 
 def test_nothing_is_left_to_pay_for(printed):
     assert 'all 8 cells are done' in printed(done=8)
+
+
+def test_what_depends_on_results_is_announced(printed, config, tmp_path, monkeypatch):
+    stages.register(monkeypatch)
+    config.sweep.depths = (8,)
+    text = printed(name='stages')
+    assert '2 cells to run' in text
+    assert 'This is the time of these cells alone. More cells follow: their results decide' in text
+    console = Console(file=io.StringIO(), width=200)
+    module.dry_run(*planning.checked_sweep('stages', config, tmp_path), console)
+    assert '2 cells, 2 to run' in console.file.getvalue()
+    assert 'More cells follow' in console.file.getvalue()
+    module.dry_run(*planning.checked_sweep('depth', config, tmp_path), console)
+    assert console.file.getvalue().count('More cells follow') == 1

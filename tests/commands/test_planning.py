@@ -1,4 +1,6 @@
 import pytest
+import stages
+from planted import finish
 
 from configs import digits
 from vggres.commands import planning
@@ -70,3 +72,74 @@ def test_what_makes_no_sense_is_one_line_and_nothing_written(
         planning.checked_sweep(name, config, tmp_path / 'runs', overrides=overrides)
     assert '\n' not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+# Cells that depend on results
+
+
+def finish_all(cells):
+    for cell in cells:
+        finish(cell, validation_loss=stages.loss_of(cell))
+
+
+def test_cells_follow_when_all_that_they_depend_on_have_a_result(config, tmp_path, monkeypatch):
+    """Three stages: two rates, two fresh seeds at the better one, and both again, longer."""
+    stages.register(monkeypatch)
+    config.sweep.depths = (8,)
+    sweep, info = planning.checked_sweep('stages', config, tmp_path)
+    assert [cell.config.optimizer.learning_rate for cell in sweep.cells] == [0.1, 0.01]
+    assert '2 of the 2 cells that are known so far have none yet' in planning.undecided(sweep)
+    finish_all(sweep.cells[:1])
+    assert planning.with_next_cells(sweep, info) == sweep  # not by a part of the results
+    assert '1 of the 2 cells' in planning.undecided(sweep)
+
+    finish_all(sweep.cells)
+    second = planning.with_next_cells(sweep, info)
+    assert second.cells[:2] == sweep.cells
+    assert [cell.coordinates()['variant'] for cell in second.cells[2:]] == [
+        'plain, rate 0.01, fresh'
+    ] * 2
+    finish_all(second.cells)
+    third = planning.with_next_cells(second, info)
+    assert [cell.config.train.epochs for cell in third.cells] == [2, 2, 2, 2, 4, 4]
+    assert '2 of the 6 cells' in planning.undecided(third)
+    finish_all(third.cells)
+    assert planning.with_next_cells(third, info) == third
+    assert planning.undecided(third) == ''
+    # Another launch finds them from the grid on.
+    again, _ = planning.checked_sweep('stages', config, tmp_path)
+    assert [cell.id for cell in again.cells] == [cell.id for cell in third.cells]
+
+
+def test_a_diverged_run_is_a_result_to_decide_by(config, tmp_path, monkeypatch):
+    def next_cells(sweep):
+        assert {result.status for result in sweep.results()} == {'diverged'}
+        return iter(())
+
+    stages.register(monkeypatch, next_cells=next_cells)
+    config.sweep.depths = (8,)
+    sweep, info = planning.checked_sweep('stages', config, tmp_path)
+    for cell in sweep.cells:
+        finish(cell, status='diverged', validation_loss=None, diverged_at_step=3)
+    assert planning.with_next_cells(sweep, info) == sweep
+    assert planning.undecided(sweep) == ''
+
+
+def test_where_the_grid_is_everything_nothing_follows(config, tmp_path):
+    for name in ('depth', ''):
+        sweep, _ = planning.checked_sweep(name, config, tmp_path)
+        assert planning.undecided(sweep) == ''
+
+
+def test_cells_that_follow_are_checked_as_the_others_are(config, tmp_path, monkeypatch):
+    def next_cells(sweep):
+        for variant, cell_config in stages.next_cells(sweep):
+            cell_config.train.batch_size = 41
+            yield variant, cell_config
+
+    stages.register(monkeypatch, next_cells=next_cells)
+    config.sweep.depths = (8,)
+    sweep, info = planning.checked_sweep('stages', config, tmp_path)
+    finish_all(sweep.cells)
+    with pytest.raises(UserError, match='41 is more than the 40 training images'):
+        planning.with_next_cells(sweep, info)

@@ -4,6 +4,7 @@ import doctest
 import jax
 import pandas
 import pytest
+import stages
 
 import vggres
 from configs import digits
@@ -51,6 +52,26 @@ def test_a_sweep_from_python(config, tmp_path):
     # Loaded again, from the folder above as well.
     for place in (tmp_path, tmp_path / 'depth'):
         assert vggres.load_sweep(place).results == sweep.results
+
+
+@pytest.mark.slow
+def test_a_sweep_in_stages_from_python(tmp_path, monkeypatch):
+    """Three stages are trained; the second one takes the better rate of the first."""
+    stages.register(monkeypatch)
+    config = digits.get_config()
+    config.model.width, config.train.epochs, config.wandb.mode = 2, 1, 'disabled'
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    overrides = ('train.epochs',)
+    sweep = vggres.run_sweep('stages', config, tmp_path, 1, progress=False, overrides=overrides)
+    results = pandas.DataFrame(sweep.results).set_index('variant')
+    first = results.validation_loss[[f'plain, rate {rate}' for rate in stages.RATES]]
+    best = first.idxmin()
+    assert set(results.index) == {*first.index, f'{best}, fresh', f'{best}, twice as long'}
+    assert results.steps[f'{best}, twice as long'] == 2 * results.steps[best]
+    # One network, at two rates and two budgets: a single compilation.
+    assert sorted(results.compile_seconds > 0.1) == [False, False, False, True]
+    again = vggres.run_sweep('stages', config, tmp_path, 1, progress=False, overrides=overrides)
+    assert again.results == sweep.results
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 import io
+import json
 from pathlib import Path
 
 import pytest
+import stages
 from planted import finish
 from rich.console import Console
 from small_color import repaint
 
 import vggres
-from vggres.commands import planning, train
+from vggres.commands import conclude, planning, train
 from vggres.errors import UserError
 from vggres.executors import local
 from vggres.executors.local import Event
@@ -140,3 +142,141 @@ def test_a_launch_whose_workers_cannot_start_leaves_nothing(
         launched(config, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob('sweep.json')} == before
     assert (tmp_path / 'depth').exists() == grown
+
+
+# Sweeps in stages
+
+
+@pytest.fixture
+def stage_run(config, monkeypatch):
+    """The cells given to the executor, call by call; a function in `act` changes what happens."""
+    stages.register(monkeypatch)
+    config.sweep.depths = (8,)
+    given, act = [], {}
+
+    def run(cells, costs, num_workers, log_dir, on_event):
+        given.append(list(cells))
+        if len(given) in act:
+            act.pop(len(given))(cells, on_event)
+            return
+        for cell in cells:
+            finish(cell, validation_loss=stages.loss_of(cell))
+
+    monkeypatch.setattr(local, 'run', run)
+    return given, act
+
+
+def variants(cells):
+    return [cell.coordinates()['variant'] for cell in cells]
+
+
+def test_a_launch_runs_stage_after_stage(config, tmp_path, stage_run):
+    given, _ = stage_run
+    failed, text = launched(config, tmp_path, 'stages')
+    assert failed == []
+    assert [variants(cells) for cells in given] == [
+        ['plain, rate 0.1', 'plain, rate 0.01'],
+        ['plain, rate 0.01, fresh'] * 2,
+        ['plain, rate 0.01, twice as long'] * 2,
+    ]
+    assert 'By these results, 2 cells more will run.' in text
+    assert '2 of 6 cells to run' in text
+    assert 'More cells follow' not in text
+    stored = json.loads((tmp_path / 'stages' / 'sweep.json').read_text())
+    assert [launch['cells'] for launch in stored['launches']] == [2, 2, 2]
+    assert len(stored['grid']) == 6
+    verdict = json.loads((tmp_path / 'stages' / 'verdict.json').read_text())
+    assert sum(verdict['runs'].values()) == 6
+    assert {cell.config.wandb.mode for cells in given for cell in cells} == {'disabled'}
+
+    given.clear()
+    failed, text = launched(config, tmp_path, 'stages')
+    assert (failed, given) == ([], [])
+    assert '6 runs.' in text
+    assert json.loads((tmp_path / 'stages' / 'sweep.json').read_text()) == stored
+
+
+def test_a_stage_that_is_not_whole_decides_nothing(config, tmp_path, stage_run):
+    given, act = stage_run
+
+    def one_fails(cells, on_event):
+        finish(cells[0], validation_loss=stages.loss_of(cells[0]))
+        on_event(Event('started', cells[1].id, {}))
+        on_event(Event('failed', cells[1].id, {'message': 'out of luck', 'log': 'worker0.log'}))
+
+    act[2] = one_fails
+    failed, text = launched(config, tmp_path, 'stages')
+    assert len(failed) == 1
+    assert len(given) == 2
+    assert '1 of the 4 cells that are known so far have none yet' in text
+    assert '3 runs.' in text
+    given.clear()
+    failed, text = launched(config, tmp_path, 'stages')
+    assert failed == []
+    assert [len(cells) for cells in given] == [1, 2]
+    assert '6 runs.' in text
+
+
+@pytest.mark.parametrize('stage', [1, 2, 3])
+def test_a_launch_that_is_killed_in_any_stage_goes_on(config, tmp_path, stage_run, stage):
+    given, act = stage_run
+
+    def kill(cells, on_event):
+        finish(cells[0], validation_loss=stages.loss_of(cells[0]))
+        raise KeyboardInterrupt
+
+    act[stage] = kill
+    with pytest.raises(KeyboardInterrupt):
+        launched(config, tmp_path, 'stages')
+    done = {cell.id for cells in given for cell in cells if cell.result()}
+    assert len(done) == 2 * stage - 1
+    given.clear()
+    _, text = launched(config, tmp_path, 'stages')
+    assert '6 runs.' in text
+    ran = [cell.id for cells in given for cell in cells]
+    assert len(ran) == 6 - len(done)
+    assert not done & {*ran}
+
+
+def test_what_is_refused_in_a_later_stage_leaves_the_stages_before(config, tmp_path, stage_run):
+    given, act = stage_run
+
+    def refuse(cells, on_event):
+        raise UserError('a worker cannot start')
+
+    act[2] = refuse
+    with pytest.raises(UserError, match='a worker cannot start'):
+        launched(config, tmp_path, 'stages')
+    assert all(cell.result() for cell in given[0])
+    assert launched(config, tmp_path, 'stages')[0] == []
+
+
+def test_seeds_may_be_added_to_stages(config, tmp_path, stage_run):
+    given, _ = stage_run
+    launched(config, tmp_path, 'stages')
+    given.clear()
+    config.sweep.seeds = 3
+    _, text = launched(config, tmp_path, 'stages')
+    assert [[cell.config.seed for cell in cells] for cells in given] == [[102], [102]]
+    assert '8 runs.' in text
+
+
+def test_a_report_decides_nothing(config, tmp_path, stage_run, monkeypatch):
+    _, act = stage_run
+
+    def kill(cells, on_event):
+        raise KeyboardInterrupt
+
+    act[2] = kill
+    with pytest.raises(KeyboardInterrupt):
+        launched(config, tmp_path, 'stages')
+    before = (tmp_path / 'stages' / 'sweep.json').read_bytes()
+
+    def refuse(sweep):
+        raise AssertionError
+
+    stages.register(monkeypatch, next_cells=refuse, cells=refuse)
+    console = Console(file=io.StringIO(), width=200)
+    conclude.report_again(tmp_path / 'stages', console)
+    assert '2 runs.' in console.file.getvalue()
+    assert (tmp_path / 'stages' / 'sweep.json').read_bytes() == before

@@ -11,7 +11,7 @@ from vggres.findings.languages import LANGUAGES
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
-    *('defaults', 'cells', 'analyse', 'words', 'tables', 'figures'),
+    *('defaults', 'cells', 'next_cells', 'analyse', 'words', 'tables', 'figures'),
 }
 
 
@@ -24,7 +24,7 @@ def test_the_protocol_asks_for_these_names():
 def test_every_experiment_offers_the_same_names(name):
     experiment = experiments.load(name)
     assert {each for each in OFFERED if not hasattr(experiment, each)} == set()
-    for function in ('defaults', 'cells', 'analyse', 'words', 'tables', 'figures'):
+    for function in ('defaults', 'cells', 'next_cells', 'analyse', 'words', 'tables', 'figures'):
         expected = inspect.signature(getattr(Experiment, function)).parameters
         found = inspect.signature(getattr(experiment, function)).parameters
         assert list(found) == [each for each in expected if each != 'self']

@@ -6,6 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
+from vggres.commands import planning
 from vggres.config import Config
 from vggres.data.source import DatasetInfo
 from vggres.executors.placement import (
@@ -18,6 +19,19 @@ from vggres.executors.placement import (
 from vggres.sweeps import cost
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep, cells_in_words
+
+
+def dry_run(sweep: Sweep, info: DatasetInfo, console: Console) -> None:
+    """Prints the cells, whether they are done, and their operations.
+
+    Args:
+        sweep: as `planning.checked_sweep` returns it.
+        info: of its data set.
+        console: where to print.
+    """
+    console.print(cost.grid_table(sweep, info))
+    if more := planning.undecided(sweep):
+        console.print(more, soft_wrap=True)
 
 
 def estimate(
@@ -53,6 +67,8 @@ def estimate(
 
     costs = cost.of_cells(cells, _estimator(info, target), show)
     console.print(cost.cost_table(cells, info, costs, target, workers))
+    if more := planning.undecided(sweep):
+        console.print(f'This is the time of these cells alone. {more}', soft_wrap=True)
 
 
 def _estimator(info: DatasetInfo, target: str) -> Callable[[Config], cost.Cost]:

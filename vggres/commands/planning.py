@@ -1,5 +1,6 @@
 """From a configuration to a checked, frozen sweep: every check stands here, in its order."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.grid import changes
-from vggres.sweeps.sweep import Sweep
+from vggres.sweeps.sweep import Sweep, cells_in_words
 
 
 def checked_sweep(
@@ -25,6 +26,8 @@ def checked_sweep(
     overrides: Iterable[str] = (),
 ) -> tuple[Sweep, DatasetInfo]:
     """The sweep of an experiment, or the one cell of a configuration, and its data set.
+
+    Where results that are there decide which cells follow, the sweep has these cells as well.
 
     Nothing is written, and the configuration is left as it is.
 
@@ -54,7 +57,50 @@ def checked_sweep(
     info = datasets.describe(config.data)
     for cell in sweep.cells:
         checks.check_data(cell.config, info)
-    return sweep, info
+    return with_next_cells(sweep, info), info
+
+
+def with_next_cells(sweep: Sweep, info: DatasetInfo) -> Sweep:
+    """The sweep with the cells that its results call for, as far as these are decided.
+
+    Nothing is decided by a part of the results: while a cell has none, no cell is added.
+
+    Args:
+        sweep: the cells of a launch.
+        info: of their data set.
+
+    Raises:
+        UserError: for a cell that makes no sense, or where the results leave no choice.
+    """
+    if not sweep.name:
+        return sweep
+    experiment = experiments.load(sweep.name)
+    while not sweep.missing():
+        grid = experiment.next_cells(sweep)
+        named = sweeps.assemble(sweep.name, sweep.config, sweep.directory.parent, grid).cells
+        known = {cell.id for cell in sweep.cells}
+        new = [cell for cell in named if cell.id not in known]
+        if not new:
+            break
+        for cell in new:
+            checks.check_data(cell.config, info)
+        sweep = dataclasses.replace(sweep, cells=(*sweep.cells, *new))
+    return sweep
+
+
+def undecided(sweep: Sweep) -> str:
+    """What keeps the cells that follow from being known, in a line; '' where none may follow.
+
+    Args:
+        sweep: as `with_next_cells` returns it.
+    """
+    missing = sweep.missing()
+    if not missing or not sweep.name or not experiments.has_stages(experiments.load(sweep.name)):
+        return ''
+    return (
+        f'More cells follow: their results decide which, and {len(missing)} of the '
+        f'{cells_in_words(len(sweep.cells))} that are known so far have none yet.'
+    )
 
 
 def checked_structure(config: Config) -> ConfigDict:

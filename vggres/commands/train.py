@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 import experiments
-from vggres.commands import conclude
+from vggres.commands import conclude, planning
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
@@ -22,6 +22,7 @@ from vggres.files import write_atomically
 from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.cell import RESULT_FILE
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import locked
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
@@ -30,6 +31,8 @@ from vggres.tracking import wandb_run
 
 def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) -> list[Failure]:
     """Runs the cells that have no result yet, then concludes with all that the directory holds.
+
+    Where the experiment has cells that depend on results, these run as well, in this launch.
 
     Args:
         sweep: as `planning.checked_sweep` returns it.
@@ -49,29 +52,57 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
     with _undone_if_refused(sweep.directory), locked(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
         _say_what_is_there(sweep, whole, console)
-        missing = sweep.missing()
-        if missing:
+        failed: list[Failure] = []
+        has_run = False
+        while missing := sweep.missing():
             check_images(whole)
-        failed = _run_missing(sweep, missing, info, workers, console) if missing else []
+            failed = _run_missing(sweep, missing, info, workers, console)
+            has_run = True
+            if sweep.missing():
+                break
+            sweep, whole = _with_next_stage(sweep, whole, info, console)
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
             conclude.print_cells(whole, console)
-    if missing and (command := wandb_run.upload_command(sweep.directory)):
+    if has_run and (command := wandb_run.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
         console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')
+    if more := planning.undecided(sweep):
+        console.print(more, soft_wrap=True)
     return failed
+
+
+def _with_next_stage(
+    sweep: Sweep, whole: Sweep, info: DatasetInfo, console: Console
+) -> tuple[Sweep, Sweep]:
+    """The cells of this launch and those of the directory, with the cells that now follow."""
+    grown = planning.with_next_cells(sweep, info)
+    more = len(grown.cells) - len(sweep.cells)
+    if not more:
+        return sweep, whole
+    console.print(f'By these results, {cells_in_words(more)} more will run.')
+    return grown, sweeps.joined(grown)
 
 
 @contextlib.contextmanager
 def _undone_if_refused(directory: Path) -> Iterator[None]:
-    """Leaves a sweep's directory as it was where no worker can start, or the launch is refused."""
-    path, is_new = directory / SWEEP_FILE, not directory.exists()
+    """Leaves a sweep's directory as it was where no worker can start, or the launch is refused.
+
+    Where cells have been finished in the meantime, they and the sweep that lists them are kept.
+    """
+
+    def done() -> set[Path]:
+        return set(directory.glob(f'cells/*/{RESULT_FILE}'))
+
+    path, is_new, done_before = directory / SWEEP_FILE, not directory.exists(), done()
     before = path.read_bytes() if path.is_file() else None
     try:
         yield
     except UserError:
+        if done() - done_before:
+            raise
         if is_new:
             shutil.rmtree(directory, ignore_errors=True)
         elif before is not None:

@@ -4,7 +4,8 @@ WORKDIR/<sweep>/sweep.json     the grid, the configuration, and every launch tha
                 cells/<id>/    one folder per cell: see `cell.py`
                 logs/          what the workers' libraries printed
 
-A grid may grow: a later launch adds seeds, depths or families, and keeps what is there.
+A grid may grow: a later launch adds seeds, depths or families, and keeps what is there. Within a
+launch, the cells of an experiment's later stages are added when results have decided which.
 """
 
 import dataclasses
@@ -41,7 +42,7 @@ _FOLDERS, _FILES = ('cells', 'figures', 'logs'), ('report.html', 'verdict.json',
 
 @dataclass(frozen=True)
 class Launch:
-    """A launch that added cells to a sweep.
+    """A launch, or a later stage of one, that added cells to a sweep.
 
     Attributes:
         when: the local time, as in '2026-01-31 14:05'.
