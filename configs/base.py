@@ -76,6 +76,7 @@ def get_config() -> ConfigDict:
     config.train.batch_size = 128  # images
     config.train.epochs = 20  # passes over the training set; 0: see steps
     config.train.steps = 0  # updates; 0: see epochs
+    config.train.until_error = ()  # training errors in %, as in (5.0, 1.0): stops at the last one
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.1  # the full rate, after the warm-up
@@ -90,6 +91,7 @@ def get_config() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every_epochs = 1  # epochs between evaluations; the last epoch always has one
+    config.evaluation.every_steps = 0  # updates between looks for until_error; 0: ends of epochs
     config.evaluation.batch_size = 0  # images; 0: what suits the device; changes the speed only
 
     config.probes = ConfigDict()

@@ -60,6 +60,15 @@ def changed(key, value):
         ('seed', -1, 'seed has to be at least 0'),
         ('seed', 99_999_999_999, 'seed has to be at most'),
         ('model.name', 'resnet50', 'resolve_name'),
+        ('train.until_error', (0.0,), 'between 0 and 100'),
+        ('train.until_error', (100, 5), 'between 0 and 100'),
+        ('train.until_error', (float('nan'),), 'between 0 and 100'),
+        ('train.until_error', ('5',), r"as in \(5.0, 1.0\), not \('5',\)"),
+        ('train.until_error', (True,), 'between 0 and 100'),
+        ('train.until_error', (1.0, 5.0), 'each below the one before'),
+        ('train.until_error', (5.0, 5.0), 'each below the one before'),
+        ('train.until_error', (5.00000001, 5.0), 'differ too little'),
+        ('evaluation.every_steps', -1, 'evaluation.every_steps has to be at least 0'),
     ],
 )
 def test_what_makes_no_sense_is_one_line(key, value, message):
@@ -75,6 +84,11 @@ def test_more_observations_need_an_observation(knob):
         checks.check(config)
     config.probes.every_epochs = 1
     checks.check(config)
+
+
+def test_errors_to_stop_at_need_no_looks_within_an_epoch():
+    for targets in ((5.0, 1.0), (5, 0.5), (99.9,)):
+        checks.check(changed('train.until_error', targets))
 
 
 def test_draws_are_of_random_weights():
@@ -107,6 +121,7 @@ def test_a_given_knob_that_changes_nothing_is_refused():
         ('optimizer.warmup_fraction', 'optimizer.warmup', 'linear'),
         ('optimizer.warmup_learning_rate', 'optimizer.warmup', 'constant'),
         ('optimizer.decay_factor', 'optimizer.decay_at', (0.5,)),
+        ('evaluation.every_steps', 'train.until_error', (5.0, 1.0)),
     ],
 )
 def test_a_knob_that_another_one_makes_pointless(knob, other, value):

@@ -239,6 +239,7 @@ def test_a_configuration_of_the_first_release_is_read():
         ('init.scheme', 'glorot'),
         ('train.epochs', 7),
         ('train.steps', 70),
+        ('train.until_error', (5.0, 1.0)),
         ('optimizer.learning_rate', 0.03),
         ('optimizer.decay_factor', 0.5),
         ('optimizer.warmup', 'none'),
@@ -246,11 +247,28 @@ def test_a_configuration_of_the_first_release_is_read():
         ('optimizer.warmup_learning_rate', 0.01),
         ('optimizer.warmup_min_depth', 110),
         ('evaluation.every_epochs', 5),
+        ('evaluation.every_steps', 5),
         ('wandb.mode', 'offline'),
     ],
 )
 def test_what_varies_within_a_program(knob, value):
     assert program(changed(knob, value)) == program(digits.get_config())
+
+
+def test_when_it_is_looked_at_the_error_counts_only_where_training_stops_by_it():
+    config = digits.get_config()
+    default = cell_id(config)
+    config.evaluation.every_steps = 5
+    assert cell_id(config) == default
+    config.train.until_error = (5.0, 1.0)
+    ids = {default, cell_id(config)}
+    config.evaluation.every_steps = 7
+    ids.add(cell_id(config))
+    config.evaluation.every_steps = 0
+    ids.add(cell_id(config))
+    config.train.until_error = (5.0, 0.5)
+    ids.add(cell_id(config))
+    assert len(ids) == 5
 
 
 @pytest.mark.parametrize(

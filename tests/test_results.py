@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from vggres.results import Outcome, Record, Result, parsed
+from vggres.results import Outcome, Record, Result, parsed, steps_to_error, target_name
 
 OUTCOME = {
     'status': 'finished',
@@ -74,3 +74,24 @@ def test_records_cannot_be_changed():
     assert record.train_error is None  # it was not evaluated
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.epoch = 2
+
+
+def test_the_updates_to_an_error_are_those_of_the_first_look_at_or_below_it():
+    looks = [(11, 40.0), (22, 5.0), (33, 20.0), (44, 0.9)]
+    assert steps_to_error(looks, (50.0, 5.0, 1.0)) == {'50': 11, '5': 22, '1': 44}
+    assert steps_to_error(looks[:3], (4.9, 0.5)) == {'4.9': None, '0.5': None}
+    assert steps_to_error(looks, ()) is None
+
+
+def test_targets_are_called_as_people_write_them():
+    assert [target_name(each) for each in (5, 5.0, 0.5, 12.25)] == ['5', '5', '0.5', '12.25']
+
+
+def test_the_updates_to_an_error_come_back_and_older_results_lack_them():
+    reached = {'steps_to_error': {'5': 120, '1': None}}
+    result = parsed(Result, OUTCOME | MORE | reached)
+    assert result.steps_to_error == reached['steps_to_error']
+    assert parsed(Result, json.loads(json.dumps(dataclasses.asdict(result)))) == result
+    assert parsed(Result, OUTCOME | MORE).steps_to_error is None
+    with pytest.raises(ValueError, match='steps_to_error'):
+        parsed(Result, OUTCOME | MORE | {'steps_to_error': {'5': 1.5}})

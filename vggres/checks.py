@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 from vggres.config import (
     INIT_SCHEMES,
@@ -15,6 +16,7 @@ from vggres.config import (
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError, unknown
 from vggres.networks import grammar, spec, torch_weights
+from vggres.results import target_name
 
 _CHOICES = {
     'data.checksum': ('known', 'any'),
@@ -52,6 +54,7 @@ _RANGES = {
     'optimizer.warmup_fraction': (0, 1),
     'optimizer.warmup_min_depth': (0, _MANY),
     'evaluation.every_epochs': (1, _MANY),
+    'evaluation.every_steps': (0, _MANY),
     'evaluation.batch_size': (0, 2**20),
     'probes.every_epochs': (0, _MANY),
     'probes.draws': (1, 10),
@@ -67,6 +70,7 @@ _POINTLESS = (
     ('optimizer.warmup_learning_rate', 'optimizer.warmup', 'none'),
     ('optimizer.warmup_min_depth', 'optimizer.warmup', 'none'),
     ('optimizer.decay_factor', 'optimizer.decay_at', ()),
+    ('evaluation.every_steps', 'train.until_error', ()),
     ('data.short_side', 'data.crop', 'padded'),
     ('data.short_side', 'data.crop', 'area'),
     ('data.workers', 'data.crop', 'padded'),
@@ -128,11 +132,25 @@ def check(config: Config) -> None:
             'give the length of the training in either epochs or steps and set the other to 0: '
             f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
         )
+    _check_targets(tuple(config.train.until_error))
     if config.model.name:
         raise UserError('model.name is a shorthand, which `config.resolve_name` has to replace.')
     _check_data_knobs(config.data)
     _check_init(config)
     _check_probes(config)
+
+
+def _check_targets(targets: tuple) -> None:
+    """Training errors to stop at: in percent, each below the one before."""
+    are_numbers = all(type(target) in (int, float) and 0 < target < 100 for target in targets)
+    if not are_numbers or any(low >= high for high, low in pairwise(targets)):
+        raise UserError(
+            'train.until_error holds training errors in percent between 0 and 100, each below the '
+            f'one before, as in (5.0, 1.0), not {targets}.'
+        )
+    names = [target_name(target) for target in targets]
+    if len(set(names)) < len(names):
+        raise UserError(f'train.until_error holds errors that differ too little: {targets}.')
 
 
 def _check_data_knobs(data: Config) -> None:

@@ -44,6 +44,8 @@ ADDED_KNOBS = {
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
     'train.protocol': 'given',
+    'train.until_error': (),
+    'evaluation.every_steps': 0,
 }
 # Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
 # host alone reads them.
@@ -51,6 +53,7 @@ _NOT_COMPILED = (
     'train.protocol',
     'train.epochs',
     'train.steps',
+    'train.until_error',
     'optimizer.learning_rate',
     'optimizer.decay_factor',
     'optimizer.warmup',
@@ -58,6 +61,7 @@ _NOT_COMPILED = (
     'optimizer.warmup_fraction',
     'optimizer.warmup_min_depth',
     'evaluation.every_epochs',
+    'evaluation.every_steps',
 )
 # How the papers trained each family on ImageNet (Simonyan & Zisserman 2014, arXiv 1409.1556, §3; He
 # et al. 2015, arXiv 1512.03385, §3.4). The papers divided the rate by 10 whenever the validation
@@ -161,7 +165,7 @@ def identity(config: Config) -> dict:
         'init': parts['init'],
         'train': parts['train'],
         'optimizer': parts['optimizer'],
-    }
+    } | looks_identity(config)
 
 
 def data_identity(config: Config) -> dict:
@@ -173,6 +177,17 @@ def data_identity(config: Config) -> dict:
     is_folder = parts['name'] == 'folder'
     folder = {'folder': Path(parts['dir']).resolve().name} if is_folder else {}
     return folder | {k: v for k, v in parts.items() if k not in DATA_KNOBS_WITHOUT_EFFECT}
+
+
+def looks_identity(config: Config) -> dict:
+    """The part of `config.evaluation` that decides a result: when `train.until_error` is looked at.
+
+    It is empty where training does not stop by its error, or is looked at as often as by default.
+    """
+    every_steps = config.evaluation.every_steps
+    if not config.train.until_error or every_steps == ADDED_KNOBS['evaluation.every_steps']:
+        return {}
+    return {'evaluation': {'every_steps': every_steps}}
 
 
 def data_name(config: Config) -> str:

@@ -7,12 +7,13 @@ away from a table. Errors are in percent, losses are mean cross-entropies.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar('T')
+Look = tuple[int, float]  # the number of updates done, and the training error in percent
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Outcome:
             are None.
         validation_loss: the mean cross-entropy on the validation set.
         test_loss: the mean cross-entropy on the test set.
+        steps_to_error: for each error of `train.until_error`, by its `target_name`, the updates
+            done at the first look at which the training error was at or below it; None where the
+            run ended before, as for all errors of a diverged run. None for a run without such
+            errors.
     """
 
     status: str
@@ -41,6 +46,7 @@ class Outcome:
     train_loss: float | None
     validation_loss: float | None
     test_loss: float | None
+    steps_to_error: Mapping[str, int | None] | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Result(Outcome):
         family: 'vgg', 'plain' or 'resnet'.
         depth: weighted layers.
         seed: the seed of initialisation and data order.
-        steps: the number of updates in the whole run.
+        steps: the number of updates that a finished run did, which are fewer than allowed where it
+            stopped by its training error; those allowed to a diverged run.
         parameters: the number of learnable parameters.
         num_classes: the number of labels in the data set.
         image_shape: the [height, width, channels] of its images.
@@ -124,6 +131,8 @@ class Record:
         train_error: the error on the training set in percent.
         validation_loss: the mean cross-entropy on the validation set.
         validation_error: the error on the validation set in percent.
+        looks: what `train.until_error` was compared with since the record before: the number of
+            updates done and the training error in percent. None where nobody looked.
     """
 
     epoch: float
@@ -137,6 +146,7 @@ class Record:
     train_error: float | None = None
     validation_loss: float | None = None
     validation_error: float | None = None
+    looks: Sequence[Look] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,29 @@ class Observation:
     step: int
     draw: int
     values: Mapping[str, Mapping[str, float | None]]
+
+
+def target_name(target: float) -> str:
+    """What an error of `train.until_error` is called: 5.0 is '5', and 0.5 is '0.5'."""
+    return f'{target:g}'
+
+
+def steps_to_error(looks: Iterable[Look], targets: Sequence[float]) -> dict[str, int | None] | None:
+    """The updates done at the first look at or below each error; see `Outcome.steps_to_error`.
+
+    >>> steps_to_error([(10, 20.0), (15, 4.0), (20, 6.0)], targets=(5.0, 1.0))
+    {'5': 15, '1': None}
+
+    Args:
+        looks: those of the whole run, in their order.
+        targets: the errors in percent.
+    """
+    looks = list(looks)
+    found: dict[str, int | None] = {}
+    for target in targets:
+        reached = (step for step, error in looks if error <= target)
+        found[target_name(target)] = next(reached, None)
+    return found or None
 
 
 def parsed(kind: type[T], values: object) -> T:

@@ -66,6 +66,18 @@ def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, 
     jax.tree.map(np.testing.assert_array_equal, our_state.params, their_state.params)
 
 
+def test_training_stops_at_the_same_error(config, streamed, data, build):
+    config.model.width, config.train.epochs, config.optimizer.learning_rate = 8, 20, 0.03
+    config.train.until_error, config.evaluation.every_steps = (30.0, 1.0), 3
+    run = described_run(config, data.num_train)
+    config.data.input = 'resident'
+    theirs, _ = trainer.train(build(config), data, run)
+    config.data.input = 'stream'
+    ours, _ = trainer.train(programs.build(program(config), streamed), streamed, run)
+    assert dataclasses.asdict(ours) == dataclasses.asdict(theirs)
+    assert theirs.steps_to_error['1'] < 100
+
+
 def test_every_image_of_a_split_is_evaluated_once(streamed, data):
     found = [
         (np.asarray(chunk.images[start:stop]), np.asarray(chunk.labels[start:stop]))

@@ -442,7 +442,21 @@ def test_csv_does_not_depend_on_the_order_of_results(directory, tmp_path):
     assert text == (directory / 'results.csv').read_text()
     header = text.partition('\n')[0]
     assert header.startswith('cell,variant,family,depth,seed,status,diverged_at_step,train_error,')
-    assert header.endswith(',compile_seconds,git_commit,hardware,num_classes,peak_memory_mb')
+    assert header.endswith(
+        ',compile_seconds,git_commit,hardware,num_classes,peak_memory_mb,steps_to_error'
+    )
+
+
+def test_updates_to_an_error_are_said_in_words():
+    reached = {'steps_to_error': {'5': 1200, '1': None}}
+    results = [planted.result(seed=0, **reached), planted.result(seed=1)]
+    rows = list(csv.DictReader(report.results_csv(results).splitlines()))
+    assert [row['steps_to_error'] for row in rows] == ['5 %: 1200; 1 %: not reached', '']
+    table = report.runs_table(results)
+    at = [column.heading for column in table.columns].index('steps to error')
+    assert table.rows[0][at] == '5 %: 1200; 1 %: not reached'
+    columns = [column.heading for column in report.runs_table(results[1:]).columns]
+    assert 'steps to error' not in columns
 
 
 def test_csv_keeps_texts_with_commas_and_lines_and_drops_what_is_no_scalar(tmp_path):

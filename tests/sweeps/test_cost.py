@@ -61,6 +61,40 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
     assert cost.run_seconds(config, info) == pytest.approx(60 + 0.01 * (3 * 7 + 1))
 
 
+@pytest.mark.parametrize(
+    ('every_steps', 'epochs', 'every_epochs', 'looks'),
+    [
+        (0, 3, 1, 3),  # the evaluations at the ends of three epochs, of 5 updates each
+        (0, 3, 2, 3),  # two evaluations, after epochs 2 and 3, and a look after epoch 1
+        (2, 2, 1, 2 + 4),  # after 2, 4, 6 and 8 updates as well; the tenth ends an epoch
+        (5, 2, 1, 2),
+        (100, 2, 1, 2),
+    ],
+)
+def test_a_run_that_may_stop_is_counted_to_its_end(
+    config, every_steps, epochs, every_epochs, looks
+):
+    config.train.until_error, config.train.epochs = (5.0,), epochs
+    config.evaluation.every_steps, config.evaluation.every_epochs = every_steps, every_epochs
+    info = datasets.describe(config.data)
+    cost = Cost(1.0, compile_seconds=50.0, step_seconds=1.0, batch_seconds=0.01, batch_size=7)
+    evaluations = -(-epochs // every_epochs)
+    batches = 6 * looks + evaluations + 1  # 40 training, 5 validation and 7 test images
+    assert cost.run_seconds(config, info) == pytest.approx(5 * epochs + 0.01 * batches)
+
+
+@pytest.mark.usefixtures('flops')
+def test_the_cost_of_runs_that_may_stop_is_a_bound(config, tmp_path):
+    config.train.until_error = (5.0,)
+    planned = sweeps.assemble('depth', config, tmp_path, grid(config, families(config)))
+    info = datasets.describe(config.data)
+    text = printed(cost.grid_table(planned, info))
+    assert '8 cells, 8 to run: at most 16.0 of 16.0 TFLOPs' in text
+    costs = {cell.id: Cost(12.0, 30.0, 0.1, 0.0, 7) for cell in planned.cells}
+    text = printed(cost.cost_table(planned.cells, info, costs, 'here', workers=2))
+    assert 'TFLOPs: at most' in text
+
+
 @pytest.mark.usefixtures('flops')
 def test_the_cost_of_a_sweep_is_the_sum_of_its_cells(planned):
     info = datasets.describe(planned.config.data)

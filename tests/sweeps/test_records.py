@@ -51,6 +51,20 @@ def test_records_are_on_disk_after_each_one_under_the_keys_of_the_format(tmp_pat
     assert records.read_records(tmp_path) == [RECORD, EVALUATED]
 
 
+def test_looks_stand_in_the_record_of_their_epoch(tmp_path):
+    looked_at = replace(RECORD, looks=((2, 60.0), (5, 12.5)))
+    RecordsFile(tmp_path, step=0).append(looked_at)
+    assert json.loads((tmp_path / 'metrics.jsonl').read_text())['looks'] == [[2, 60.0], [5, 12.5]]
+    assert records.read_records(tmp_path) == [looked_at]
+
+
+@pytest.mark.parametrize('looks', ['[[2]]', '[2, 60]', '[[2.5, 60]]', '"2"', '[[2, "60"]]'])
+def test_looks_that_are_none(tmp_path, looks):
+    (tmp_path / 'metrics.jsonl').write_text(LINE.replace('}', f', "looks": {looks}}}'))
+    with pytest.raises(UserError, match=r"line 1, is no record .*'looks'"):
+        records.read_records(tmp_path)
+
+
 def test_observations_have_a_file_of_their_own(tmp_path):
     file = RecordsFile(tmp_path, step=0, name=PROBES_FILE)
     file.append(OBSERVATION)

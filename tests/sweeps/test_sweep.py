@@ -119,6 +119,21 @@ def test_a_grid_may_grow_and_keeps_what_is_there(config, tmp_path):
     assert [cell.id for cell in stored] == [cell.id for cell in grown.cells]
 
 
+def test_when_the_error_is_looked_at_belongs_to_the_protocol_where_training_stops_by_it(
+    config, tmp_path
+):
+    join(assemble(config, tmp_path))
+    config.evaluation.every_steps = 3
+    join(assemble(config, tmp_path))
+    config.train.until_error = (5.0, 1.0)
+    kept = join(assemble(config, tmp_path / 'stops'))
+    assert sweeps.load(kept.directory).config.train.until_error == (5.0, 1.0)
+    join(assemble(config, tmp_path / 'stops'))
+    config.evaluation.every_steps = 4
+    with pytest.raises(UserError, match=r'holds another sweep .*evaluation\.every_steps 3, not 4'):
+        join(assemble(config, tmp_path / 'stops'))
+
+
 @pytest.mark.parametrize(
     ('knob', 'value', 'message'),
     [
@@ -129,6 +144,7 @@ def test_a_grid_may_grow_and_keeps_what_is_there(config, tmp_path):
         ('optimizer.learning_rate', 0.2, r'optimizer\.learning_rate 0\.1, not 0\.2'),
         ('init.scheme', 'vgg', r'init\.scheme he, not vgg'),
         ('probes.every_epochs', 1, r'probes\.every_epochs 0, not 1'),
+        ('train.until_error', (5.0,), r'train\.until_error \[\], not \[5\.0\]'),
     ],
 )
 def test_another_protocol_is_refused_and_nothing_written(config, tmp_path, knob, value, message):

@@ -70,3 +70,27 @@ def test_a_run_that_was_stopped_comes_to_the_same_end(config, tmp_path, epoch):
     ]
     assert records[0] == records[1]
     assert len(records[0]) == 4
+
+
+def test_a_run_that_goes_on_remembers_the_errors_that_it_had_reached(config, tmp_path):
+    """The first error is reached in the second epoch, and the second one epochs later."""
+    config.model.width, config.train.epochs, config.optimizer.learning_rate = 8, 20, 0.03
+    config.train.until_error, config.evaluation.every_steps = (60.0, 1.0), 2
+    config.checkpoint.every_seconds = 0.0
+    whole, cut = Cell(config, tmp_path / 'whole', ''), Cell(config, tmp_path / 'cut', '')
+    expected = run(whole)
+    early, late = expected.steps_to_error['60'], expected.steps_to_error['1']
+    assert (expected.status, expected.steps) == ('finished', late)
+
+    def kill(record):
+        if record.step > early + 4:  # there is a checkpoint after it
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cut, on_record=kill)
+    steps = []
+    found = run(cut, on_progress=lambda step, total: steps.append(step))
+    assert early < min(steps) <= late
+    measured = {'seconds': 0, 'compile_seconds': 0, 'peak_memory_mb': 0}
+    assert replace(found, **measured) == replace(expected, **measured)
+    assert cut.result() == found

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import math
 
@@ -8,6 +9,7 @@ import pytest
 
 from vggres.training import trainer
 from vggres.training.checkpoint import Checkpoints
+from vggres.training.programs import evaluate_split
 from vggres.training.trainer import Listeners, Observer, described_run
 
 
@@ -188,3 +190,121 @@ def test_a_run_that_goes_on_does_not_observe_its_beginning_again(config, build, 
     listeners = Listeners(on_observation=observations.append)
     trainer.train(build(config), data, run, checkpoints, observer, listeners)
     assert [each.epoch for each in observations] == [2]
+
+
+# Training until the training error is at a target
+
+
+@pytest.fixture
+def learner(config):
+    """A network that learns 40 images by heart in some 20 of 100 updates; 5 are an epoch."""
+    config.model.width, config.train.epochs, config.optimizer.learning_rate = 8, 20, 0.03
+    return config
+
+
+def step_by_step(config, build, data, steps):
+    """The training error after each update, and that of its batch, from updates done singly."""
+    compiled, run = build(config), described_run(config, data.num_train)
+    state, zeros, order_key = compiled.init(run.seed)
+    errors, of_batches = {}, {}
+    for step in range(1, steps + 1):
+        sums = jax.tree.map(jnp.zeros_like, zeros)
+        state, sums = compiled.train(state, sums, order_key, data, run.schedule, step)
+        _, wrong = evaluate_split(compiled.evaluate, data, state, 'train')
+        errors[step], of_batches[step] = 100 * wrong / 40, float(sums['error'])
+    return errors, of_batches
+
+
+def test_training_stops_at_the_first_look_that_sees_the_last_target(learner, train, build, data):
+    errors, of_batches = step_by_step(learner, build, data, 30)
+    learner.train.until_error, learner.evaluation.every_steps = (30.0, 1.0), 2
+    outcome, records, steps = train(learner)
+    # Looks are at even updates and at ends of epochs, each with the batches since the one before.
+    # Those within an epoch whose batches are half wrong are left out.
+    occasions = sorted({*range(2, 31, 2), *range(5, 31, 5)})
+    windows = dict(zip(occasions, [0, *occasions], strict=False))
+    expected = []
+    for step in occasions:
+        recent = [of_batches[each] for each in range(windows[step] + 1, step + 1)]
+        if step % 5 == 0 or sum(recent) / len(recent) < 50:
+            expected.append((step, errors[step]))
+        if errors[step] <= 1:
+            break
+    assert len(expected) < occasions.index(expected[-1][0]) + 1  # some were left out
+    assert [look for record in records for look in record.looks] == expected
+    last, error = expected[-1]
+    assert last % 5 != 0
+    assert outcome.steps_to_error == {
+        '30': next(step for step, each in expected if each <= 30),
+        '1': last,
+    }
+    assert (outcome.status, outcome.train_error) == ('finished', error)
+    # The last record is that of a part of an epoch, evaluated.
+    assert (records[-1].step, records[-1].epoch) == (last, last / 5)
+    assert records[-1].train_error == error
+    assert records[-1].validation_error == outcome.validation_error
+    first = last - last % 5 + 1
+    assert records[-1].batch_error == pytest.approx(
+        np.mean([of_batches[each] for each in range(first, last + 1)])
+    )
+    assert steps[-1] == (last, last)
+    assert steps[-2] == (last, 100)
+
+
+def test_by_default_looks_are_at_the_ends_of_epochs_however_seldom_it_is_evaluated(learner, train):
+    learner.train.until_error = (30.0, 1.0)
+    outcome, records, _ = train(learner)
+    assert [record.looks for record in records] == [
+        ((record.step, record.train_error),) for record in records
+    ]
+    assert outcome.steps_to_error['1'] == records[-1].step < 100
+    learner.evaluation.every_epochs = 3
+    seldom, records, _ = train(learner)
+    assert seldom == outcome
+    assert [record.train_error is None for record in records[:3]] == [True, True, False]
+
+
+def test_what_is_not_reached_is_censored_and_looks_change_no_weight(learner, build, data):
+    learner.train.epochs = 4
+    run = described_run(learner, data.num_train)
+    outcome, last = trainer.train(build(learner), data, run)
+    assert outcome.steps_to_error is None
+    learner.train.until_error, learner.evaluation.every_steps = (65.0, 0.5), 3
+    run = described_run(learner, data.num_train)
+    looked_at, state = trainer.train(build(learner), data, run)
+    assert looked_at.steps_to_error['65'] < 20
+    assert looked_at.steps_to_error['0.5'] is None
+    assert dataclasses.replace(looked_at, steps_to_error=None) == outcome
+    jax.tree.map(np.testing.assert_array_equal, state, last)
+
+
+def test_a_target_above_half_of_the_images_is_not_missed(learner, train, build, data):
+    errors, of_batches = step_by_step(learner, build, data, 4)
+    assert min(of_batches.values()) >= 50
+    target = min(errors.values()) + 0.1
+    learner.train.until_error, learner.evaluation.every_steps = (99.0, target), 1
+    outcome, _, _ = train(learner)
+    first = next(step for step, error in errors.items() if error <= target)
+    assert outcome.steps_to_error == {'99': 1, f'{target:g}': first}
+
+
+def test_a_diverged_run_reaches_nothing(learner, train):
+    learner.optimizer.learning_rate, learner.optimizer.warmup = 1e30, 'none'
+    learner.train.until_error, learner.evaluation.every_steps = (5.0, 1.0), 2
+    outcome, _, _ = train(learner)
+    assert outcome.status == 'diverged'
+    assert outcome.steps_to_error == {'5': None, '1': None}
+
+
+def test_a_run_that_stops_is_observed_at_its_end_and_saves_no_checkpoint_there(
+    learner, build, data, tmp_path
+):
+    learner.train.until_error, learner.evaluation.every_steps = (1.0,), 2
+    run = described_run(learner, data.num_train)
+    checkpoints, observations = Checkpoints(tmp_path, every_seconds=0), []
+    observer = Observer(lambda *given: {}, every_epochs=1000)
+    listeners = Listeners(on_observation=observations.append)
+    outcome, _ = trainer.train(build(learner), data, run, checkpoints, observer, listeners)
+    last = outcome.steps_to_error['1']
+    assert [each.step for each in observations] == [0, last]
+    assert checkpoints.latest_step() == (last - 1) // 5 * 5

@@ -187,7 +187,7 @@ def results_csv(results: Iterable[Result]) -> str:
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, COLUMNS, extrasaction='ignore', lineterminator='\n')
     table.writeheader()
-    table.writerows(vars(result) for result in results)
+    table.writerows(_row(result) for result in results)
     return buffer.getvalue()
 
 
@@ -312,7 +312,7 @@ def _published_row(published: PublishedError, results: Sequence[Result]) -> list
 
 def runs_table(results: Sequence[Result]) -> Table:
     """Every run with all its scalars, without the columns that are empty throughout."""
-    rows = [vars(result) for result in results]
+    rows = [_row(result) for result in results]
     filled = [name for name in COLUMNS if any(row[name] not in (None, '') for row in rows)]
     return Table(
         title='Every run',
@@ -325,6 +325,13 @@ def runs_table(results: Sequence[Result]) -> Table:
             for row in rows
         ],
     )
+
+
+def _row(result: Result) -> dict[str, Any]:
+    """The fields of a result, with the updates to its errors in words: '5 %: 120'."""
+    steps = (result.steps_to_error or {}).items()
+    words = [f'{name} %: {"not reached" if step is None else step}' for name, step in steps]
+    return vars(result) | {'steps_to_error': '; '.join(words)}
 
 
 def diverged_runs(results: Iterable[Result]) -> Iterator[LostRun]:

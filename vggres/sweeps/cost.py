@@ -36,12 +36,14 @@ class Cost:
     batch_size: int
 
     def run_seconds(self, config: Config, info: DatasetInfo) -> float:
-        """The time of a whole cell without compilation: its updates and its evaluations."""
+        """The time of a whole cell without compilation: its updates and its evaluations.
+
+        A run that may stop by its training error is counted to the end, with all its looks.
+        """
         images = info.num_images
-        per_epoch, updates = steps(config, images['train'])
-        evaluations = -(-updates // (per_epoch * config.evaluation.every_epochs))
+        _, updates = steps(config, images['train'])
         batches = {name: -(-n // self.batch_size) for name, n in images.items()}
-        evaluated = evaluations * (batches['train'] + batches['validation']) + batches['test']
+        evaluated = sum(batches[name] * times for name, times in _passes(config, info).items())
         return updates * self.step_seconds + evaluated * self.batch_seconds
 
 
@@ -49,17 +51,30 @@ def flops(cell: Cell, info: DatasetInfo) -> float:
     """The floating-point operations of a cell's convolutions and dense layers.
 
     Training and evaluation are counted: an update costs three forward passes, and a
-    multiply-accumulate two operations.
+    multiply-accumulate two operations. A run that may stop by its training error is counted to the
+    end, with all its looks.
 
     Raises:
         UserError: for images too small for the network.
     """
     macs = spec.count_macs(cell.network_spec, info.image_shape, info.num_classes)
-    per_epoch, updates = steps(cell.config, info.num_images['train'])
-    evaluations = -(-updates // (per_epoch * cell.config.evaluation.every_epochs))
-    evaluated = info.num_images['train'] + info.num_images['validation']
+    _, updates = steps(cell.config, info.num_images['train'])
+    passes = _passes(cell.config, info)
+    evaluated = sum(info.num_images[name] * times for name, times in passes.items())
     trained = 3 * updates * cell.config.train.batch_size
-    return 2.0 * macs * (trained + evaluations * evaluated + info.num_images['test'])
+    return 2.0 * macs * (trained + evaluated)
+
+
+def _passes(config: Config, info: DatasetInfo) -> dict[str, int]:
+    """How often each split is evaluated, if training goes on to its end and always looks."""
+    per_epoch, updates = steps(config, info.num_images['train'])
+    epochs = -(-updates // (per_epoch * config.evaluation.every_epochs))
+    looks = 0
+    if config.train.until_error:
+        ends = {min(step, updates) for step in range(per_epoch, updates + per_epoch, per_epoch)}
+        every = config.evaluation.every_steps or updates
+        looks = len(ends | {*range(every, updates, every)}) - epochs
+    return {'train': epochs + looks, 'validation': epochs, 'test': 1}
 
 
 def of_cells(
@@ -104,7 +119,8 @@ def grid_table(sweep: Sweep, info: DatasetInfo) -> Group:
         )
     left = sum(operations[cell] for cell in missing)
     total = (
-        f'{cells_in_words(len(sweep.cells))}, {len(missing)} to run: {left / 1e12:,.1f} of '
+        f'{cells_in_words(len(sweep.cells))}, {len(missing)} to run: {_at_most(sweep.cells)}'
+        f'{left / 1e12:,.1f} of '
         f'{sum(operations.values()) / 1e12:,.1f} TFLOPs'
     )
     return Group(table, total)
@@ -159,9 +175,15 @@ def cost_table(
     compiling = sum(cost.compile_seconds for cost in networks.values())
     return Group(
         table,
-        f'{work}{_duration((total + compiling) / workers)} on this machine, {workers} at a time, '
+        f'{work}{_at_most(cells)}{_duration((total + compiling) / workers)} on this machine, '
+        f'{workers} at a time, '
         f'{_duration(compiling)} of {_duration(total + compiling)} for compilation.',
     )
+
+
+def _at_most(cells: Sequence[Cell]) -> str:
+    """What stands before a cost that is less where runs stop by their training error."""
+    return 'at most ' if any(cell.config.train.until_error for cell in cells) else ''
 
 
 def _duration(seconds: float) -> str:

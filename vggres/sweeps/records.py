@@ -28,6 +28,7 @@ _KEYS = {  # of each field of a `Record` the key in its JSON object
     'train_error': 'train/error',
     'validation_loss': 'validation/loss',
     'validation_error': 'validation/error',
+    'looks': 'looks',
 }
 _NOT_QUANTITIES = ('epoch', 'step', 'draw')
 _SHOWN = 100  # characters of what is wrong with a line
@@ -66,7 +67,7 @@ def to_dict(entry: Record | Observation) -> dict:
         entry: the record or the observation.
 
     Returns:
-        For a record its numbers, under keys such as 'train/error', without those that are None.
+        For a record its values, under keys such as 'train/error', without those that are None.
         For an observation 'epoch', 'step', 'draw', and of each quantity a dict of its values by
         layer or block.
     """
@@ -83,7 +84,10 @@ def to_record(values: dict) -> Record:
     Raises:
         ValueError: for an object that stands for no record; the message says why.
     """
-    return parsed(Record, {field: values.get(key) for field, key in _KEYS.items()})
+    found = {field: values.get(key) for field, key in _KEYS.items()}
+    if isinstance(looks := found['looks'], list):
+        found['looks'] = [tuple(look) if isinstance(look, list) else look for look in looks]
+    return parsed(Record, found)
 
 
 def to_observation(values: dict) -> Observation:

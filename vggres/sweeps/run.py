@@ -4,7 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from flax import traverse_util
 from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ class Trained:
         image_shape: [height, width, channels] of the images.
         num_images: the number of images in each split.
         contents: the classes and the fingerprint of each split.
-        steps: the number of updates in the whole run.
+        steps: as in `results.Result`.
         parameters: the number of learnable parameters.
         compile_seconds: the time that compilation took; 0 where an earlier run of this process had
             compiled the same programs.
@@ -88,7 +88,8 @@ def run(
     with _mirror(cell) as mirror:
         _mirror_earlier(cell, mirror)
         listeners = _listeners(files, mirror, on_record, on_progress)
-        trained = train_in_process(cell.config, listeners, files.checkpoints)
+        earlier = read_records(cell.directory)  # of an attempt that the checkpoint goes on from
+        trained = train_in_process(cell.config, listeners, files.checkpoints, earlier)
         result = _result(cell, trained, started)
         mirror.summarise(asdict(result))
         _mirror_pictures(cell, mirror)
@@ -99,7 +100,10 @@ def run(
 
 
 def train_in_process(
-    config: ConfigDict, listeners: Listeners | None = None, checkpoints: Checkpoints | None = None
+    config: ConfigDict,
+    listeners: Listeners | None = None,
+    checkpoints: Checkpoints | None = None,
+    earlier: Sequence[Record] = (),
 ) -> Trained:
     """Trains what a configuration describes, in this process and without a directory.
 
@@ -107,6 +111,7 @@ def train_in_process(
         config: a checked configuration.
         listeners: who is told what happens; None for nobody.
         checkpoints: where to go on from, and where to save; None saves nothing.
+        earlier: the records before the checkpoint.
 
     Returns:
         The outcome and the final weights, with what they were measured on.
@@ -120,7 +125,8 @@ def train_in_process(
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
     compile_seconds = time.perf_counter() - compile_started
-    start = trainer.described_run(config, data.num_train, _weights(config, data))
+    looks = [look for record in earlier for look in record.looks or ()]
+    start = trainer.described_run(config, data.num_train, _weights(config, data), looks)
     outcome, state = trainer.train(compiled, data, start, checkpoints, observer, listeners)
     return Trained(
         outcome,
@@ -129,7 +135,7 @@ def train_in_process(
         data.image_shape,
         data.num_images,
         contents,
-        start.steps,
+        int(state.step) if outcome.status == 'finished' else start.steps,
         compiled.parameters,
         compile_seconds,
     )
@@ -189,7 +195,7 @@ def _listeners(
 
     def record(entry: Record) -> None:
         files.metrics.append(entry)
-        mirror.log(to_dict(entry))
+        mirror.log(_mirrored(entry))
         on_record(entry)
 
     def observe(entry: Observation) -> None:
@@ -215,9 +221,14 @@ def _mirror(cell: Cell) -> Mirror:
 def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:
     """Tells the mirror what an interrupted attempt had recorded."""
     for entry in read_records(cell.directory):
-        mirror.log(to_dict(entry))
+        mirror.log(_mirrored(entry))
     for entry in _observations(cell):
         _mirror_observation(entry, mirror)
+
+
+def _mirrored(entry: Record) -> dict:
+    """The numbers of a record, which the mirror draws against the epoch."""
+    return to_dict(replace(entry, looks=None))
 
 
 def _mirror_observation(entry: Observation, mirror: Mirror) -> None:

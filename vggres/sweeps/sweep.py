@@ -26,6 +26,7 @@ from vggres.config import (
     data_identity,
     differences,
     from_format_1,
+    looks_identity,
     with_added_knobs,
 )
 from vggres.errors import UserError
@@ -261,6 +262,7 @@ def _protocol(config: Config) -> dict:
     parts = config.to_dict()
     model = {k: v for k, v in parts['model'].items() if k not in ('name', 'family', 'depth')}
     rest = {key: parts[key] for key in ('init', 'train', 'optimizer', 'probes')}
+    rest |= looks_identity(config)
     return json.loads(json.dumps({'model': model, 'data': data_identity(config)} | rest))
 
 

@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from vggres.config import Config, network_spec, steps
-from vggres.results import Observation, Outcome, Record
+from vggres.results import Look, Observation, Outcome, Record, steps_to_error
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.loops import Metrics
 from vggres.training.optimizer import Schedule, learning_rate_schedule
@@ -18,6 +19,10 @@ from vggres.training.train_step import TrainState, with_weights
 
 SECONDS_PER_DISPATCH = 2.0  # about as often as progress can be shown
 _FIRST_DISPATCH = 4  # updates, to learn how long one of them takes
+# A look costs as much as a forward pass over the training set. Within an epoch it is left out while
+# the batches since the last occasion were this often wrong, in percent: a network that errs on half
+# of its batches is not at 5 %.
+_TOO_EARLY_TO_LOOK = 50.0
 _SEEDS_PER_DRAW = 100_000  # keeps the seeds of other draws apart from those of a sweep
 
 
@@ -33,6 +38,11 @@ class Run:
         weights: variables to start from instead: see `train_step.with_weights`.
         evaluate_every_epochs: the number of epochs between two evaluations; after the last update
             there always is one.
+        until_error: training errors in percent, the lowest last; training stops at the first look
+            at which the error is at or below the lowest. Empty: training goes on to the end.
+        look_every_steps: the number of updates between two looks at that error, besides those at
+            the ends of epochs; 0 for no others.
+        looks: what was seen before the checkpoint that the run goes on from.
     """
 
     seed: int
@@ -41,15 +51,25 @@ class Run:
     scheme: str = 'he'
     weights: dict | None = None
     evaluate_every_epochs: int = 1
+    until_error: tuple[float, ...] = ()
+    look_every_steps: int = 0
+    looks: tuple[Look, ...] = ()
+
+    def is_reached_by(self, looks: Sequence[Look]) -> bool:
+        """Whether the last of these looks saw the lowest of the errors to stop at."""
+        return bool(self.until_error and looks) and looks[-1][1] <= min(self.until_error)
 
 
-def described_run(config: Config, num_train: int, weights: dict | None = None) -> Run:
+def described_run(
+    config: Config, num_train: int, weights: dict | None = None, looks: Iterable[Look] = ()
+) -> Run:
     """The run that a configuration describes.
 
     Args:
         config: a checked configuration.
         num_train: the number of images to train on.
         weights: variables to start from; None for random ones.
+        looks: what was seen before the checkpoint that the run goes on from.
     """
     _, total = steps(config, num_train)
     return Run(
@@ -59,6 +79,9 @@ def described_run(config: Config, num_train: int, weights: dict | None = None) -
         scheme=config.init.scheme,
         weights=weights,
         evaluate_every_epochs=config.evaluation.every_epochs,
+        until_error=tuple(config.train.until_error),
+        look_every_steps=config.evaluation.every_steps,
+        looks=tuple(looks),
     )
 
 
@@ -89,10 +112,10 @@ class Listeners:
     """Who is told what happens during a run; by default nobody is.
 
     Attributes:
-        on_record: called with a record after each epoch.
+        on_record: called with a record after each epoch, whole or not.
         on_observation: called with what an observer finds.
         on_progress: called with the number of updates done and that of the whole run, every few
-            seconds.
+            seconds. Where training stops by its error, the last two numbers are equal.
     """
 
     on_record: Callable[[Record], object] = _ignore
@@ -109,6 +132,9 @@ def train(
     listeners: Listeners | None = None,
 ) -> tuple[Outcome, TrainState]:
     """Trains one network from its seed, or from its newest checkpoint, to the end.
+
+    The end is that of the budget or, where the run has errors to stop at, the first look at the
+    training error that sees the lowest of them. A look evaluates the whole, clean training set.
 
     Args:
         programs: the compiled network.
@@ -133,39 +159,70 @@ def train(
         listeners.on_observation(_observation(observer, programs, run, state, order_key))
         _observe_other_draws(observer, programs, run, listeners)
     evaluation: dict[str, float] = {}
-    while step < run.steps:
-        begin, stop = step, min(step + programs.steps_per_epoch, run.steps)
-        sums = {name: jnp.copy(zero) for name, zero in zeros.items()}
-        state, sums, seconds = dispatches.train(state, sums, stop)
-        step = int(state.step)
-        means = {name: float(value) / (step - begin) for name, value in sums.items()}
-        if step < stop or not math.isfinite(means['loss'] + means['gradient_norm']):
-            return _diverged(step, data.num_classes), state
-        is_due = _is_due(step, run.evaluate_every_epochs, programs, run)
-        evaluation = _evaluate(programs, data, state, ('train', 'validation')) if is_due else {}
+    looks, is_last = [*run.looks], False
+    while step < run.steps and not is_last:
+        begin = step
+        epoch = dispatches.train_epoch(state, zeros)
+        state, step = epoch.state, int(epoch.state.step)
+        if epoch.has_diverged:
+            return _diverged(step, data.num_classes, run), state
+        looks += epoch.looks
+        is_last = step == run.steps or run.is_reached_by(looks)
+        evaluation = {}
+        if is_last or _is_due(step, run.evaluate_every_epochs, programs):
+            splits = ('validation',) if epoch.seen else ('train', 'validation')
+            evaluation = epoch.seen | _evaluate(programs, data, state, splits)
         record = Record(
             epoch=_epoch(step, programs),
             step=step,
             learning_rate=float(run.schedule(step - 1)),
-            gradient_norm=means['gradient_norm'],
-            batch_loss=means['loss'],
-            batch_error=means['error'],
-            images_per_second=(step - begin) * programs.batch_size / seconds,
+            gradient_norm=epoch.means['gradient_norm'],
+            batch_loss=epoch.means['loss'],
+            batch_error=epoch.means['error'],
+            images_per_second=(step - begin) * programs.batch_size / epoch.seconds,
+            looks=tuple(epoch.looks) or None,
             **evaluation,
         )
         listeners.on_record(record)
-        if observer and _is_due(step, observer.every_epochs, programs, run):
+        if observer and (is_last or _is_due(step, observer.every_epochs, programs)):
             listeners.on_observation(_observation(observer, programs, run, state, order_key))
-        if checkpoints and step < run.steps:
+        if checkpoints and not is_last:
             checkpoints.save_now_and_then(state)
+    if step < run.steps:
+        listeners.on_progress(step, step)
     evaluation |= _evaluate(programs, data, state, ('test',))
     if not all(math.isfinite(value) for value in evaluation.values()):
-        return _diverged(step, data.num_classes), state  # by the last update
-    return Outcome(status='finished', diverged_at_step=None, **evaluation), state
+        return _diverged(step, data.num_classes, run), state  # by the last update
+    reached = steps_to_error(looks, run.until_error)
+    return Outcome('finished', None, **evaluation, steps_to_error=reached), state
+
+
+class _Epoch(NamedTuple):
+    """What came of an epoch, or of the part of it that was trained.
+
+    Attributes:
+        state: the state after the last update.
+        means: the mean of each metric over the batches.
+        seconds: the time that the updates took.
+        looks: the updates done and the training error in percent, of each look.
+        seen: the loss and the error of the training set after the last update, by the names that
+            `Record` uses; empty where nobody looked.
+        has_diverged: whether the loss or the gradient is no longer finite.
+    """
+
+    state: TrainState
+    means: dict[str, float]
+    seconds: float
+    looks: list[Look]
+    seen: dict[str, float]
+    has_diverged: bool
 
 
 class _Dispatches:
-    """Cuts an epoch into dispatches of about two seconds each, so that progress can be shown."""
+    """Cuts an epoch into dispatches of about two seconds each, so that progress can be shown.
+
+    Dispatches end where the training error may be looked at, too.
+    """
 
     def __init__(
         self,
@@ -180,18 +237,46 @@ class _Dispatches:
         self._on_progress = on_progress
         self._updates = _FIRST_DISPATCH
 
-    def train(
-        self, state: TrainState, sums: Metrics, epoch_stop: int
+    def train_epoch(self, state: TrainState, zeros: Metrics) -> _Epoch:
+        """Trains an epoch, or less where the network diverges or reaches the error to stop at.
+
+        Args:
+            state: the state at the beginning of the epoch.
+            zeros: of each metric a sum of nothing.
+        """
+        run, begin = self._run, int(state.step)
+        end = min(begin + self._programs.steps_per_epoch, run.steps)
+        sums = {name: jnp.copy(zero) for name, zero in zeros.items()}
+        seconds, looks, seen = 0.0, [], {}
+        step, wrong = begin, 0.0
+        for stop in _occasions(begin, end, run):
+            before, wrong_before = step, wrong
+            state, sums, took = self._train_until(stop, state, sums)
+            step, wrong, seconds = int(state.step), float(sums['error']), seconds + took
+            is_finite = math.isfinite(float(sums['loss']) + float(sums['gradient_norm']))
+            if step < stop or not is_finite:
+                break
+            of_batches = (wrong - wrong_before) / (step - before)
+            if run.until_error and (stop == end or _is_worth_a_look(of_batches, run)):
+                seen = _evaluate(self._programs, self._data, state, ('train',))
+                looks.append((step, seen['train_error']))
+                if run.is_reached_by(looks):
+                    break
+        means = {name: float(value) / (step - begin) for name, value in sums.items()}
+        return _Epoch(state, means, seconds, looks, seen, step < stop or not is_finite)
+
+    def _train_until(
+        self, occasion: int, state: TrainState, sums: Metrics
     ) -> tuple[TrainState, Metrics, float]:
-        """Trains until the end of an epoch, or less far where the network diverges.
+        """Trains until so many updates are done, or less far where the network diverges.
 
         Returns:
             The state, the sums of the epoch's metrics, and the seconds that it took.
         """
         step, seconds = int(state.step), 0.0
-        while step < epoch_stop:
+        while step < occasion:
             started = time.perf_counter()
-            stop = min(step + self._updates, epoch_stop)
+            stop = min(step + self._updates, occasion)
             data, stop = self._data.training(self._order_key, step, stop)
             state, sums = self._programs.train(
                 state, sums, self._order_key, data, self._run.schedule, stop
@@ -206,9 +291,22 @@ class _Dispatches:
         return state, sums, seconds
 
 
-def _is_due(step: int, every_epochs: int, programs: Programs, run: Run) -> bool:
-    """Whether what happens every so many epochs, and at the end, happens after this update."""
-    return step == run.steps or _epoch(step, programs) % every_epochs == 0
+def _occasions(begin: int, end: int, run: Run) -> list[int]:
+    """The updates done when the training error may be looked at; the last is an epoch's end."""
+    every = run.look_every_steps
+    if not run.until_error or not every:
+        return [end]
+    return [*range(begin + every - begin % every, end, every), end]
+
+
+def _is_worth_a_look(batch_error: float, run: Run) -> bool:
+    """Whether a network that errs so often on its last batches may be at an error to stop at."""
+    return batch_error < max(_TOO_EARLY_TO_LOOK, *run.until_error)
+
+
+def _is_due(step: int, every_epochs: int, programs: Programs) -> bool:
+    """Whether what happens every so many epochs happens after this update."""
+    return _epoch(step, programs) % every_epochs == 0
 
 
 def _epoch(step: int, programs: Programs) -> int | float:
@@ -254,7 +352,7 @@ def _evaluate(
     return found
 
 
-def _diverged(step: int, num_classes: int) -> Outcome:
+def _diverged(step: int, num_classes: int, run: Run) -> Outcome:
     """The outcome of a run whose loss or gradient was no longer finite after `step` updates."""
     guessing = 100 * (1 - 1 / num_classes)
     return Outcome(
@@ -266,4 +364,5 @@ def _diverged(step: int, num_classes: int) -> Outcome:
         train_loss=None,
         validation_loss=None,
         test_loss=None,
+        steps_to_error=steps_to_error([], run.until_error),
     )
