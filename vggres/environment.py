@@ -10,6 +10,9 @@ from pathlib import Path
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'wandb')
 
+# Vector instructions by their flag in Linux, the widest first.
+_VECTORS = {'amx_tile': 'AMX', 'avx512f': 'AVX-512', 'avx2': 'AVX2', 'avx': 'AVX'}
+
 
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
@@ -64,7 +67,31 @@ def cores() -> list[int]:
 
 def _cpu_model() -> str:
     try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-        return next(line.split(':', 1)[1].strip() for line in lines if 'model name' in line)
-    except (OSError, StopIteration):
+        return cpu_in_words(Path('/proc/cpuinfo').read_text())
+    except (OSError, KeyError):  # no Linux, or no x86
         return platform.processor() or platform.machine()
+
+
+def cpu_in_words(cpuinfo: str) -> str:
+    """A processor by its name and by what decides the last digits of its results.
+
+    Processors of one name differ in the instructions that they have, and compiled programs add in
+    another order with other instructions.
+
+    >>> lines = 'model name: EPYC', 'cpu family: 25', 'model: 1', 'flags: fpu avx avx2'
+    >>> cpu_in_words('\n'.join(lines))
+    'EPYC (family 25, model 1, AVX2)'
+
+    Args:
+        cpuinfo: what Linux says of its x86 processors, the text of `/proc/cpuinfo`.
+
+    Raises:
+        KeyError: where the text describes no x86 processor.
+    """
+    lines = (line.split(':', 1) for line in cpuinfo.split('\n\n')[0].splitlines() if ':' in line)
+    about = {key.strip(): value.strip() for key, value in lines}
+    flags = about['flags'].split()
+    vectors = next((words for flag, words in _VECTORS.items() if flag in flags), 'no AVX')
+    return (
+        f'{about["model name"]} (family {about["cpu family"]}, model {about["model"]}, {vectors})'
+    )
