@@ -140,3 +140,24 @@ def test_a_launch_whose_workers_cannot_start_leaves_nothing(
         launched(config, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob('sweep.json')} == before
     assert (tmp_path / 'depth').exists() == grown
+
+
+@pytest.mark.parametrize('grown', [False, True])
+def test_cells_that_are_done_stay_where_a_later_worker_cannot_start(
+    config, tmp_path, ran, monkeypatch, grown
+):
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    if grown:
+        launched(config, tmp_path)
+        config.sweep.depths = (8, 14)
+
+    def run(cells, costs, num_workers, log_dir, on_event):
+        for cell in cells:
+            finish(cell, error=1.0)
+        raise UserError('a worker cannot start: it finds no device any more')
+
+    monkeypatch.setattr(local, 'run', run)
+    with pytest.raises(UserError, match='finds no device any more'):
+        launched(config, tmp_path)
+    loaded = vggres.load_sweep(tmp_path / 'depth')
+    assert len(loaded.results) == (4 if grown else 2)

@@ -66,17 +66,28 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
 
 @contextlib.contextmanager
 def _undone_if_refused(directory: Path) -> Iterator[None]:
-    """Leaves a sweep's directory as it was where no worker can start, or the launch is refused."""
+    """Leaves a sweep's directory as it was where no worker can start, or the launch is refused.
+
+    Once the directory of a cell has appeared, a cell has begun, and everything stays.
+    """
     path, is_new = directory / SWEEP_FILE, not directory.exists()
     before = path.read_bytes() if path.is_file() else None
+    begun = _begun(directory)
     try:
         yield
     except UserError:
+        if _begun(directory) != begun:
+            raise
         if is_new:
             shutil.rmtree(directory, ignore_errors=True)
         elif before is not None:
             write_atomically(path, before)
         raise
+
+
+def _begun(directory: Path) -> set[Path]:
+    """The directories of the cells that some worker has begun."""
+    return set(directory.glob('cells/*'))
 
 
 def _run_missing(
