@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from small_color import content
 
 from configs import cifar10, digits
 from vggres.data import datasets
+from vggres.data.digits import Digits
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
 
@@ -72,6 +75,30 @@ def test_describing_digits_that_are_not_prepared_writes_nothing(tmp_path):
     assert datasets.describe(config) == described
     datasets.prepare(config)
     assert sorted(tmp_path.rglob('*')) == written
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('write() failed: No space left on device\nwhile writing a record'),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_disk_that_is_full_is_one_line_and_nothing_is_read_later(tmp_path, monkeypatch, error):
+    config = digits.get_config().data
+    config.dir = str(tmp_path)
+
+    def full(self, path):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Digits, '_generate_examples', full)
+        with pytest.raises(UserError, match=r'No space left on device\): make room') as caught:
+            datasets.prepare(config)
+    assert '\n' not in str(caught.value)
+    assert 'while writing' not in str(caught.value)
+    assert len(datasets.load(config)['test'].labels) == 180
 
 
 def test_preparing_another_data_set_writes_nothing_and_says_what_is_missing(config):

@@ -95,10 +95,11 @@ class TfdsSource:
             ):
                 if not _prepared(root, self.name):  # another process was faster
                     _write(self.config, root, console)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the writer of records raises the latter
+            reason = getattr(error, 'strerror', None) or _reason(error)
             raise UserError(
-                f'cannot prepare {self.name} in {root} ({error.strerror or error}): make room '
-                'there, or give --config.data.dir.'
+                f'cannot prepare {self.name} in {root} ({reason}): make room there, or give '
+                '--config.data.dir.'
             ) from None
 
     def key(self) -> str:
@@ -289,8 +290,12 @@ def _builder(directory: Path) -> tfds.core.DatasetBuilder:
 
 
 def _damaged(directory: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f'{directory} is damaged ({reason}). {_ADVICE}')
+    return UserError(f'{directory} is damaged ({_reason(error)}). {_ADVICE}')
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_level(root: Path, name: str) -> None:
