@@ -7,6 +7,7 @@ the user has. Any other data set has to lie prepared in the directory of TFDS.
 import contextlib
 import io
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ BUILDERS = {
 }
 _NAME = r'[A-Za-z_]\w*(/[\w.-]+)?'  # 'cifar10', or with a configuration: 'imagenet_resized/8x8'
 _MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # Pillow's, by the number of channels
+_VERSION = r'\d+\.\d+\.\d+'  # the name of a folder that TFDS prepared, and of no copy beside it
 _ADVICE = 'Move it away, so that it is prepared again, or give another --config.data.dir.'
 _IMAGES_AT_ONCE = 1024  # reading in chunks is twice as fast as reading one by one
 
@@ -216,9 +218,10 @@ def open_dataset(config: DataConfig) -> TfdsSource:
     """
     name, root = config.name, _root(config)
     if not re.fullmatch(_NAME, name):
-        raise UserError(f'data.name must be the name of a data set, not {name!r}.')
+        raise unknown('data set', name, BUILDERS)
     if config.dir and not root.is_dir():
-        raise UserError(f'data.dir {config.dir!r} is not a directory.')
+        remedy = 'give another' if root.exists() else 'create it, or give another'
+        raise UserError(f'data.dir {config.dir!r} is not a directory: {remedy}.')
     if directory := _prepared(root, name):
         builder = _builder(directory)
         sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
@@ -226,6 +229,8 @@ def open_dataset(config: DataConfig) -> TfdsSource:
         _check_level(root, name)
         if name not in BUILDERS:
             raise _unprepared(root, name)
+        if config.archive and not Path(config.archive).expanduser().exists():
+            raise UserError(f'data.archive {config.archive!r} does not exist.')
         builder = BUILDERS[name](data_dir=root, file_format='array_record')
         sizes = BUILDERS[name].SIZES
     if not {'image', 'label'} <= set(builder.info.features):
@@ -247,11 +252,14 @@ def _root(config: DataConfig) -> Path:
 
 def _prepared(root: Path, name: str) -> Path | None:
     """The directory of the newest prepared version of a data set; None where there is none."""
-    versions = {path.parent.name: path.parent for path in root.glob(f'{name}/*/dataset_info.json')}
+    folders = [path.parent for path in root.glob(f'{name}/*/dataset_info.json')]
+    versions = {path.name: path for path in folders if re.fullmatch(_VERSION, path.name)}
     return versions[max(versions, key=tfds.core.Version)] if versions else None
 
 
 def _write(config: DataConfig, root: Path, console: Console | None) -> None:
+    for left in (root / config.name).glob('incomplete.*'):  # by processes that were killed
+        shutil.rmtree(left)
     builder = BUILDERS[config.name](data_dir=root, file_format='array_record')
     builder.files = archives.obtain(builder.ARCHIVES, config, root / 'downloads', console)
     if console and builder.ARCHIVES:
