@@ -1,5 +1,6 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,13 +111,70 @@ def test_test_images_are_others(config, test, message):
 
 
 def test_a_key_is_that_of_the_files_and_an_identity_survives_a_copy(config, tmp_path):
-    source = datasets.open_source(config.data)
-    key, identity = source.key(), source.identity()
+    source, positions = datasets.open_source(config.data), np.arange(10)
+    key, identity = source.key(), source.identity('train', positions)
     shutil.copytree(config.data.dir, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.rglob('*'):
         os.utime(path, (1, 1))
     config.data.dir = str(tmp_path)
     copied = datasets.open_source(config.data)
     assert copied.key() != key
-    assert copied.identity() == identity
+    assert copied.identity('train', positions) == identity
     assert datasets.key(config.data) == copied.key()
+
+
+def streamed(data):
+    """The configuration of a data set whose image files are decoded in every epoch."""
+    data.crop, data.crop_padding, data.normalisation = 'area', 0, 'imagenet'
+    data.image_size = data.image_size or 6
+    return data
+
+
+def fingerprints(data):
+    """Of each split, of image files."""
+    return {name: each.fingerprint for name, each in datasets.contents(streamed(data)).items()}
+
+
+@pytest.mark.parametrize('source', ['tfds', 'folder'])
+def test_the_fingerprint_of_image_files_is_that_of_the_images_chosen(config, request, source):
+    if source == 'folder':
+        request.getfixturevalue('mine')  # which changes `config`
+        config.data.validation_split, config.data.test_split = 'images[80%:90%]', 'images[90%:]'
+    part = 'images' if source == 'folder' else 'train'
+    config.data.train_split = f'{part}[:20]'
+    first = fingerprints(config.data)
+    assert len(set(first.values())) == 3
+    assert fingerprints(config.data) == first
+    # Other images with as many of each class, and the same images in another order.
+    labels = datasets.open_source(config.data).labels(part)
+    starts = [i for i in range(1, 12) if sorted(labels[i : i + 20]) == sorted(labels[:20])]
+    for others in [f'{part}[10:20]+{part}[:10]', *(f'{part}[{i}:{i + 20}]' for i in starts)]:
+        config.data.train_split = others
+        changed = fingerprints(config.data)
+        assert changed['train'] != first['train']
+        assert (changed['validation'], changed['test']) == (first['validation'], first['test'])
+    config.data.train_split, config.data.num_train = f'{part}[:20]', 10
+    few = fingerprints(config.data)
+    config.data.seed = 1
+    assert fingerprints(config.data)['train'] not in (few['train'], first['train'])
+
+
+def test_the_fingerprint_of_image_files_changes_with_a_byte_of_its_own_split_alone(mine):
+    config, _ = mine
+    first = fingerprints(config.data)
+    files = datasets.files(streamed(config.data))
+    for name, split in files.items():
+        path = Path(split.parts[0][int(split.position[0])][1])
+        before = path.read_bytes()
+        path.write_bytes(before + b'\0')  # Pillow reads no further than the image
+        changed = fingerprints(config.data)
+        assert [each for each in SPLITS if changed[each] != first[each]] == [name]
+        path.write_bytes(before)
+    assert fingerprints(config.data) == first
+
+
+def test_the_fingerprint_of_image_files_changes_with_a_name(mine):
+    config, path = mine
+    first = fingerprints(config.data)
+    path.rename(path.with_name('a.png'))
+    assert fingerprints(config.data) != first

@@ -5,13 +5,26 @@ are made smaller where the configuration says so, and the training split is redu
 """
 
 import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
 
 from vggres.data import cache, folder, reduction, tfds
 from vggres.data.image_files import Files
-from vggres.data.source import SPLITS, Content, DataConfig, DatasetInfo, Source, Split, pieces_of
+from vggres.data.source import (
+    SPLITS,
+    Content,
+    DataConfig,
+    DatasetInfo,
+    Source,
+    Split,
+    num_common,
+    pieces_of,
+    some_of,
+)
 from vggres.errors import UserError
 
 _WORTH_KEEPING = 5_000  # images of one small size: fewer are decoded within a second
@@ -110,9 +123,7 @@ def files(config: DataConfig) -> dict[str, Files]:
     """
     found = open_source(config)
     found.prepare(None)
-    splits = {name: _files(found, config, name) for name in SPLITS}
-    train = splits['train']
-    return splits | {'train': train.chosen(*_kept(train.labels, found.num_classes, config))}
+    return {name: _files(found, config, name) for name in SPLITS}
 
 
 def contents(config: DataConfig) -> dict[str, Content]:
@@ -138,13 +149,7 @@ def _check_test_apart(found: Source, config: DataConfig) -> None:
     """Raises UserError where images of the test set are trained on or validated with."""
     of_test = pieces_of(found, config, 'test')
     for name in SPLITS[:-1]:
-        common = sum(
-            len(range(max(ours.start, theirs.start), min(ours.stop, theirs.stop)))
-            for part, ours in of_test
-            for other, theirs in pieces_of(found, config, name)
-            if part == other
-        )
-        if common:
+        if common := num_common(of_test, pieces_of(found, config, name)):
             raise UserError(
                 f'data.test_split shares {common} images with data.{name}_split: the test images '
                 'have to be others.'
@@ -200,16 +205,49 @@ def _split(found: Source, config: DataConfig, name: str) -> Split:
     return Split(images, np.concatenate([piece.labels for piece in pieces]))
 
 
-def _files(found: Source, config: DataConfig, name: str) -> Files:
+@dataclass(frozen=True)
+class _Chosen:
+    """The images of a split: of each the index of its part, its position in it, and its label."""
+
+    parts: list[str]
+    part: np.ndarray
+    position: np.ndarray
+    labels: np.ndarray
+
+
+def _chosen(found: Source, config: DataConfig, name: str) -> _Chosen:
+    """What a split consists of; the training split is reduced."""
     pieces = pieces_of(found, config, name)
     parts = list(dict.fromkeys(part for part, _ in pieces))
-    positions = [np.asarray(chosen) for _, chosen in pieces]
+    part = np.concatenate([np.full(len(chosen), parts.index(part)) for part, chosen in pieces])
+    position = np.concatenate([np.asarray(chosen) for _, chosen in pieces])
+    labels = np.concatenate([found.labels(part)[chosen] for part, chosen in pieces])
+    if name == 'train':
+        chosen, labels = _kept(labels, found.num_classes, config)
+        part, position = part[chosen], position[chosen]
+    return _Chosen(parts, part, position, labels)
+
+
+def _as_set(chosen: _Chosen) -> set[tuple[str, int]]:
+    names = [chosen.parts[i] for i in chosen.part]
+    return set(zip(names, chosen.position.tolist(), strict=True))
+
+
+def _files(found: Source, config: DataConfig, name: str) -> Files:
+    """The image files of a split."""
+    chosen = _chosen(found, config, name)
+    identities = [
+        found.identity(part, chosen.position[chosen.part == i])
+        for i, part in enumerate(chosen.parts)
+    ]
+    digest = hashlib.sha256(repr(identities).encode())
+    digest.update(np.ascontiguousarray(chosen.part, '<i8'))
     return Files(
-        parts=tuple(found.encoded(part) for part in parts),
-        part=np.concatenate([np.full(len(chosen), parts.index(part)) for part, chosen in pieces]),
-        position=np.concatenate(positions),
-        labels=np.concatenate([found.labels(part)[chosen] for part, chosen in pieces]),
-        identity=found.identity(),
+        parts=tuple(found.encoded(part) for part in chosen.parts),
+        part=chosen.part,
+        position=chosen.position,
+        labels=chosen.labels,
+        identity=digest.hexdigest(),
     )
 
 

@@ -8,20 +8,17 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import PIL
 from PIL import Image
 from rich.console import Console
 
-from vggres import environment
-from vggres.data import decoding
-from vggres.data.source import SPLITS, DataConfig, Split, pieces_of
+from vggres.data import decoding, digests
+from vggres.data.source import SPLITS, DataConfig, Split, pieces_of, some_of
+from vggres.data.threads import in_threads
 from vggres.errors import UserError
 
 NAME = 'folder'
@@ -46,12 +43,7 @@ _DEFAULTS = {
 _SHOWN = 10  # files in one message
 _SUFFIXES_SHOWN = 5  # of files that are ignored
 _COUNTED = 50_000  # images: more are not opened to count the kinds of their colours
-_HASHED = 2**34  # bytes: larger folders are not read to tell whether they changed
-_AT_ONCE = 16  # files for a thread: to hand over one takes as long as to read its header
 _UNREADABLE = 'unreadable'
-
-S = TypeVar('S')
-T = TypeVar('T')
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,19 +160,38 @@ class FolderSource:
         Of folders that take minutes to read, sizes and times of change stand for the bytes.
         """
         root, states = self._states()
-        return f'{_digest(root, states)} {self.config.seed} {decoding.VERSION} {PIL.__version__}'
+        digest = hashlib.sha256(repr([name for name, *_ in states]).encode())
+        large = digests.is_large(states)
+        digest.update(repr(states).encode() if large else digests.of_contents(root, states))
+        return f'{digest.hexdigest()} {self.config.seed} {decoding.VERSION} {PIL.__version__}'
 
-    def identity(self) -> str:
-        """The names and the bytes of all images; of very large folders, names and sizes."""
+    def identity(self, part: str, positions: np.ndarray) -> str:
+        """A hash of the names and the bytes of some images, or of names and sizes in large folders.
+
+        Args:
+            part: of the folder.
+            positions: of the images in that part, [n].
+        """
+        names, contents = self.parts[part].names, self._contents()
+        digest = hashlib.sha256()
+        for position in positions:
+            name = names[position]
+            digest.update(repr((name, contents[name])).encode())
+        return digest.hexdigest()
+
+    def _contents(self) -> Mapping[str, bytes | int]:
+        """What stands for the content of each image: its SHA-256 or, in large folders, its size."""
         root, states = self._states()
-        sized = [(name, size) for name, size, _ in states]
-        return repr(sized) if _is_large(states) else _digest(root, states)
+        if digests.is_large(states):
+            return {name: size for name, size, *_ in states}
+        hashes = map(bytes, digests.of_contents(root, states))
+        return dict(zip((name for name, *_ in states), hashes, strict=True))
 
-    def _states(self) -> tuple[Path, tuple[tuple[str, int, int], ...]]:
-        """The folder, and name, size and time of change of each image."""
+    def _states(self) -> tuple[Path, tuple[digests.State, ...]]:
+        """The folder, and the state of each image, by its name below the folder."""
         (root,) = {files.root for files in self.parts.values()}
         names = sorted(name for files in self.parts.values() for name in files.names)
-        return root, tuple((name, *_state(root / name)) for name in names)
+        return root, tuple((name, *digests.state(root / name)) for name in names)
 
     def read(self, part: str, image_size: int) -> Split:
         """Decodes all images of a part.
@@ -326,7 +337,7 @@ def _places(top: _Listing) -> dict[str, Path]:
     if others:
         raise UserError(
             f'{top.path} has split folders ({", ".join(splits)}) beside others '
-            f'({_some(others)}): put each class into its split, or rename what is a class.'
+            f'({some_of(others)}): put each class into its split, or rename what is a class.'
         )
     _refuse_images(top)
     names = {part: [name for name in splits if _PARTS[name.lower()] == part] for part in SPLITS}
@@ -345,7 +356,7 @@ def _class_folders(top: _Listing) -> dict[str, _Listing]:
     for each in found.values():
         if each.folders:
             raise UserError(
-                f'the class folder {each.path} holds folders ({_some(each.folders)}): images '
+                f'the class folder {each.path} holds folders ({some_of(each.folders)}): images '
                 'have to lie in it directly, or data.dir has to be another folder.'
             )
         if not each.images:
@@ -359,7 +370,7 @@ def _class_folders(top: _Listing) -> dict[str, _Listing]:
 def _refuse_images(top: _Listing) -> None:
     if top.images:
         raise UserError(
-            f'{top.path} holds images itself ({_some(top.images)}): put each into the folder of '
+            f'{top.path} holds images itself ({some_of(top.images)}): put each into the folder of '
             'its class.'
         )
 
@@ -373,7 +384,7 @@ def _agreed_classes(
         missing = [name for name in classes if name not in found[part]]
         if missing:
             raise UserError(
-                f'{path} lacks the class {_some(missing)}, which another split has: every split '
+                f'{path} lacks the class {some_of(missing)}, which another split has: every split '
                 'needs images of every class.'
             )
     return tuple(classes)
@@ -426,7 +437,7 @@ def _check_splits(source: FolderSource) -> None:
         missing = [source.classes[label] for label in np.flatnonzero(counts == 0)]
         if missing:
             raise UserError(
-                f'the {split} split of {source.name} has no image of the class {_some(missing)}: '
+                f'the {split} split of {source.name} has no image of the class {some_of(missing)}: '
                 f'add images, or give another data.{split}_split.'
             )
 
@@ -459,7 +470,7 @@ def _decode(files: ImageFiles, keep: Callable[[int, Image.Image], None] | None =
             keep(position, image)
         return ''
 
-    return [line for line in _in_threads(attempt, range(len(files))) if line]
+    return [line for line in in_threads(attempt, range(len(files))) if line]
 
 
 def _kinds(files: ImageFiles) -> list[str]:
@@ -472,58 +483,7 @@ def _kinds(files: ImageFiles) -> list[str]:
         except Exception:  # Pillow raises errors of many kinds; decoding tells which
             return _UNREADABLE
 
-    return _in_threads(of, files.names)
-
-
-@lru_cache(maxsize=4)
-def _digest(root: Path, states: tuple[tuple[str, int, int], ...]) -> str:
-    """The SHA-256 of the names and bytes of files; it is taken anew where their states differ.
-
-    Args:
-        root: the folder that they are in.
-        states: name, size and time of change of each file.
-    """
-    if _is_large(states):
-        return hashlib.sha256(repr(states).encode()).hexdigest()
-
-    def of(state: tuple[str, int, int]) -> bytes:
-        name = state[0]
-        try:
-            content = hashlib.sha256((root / name).read_bytes()).digest()
-        except OSError:  # decoding tells which
-            content = b''
-        return os.fsencode(name) + b'\0' + content
-
-    return hashlib.sha256(b''.join(_in_threads(of, states))).hexdigest()
-
-
-def _is_large(states: tuple[tuple[str, int, int], ...]) -> bool:
-    """Whether it would take minutes to read the files."""
-    return sum(size for _, size, _ in states) > _HASHED
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file, which tell quickly whether it is the same."""
-    try:
-        state = path.stat()
-    except OSError:
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
-
-
-def _in_threads(function: Callable[[S], T], values: Sequence[S]) -> list[T]:
-    """Calls a function with each value; Pillow, hashing and reading let threads work at once."""
-
-    def some(start: int) -> list[T]:
-        return [function(value) for value in values[start : start + _AT_ONCE]]
-
-    with ThreadPoolExecutor(len(environment.cores())) as pool:
-        results = pool.map(some, range(0, len(values), _AT_ONCE))
-        return [each for chunk in results for each in chunk]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')
+    return in_threads(of, files.names)
 
 
 def _most_frequent(suffixes: Counter[str]) -> str:

@@ -1,7 +1,8 @@
 """The words of this room: what a data set is, before and after its images are read. No JAX."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from vggres.errors import UserError
 
 SPLITS = ('train', 'validation', 'test')
+_SHOWN = 10  # names in one message
 
 DataConfig = ConfigDict | FrozenConfigDict  # the `data` part of a configuration
 
@@ -98,8 +100,11 @@ class Source(Protocol):
         """A text that changes whenever the images of a prepared source do."""
         ...
 
-    def identity(self) -> str:
-        """A text that changes with the image files, and with neither their place nor libraries."""
+    def identity(self, part: str, positions: np.ndarray) -> str:
+        """A text that changes with the order and the content of some image files of a part.
+
+        It depends neither on the place of the files nor on libraries.
+        """
         ...
 
     def read(self, part: str, image_size: int) -> Split:
@@ -154,3 +159,17 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
     if not sum(len(each) for _, each in ranges):
         raise UserError(f'data.{knob} {expression!r} holds no image.')
     return ranges
+
+
+def num_common(pieces: Iterable[tuple[str, range]], others: Iterable[tuple[str, range]]) -> int:
+    """The number of images that two splits, each cut by `cut`, have in common."""
+    return sum(
+        max(0, min(ours.stop, theirs.stop) - max(ours.start, theirs.start))
+        for (part, ours), (other, theirs) in itertools.product(pieces, others)
+        if part == other
+    )
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of some names for a message: 'a, b, …'."""
+    return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')

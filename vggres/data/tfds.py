@@ -5,6 +5,7 @@ the user has. Any other data set has to lie prepared in the directory of TFDS.
 """
 
 import contextlib
+import hashlib
 import io
 import re
 import shutil
@@ -19,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from tensorflow_datasets.proto import tf_example_pb2
 
-from vggres.data import archives, cache, decoding, reduction
+from vggres.data import archives, cache, decoding, digests, reduction
 from vggres.data.cifar import Cifar10, Cifar100
 from vggres.data.digits import Digits
 from vggres.data.mnist import FashionMnist, Mnist
@@ -106,12 +107,21 @@ class TfdsSource:
 
     def key(self) -> str:
         """A text that changes whenever the prepared files do."""
-        states = [(path.name, *_state(path)) for path in self._files()]
+        states = [(path.name, *digests.state(path)) for path in self._files()]
         return repr((states, reduction.VERSION, decoding.VERSION, PIL.__version__))
 
-    def identity(self) -> str:
-        """The names and the sizes of the prepared files, which stand for their contents."""
-        return repr([(path.name, path.stat().st_size) for path in self._files()])
+    def identity(self, part: str, positions: np.ndarray) -> str:
+        """A hash of some positions, and of names and sizes of the files that hold the part.
+
+        Args:
+            part: one of the data set's own splits.
+            positions: of the images in that part, [n].
+        """
+        files = _builder(self._directory()).info.splits[part].filepaths
+        sizes = sorted((path.name, Path(path).stat().st_size) for path in files)
+        digest = hashlib.sha256(repr(sizes).encode())
+        digest.update(np.ascontiguousarray(positions, '<i8'))
+        return digest.hexdigest()
 
     def _files(self) -> list[Path]:
         return sorted(each for each in self._directory().iterdir() if each.name[0] != '.')
@@ -349,8 +359,3 @@ def _decoded(content: bytes, channels: int) -> np.ndarray:
     mode = _MODES[channels]
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels[..., None] if channels == 1 else pixels
-
-
-def _state(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
