@@ -143,7 +143,8 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
         name: what messages call the data set.
 
     Raises:
-        UserError: for a part that does not exist, a malformed slice, or no image at all.
+        UserError: for a part that does not exist, a malformed slice, no image at all, or one that
+            is taken twice.
     """
     infos = {part: tfds.core.SplitInfo(part, [size], 0) for part, size in sizes.items()}
     try:
@@ -162,6 +163,9 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
 
 
 def num_common(pieces: Iterable[tuple[str, range]], others: Iterable[tuple[str, range]]) -> int:
+    for i, piece in enumerate(ranges):
+        if twice := num_common([piece], ranges[:i]):
+            raise UserError(f'data.{knob} {expression!r} takes {twice} images twice.')
     """The number of images that two splits, each cut by `cut`, have in common."""
     return sum(
         max(0, min(ours.stop, theirs.stop) - max(ours.start, theirs.start))
