@@ -7,7 +7,7 @@ import pytest
 from small_color import content
 
 from vggres.data import cache, datasets, reduction
-from vggres.data.source import SPLITS
+from vggres.data.source import SPLITS, Content
 from vggres.errors import UserError
 
 
@@ -95,6 +95,62 @@ def test_the_contents_of_each_split_are_those_of_its_arrays(config):
         'test': 7,
     }
     assert len({each.fingerprint for each in found.values()}) == 3
+
+
+def contents_of(**counts):
+    return {name: Content(each, '') for name, each in counts.items()}
+
+
+def test_a_class_without_a_training_image_is_refused_and_named(config):
+    found = contents_of(train=(3, 0, 1, 0), validation=(1, 1, 1, 0), test=(1, 0, 1, 1))
+    with pytest.raises(UserError, match=r'the train split of small_color .* 2 of 4 .*\(1, 3\)'):
+        datasets.check_classes(found, config.data)
+
+
+def test_a_class_that_is_not_evaluated_is_said_and_one_that_no_image_has_is_counted(config):
+    def said(**counts):
+        return datasets.check_classes(contents_of(**counts), config.data)
+
+    assert said(train=(1,) * 4, validation=(1,) * 4, test=(1,) * 4) == []
+    (line,) = said(train=(3, 1, 1, 1), validation=(1, 0, 2, 1), test=(1,) * 4)
+    assert line.startswith('the validation split of small_color has no image of 1 of 4 classes (1)')
+    unused = said(train=(3, 1, 0, 1), validation=(1, 1, 0, 1), test=(1, 1, 0, 1))
+    assert unused == ['1 of 4 classes of small_color have no image.']
+
+
+def test_fewer_training_images_than_classes(config):
+    config.data.num_train = 4
+    assert datasets.describe(config.data).num_images['train'] == 4
+    config.data.num_train = 3
+    with pytest.raises(UserError, match=r'3 training images are too few for the 4 classes'):
+        datasets.describe(config.data)
+    config.data.num_train, config.data.fraction = 0, 0.02
+    with pytest.raises(UserError, match=r'1 training images are too few'):
+        datasets.describe(config.data)
+
+
+@pytest.mark.parametrize(
+    ('train', 'validation', 'shared'),
+    [
+        ('train', 'test[:5]', 0),
+        ('train', 'train[35:]', 5),
+        ('train', 'train[35:]+test[:5]', 5),
+        ('train[:37]', 'train[30:]', 7),
+        ('train[20:]+train[:10]', 'train[5:25]', 10),
+    ],
+)
+def test_validation_images_that_are_trained_on_are_counted(config, train, validation, shared):
+    config.data.train_split, config.data.validation_split = train, validation
+    assert datasets.validated_and_trained(config.data) == shared
+
+
+def test_only_images_that_are_really_trained_on_are_counted(config):
+    config.data.validation_split, config.data.num_train = 'train[:20]', 15
+    splits = datasets.load(config.data)
+    trained = {bytes(image) for image in splits['train'].images}
+    shared = sum(bytes(image) in trained for image in splits['validation'].images)
+    assert 0 < shared < 15
+    assert datasets.validated_and_trained(config.data) == shared
 
 
 @pytest.mark.parametrize(

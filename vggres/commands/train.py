@@ -51,7 +51,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         _say_what_is_there(sweep, whole, console)
         missing = sweep.missing()
         if missing:
-            check_images(whole)
+            check_images(whole, console)
         failed = _run_missing(sweep, missing, info, workers, console) if missing else []
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)

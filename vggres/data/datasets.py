@@ -48,11 +48,18 @@ def describe(config: DataConfig) -> DatasetInfo:
         config: the `data` part of a configuration.
 
     Raises:
-        UserError: for a data set or a split that does not exist, or a size that does not fit.
+        UserError: for a data set or a split that does not exist, a size that does not fit, or fewer
+            training images than classes.
     """
     found = open_source(config)
     _check_test_apart(found, config)
     num_images = {name: _count(found, config, name) for name in SPLITS}
+    if num_images['train'] < found.num_classes:
+        raise UserError(
+            f'{num_images["train"]} training images are too few for the {found.num_classes} '
+            f'classes of {found.name}: take more by data.num_train, data.fraction or '
+            'data.train_split.'
+        )
     return DatasetInfo(_image_shape(found, config), found.num_classes, num_images)
 
 
@@ -143,6 +150,72 @@ def contents(config: DataConfig) -> dict[str, Content]:
 def is_encoded(config: DataConfig) -> bool:
     """Whether the image files are decoded anew in every epoch, because crops need them whole."""
     return config.crop != 'padded'
+
+def check_classes(contents: Mapping[str, Content], config: DataConfig) -> list[str]:
+    """Looks for classes that a split has no image of.
+
+    A class that no split has, such as a label that a data set of TFDS never uses, harms nobody; nor
+    does one that is learnt and not evaluated, but that is worth a line.
+
+    Args:
+        contents: as `contents` gives it.
+        config: the `data` part of the same configuration.
+
+    Returns:
+        A line for each split that lacks classes which another one has, or for all of them.
+
+    Raises:
+        UserError: where a network would be evaluated on classes that it was not trained on.
+    """
+    found, lines = open_source(config), []
+    has = {name: np.asarray(each.class_counts) > 0 for name, each in contents.items()}
+    used = np.logical_or.reduce([*has.values()])
+    for name, present in has.items():
+        missing = [found.class_names[label] for label in np.flatnonzero(used & ~present)]
+        if not missing:
+            continue
+        lacks = (
+            f'the {name} split of {found.name} has no image of {len(missing)} of '
+            f'{found.num_classes} classes ({some_of(missing)})'
+        )
+        if name == 'train':
+            raise UserError(
+                f'{lacks}: take more by data.num_train, data.fraction or data.train_split.'
+            )
+        lines.append(f'{lacks}: its errors say nothing about them.')
+    if unused := int((~used).sum()):
+        lines.append(f'{unused} of {found.num_classes} classes of {found.name} have no image.')
+    return lines
+
+
+def validated_and_trained(config: DataConfig) -> int:
+    """The number of validation images that are trained on as well.
+
+    Args:
+        config: the `data` part of a configuration.
+
+    Raises:
+        UserError: as `describe` and `prepare` raise it.
+    """
+    found = open_source(config)
+    if not num_common(*(pieces_of(found, config, name) for name in ('validation', 'train'))):
+        return 0
+    found.prepare(None)
+    validated, trained = (_chosen(found, config, name) for name in ('validation', 'train'))
+    return len(_as_set(validated) & _as_set(trained))
+
+
+def unknown_archive(config: DataConfig) -> bool:
+    """Whether a prepared data set was made of an archive with another checksum than the known one.
+
+    Args:
+        config: the `data` part of a configuration.
+
+    Raises:
+        UserError: as `describe` raises it.
+    """
+    return open_source(config).unknown_archive
+
 
 
 def _check_test_apart(found: Source, config: DataConfig) -> None:

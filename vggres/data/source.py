@@ -79,6 +79,7 @@ class Source(Protocol):
             differ in size.
         channels: the number of channels of its images.
         num_classes: the number of labels.
+        class_names: their names, by label.
         sizes: the number of images in each part.
     """
 
@@ -87,6 +88,7 @@ class Source(Protocol):
     channels: int
     num_classes: int
     sizes: Mapping[str, int]
+    class_names: Sequence[str]
 
     def default_split(self, split: str) -> str:
         """What one of `SPLITS` consists of where the configuration has no expression for it."""

@@ -75,6 +75,17 @@ class TfdsSource:
         return self.builder.info.features['label'].num_classes
 
     def default_split(self, split: str) -> str:
+    @property
+    def unknown_archive(self) -> bool:
+        """Whether it was prepared from an archive that `data.checksum=any` alone allowed."""
+        directory = _prepared(_root(self.config), self.name)
+        return bool(directory) and (directory / _UNKNOWN).exists()
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the labels, which are numbers where TFDS knows no others."""
+        return self.builder.info.features['label'].names
+
         """A split is the part of the same name."""
         return split
 

@@ -111,13 +111,15 @@ def train_in_process(
         The outcome and the final weights, with what they were measured on.
 
     Raises:
-        UserError: for data or initial weights that are missing, or do not fit the network.
+        UserError: for data or initial weights that are missing, or do not fit the network, and for
+            a class without an image to train on.
     """
     shared = program(config)
     key = datasets.key(shared.data)
     data, contents = inputs.load(shared, key), inputs.contents(shared.data, key)
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
+    datasets.check_classes(contents, shared.data)
     compile_seconds = time.perf_counter() - compile_started
     start = Run(
         config.seed, config.init.scheme, _weights(config, data), config.evaluation.every_epochs
