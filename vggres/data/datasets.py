@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
-from vggres.data import cache, folder, reduction, tfds
+from vggres.data import cache, folder, readable, reduction, tfds
 from vggres.data.image_files import Files
 from vggres.data.source import (
     SPLITS,
@@ -66,17 +66,21 @@ def describe(config: DataConfig) -> DatasetInfo:
 def prepare(config: DataConfig, console: Console | None = None) -> None:
     """Downloads, writes and decodes what is missing, so that every process finds it.
 
+    Image files that are decoded anew in every epoch are decoded once to see whether all of them can
+    be read.
+
     Args:
         config: the `data` part of a configuration.
         console: gets the progress of what takes long; None for nobody.
 
     Raises:
-        UserError: for a data set that does not exist and cannot be had, or a directory that cannot
-            be written.
+        UserError: for a data set that does not exist and cannot be had, a directory that cannot be
+            written, or images that cannot be decoded.
     """
     found = open_source(config)
     found.prepare(console)
     if is_encoded(config):
+        readable.check(found, config, console)
         return
     parts = sorted({part for name in SPLITS for part, _ in pieces_of(found, config, name)})
     with console.status(f'reading {found.name}') if console else contextlib.nullcontext():
@@ -147,10 +151,6 @@ def contents(config: DataConfig) -> dict[str, Content]:
     return {name: split.content(num_classes) for name, split in splits.items()}
 
 
-def is_encoded(config: DataConfig) -> bool:
-    """Whether the image files are decoded anew in every epoch, because crops need them whole."""
-    return config.crop != 'padded'
-
 def check_classes(contents: Mapping[str, Content], config: DataConfig) -> list[str]:
     """Looks for classes that a split has no image of.
 
@@ -216,6 +216,10 @@ def unknown_archive(config: DataConfig) -> bool:
     """
     return open_source(config).unknown_archive
 
+
+def is_encoded(config: DataConfig) -> bool:
+    """Whether the image files are decoded anew in every epoch, because crops need them whole."""
+    return config.crop != 'padded'
 
 
 def _check_test_apart(found: Source, config: DataConfig) -> None:

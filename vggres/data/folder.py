@@ -40,7 +40,6 @@ _DEFAULTS = {
     frozenset({'train', 'validation'}): ('train[:90%]', 'train[90%:]', 'validation'),
     frozenset({'train', 'validation', 'test'}): ('train', 'validation', 'test'),
 }
-_SHOWN = 10  # files in one message
 _SUFFIXES_SHOWN = 5  # of files that are ignored
 _COUNTED = 50_000  # images: more are not opened to count the kinds of their colours
 _UNREADABLE = 'unreadable'
@@ -239,13 +238,20 @@ class FolderSource:
         return [line for part in parts for line in _decode(self.parts[part])]
 
     def _unreadable(self, failures: list[str]) -> UserError:
-        shown = sorted(failures)[:_SHOWN]
-        if len(failures) > _SHOWN:
-            shown.append(f'and {len(failures) - _SHOWN} more')
-        return UserError(
-            f'{len(failures)} of {sum(self.sizes.values())} images of {self.name} cannot be read: '
-            f'{", ".join(shown)}: repair or delete them.'
-        )
+        return decoding.unreadable(failures, sum(self.sizes.values()), self.name)
+
+    def _copies(self) -> int:
+        """The number of test images whose file lies among the training images, byte by byte."""
+        contents, of_split = self._contents(), {}
+        for split in ('train', 'test'):
+            names = [
+                self.parts[part].names[position]
+                for part, positions in pieces_of(self, self.config, split)
+                for position in positions
+            ]
+            of_split[split] = [contents[name] for name in names]
+        trained = set(of_split['train'])
+        return sum(content in trained for content in of_split['test'])
 
     def _summary(self, kinds: Counter) -> str:
         """What the folder holds, in one line."""
@@ -261,6 +267,12 @@ class FolderSource:
             one = self.others.total() == 1
             files = f'other file{"" if one else "s"}{_most_frequent(self.others)}'
             parts.append(f'{self.others.total()} {files} {"is" if one else "are"} ignored')
+        if not digests.is_large(self._states()[1]) and (copies := self._copies()):
+            one = copies == 1
+            parts.append(
+                f'{copies} test image{"" if one else "s"} {"is" if one else "are"} among the '
+                'training images as well, byte by byte'
+            )
         return '; '.join(parts) + '.'
 
 
