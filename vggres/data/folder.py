@@ -117,6 +117,7 @@ class FolderSource:
     def num_classes(self) -> int:
         """The number of labels."""
         return len(self.classes)
+
     @property
     def unknown_archive(self) -> bool:
         """A folder is made of no archive."""
@@ -126,7 +127,6 @@ class FolderSource:
     def class_names(self) -> tuple[str, ...]:
         """The names of the class folders, by label."""
         return self.classes
-
 
     @property
     def sizes(self) -> dict[str, int]:

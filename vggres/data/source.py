@@ -81,14 +81,16 @@ class Source(Protocol):
         num_classes: the number of labels.
         class_names: their names, by label.
         sizes: the number of images in each part.
+        unknown_archive: whether it was prepared from an archive with an unknown checksum.
     """
 
     name: str
     image_shape: tuple[int, int, int] | None
     channels: int
     num_classes: int
-    sizes: Mapping[str, int]
     class_names: Sequence[str]
+    sizes: Mapping[str, int]
+    unknown_archive: bool
 
     def default_split(self, split: str) -> str:
         """What one of `SPLITS` consists of where the configuration has no expression for it."""
@@ -161,13 +163,13 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
         ) from None
     if not sum(len(each) for _, each in ranges):
         raise UserError(f'data.{knob} {expression!r} holds no image.')
+    for i, piece in enumerate(ranges):
+        if twice := num_common([piece], ranges[:i]):
+            raise UserError(f'data.{knob} {expression!r} takes {twice} images twice.')
     return ranges
 
 
 def num_common(pieces: Iterable[tuple[str, range]], others: Iterable[tuple[str, range]]) -> int:
-    for i, piece in enumerate(ranges):
-        if twice := num_common([piece], ranges[:i]):
-            raise UserError(f'data.{knob} {expression!r} takes {twice} images twice.')
     """The number of images that two splits, each cut by `cut`, have in common."""
     return sum(
         max(0, min(ours.stop, theirs.stop) - max(ours.start, theirs.start))

@@ -35,6 +35,7 @@ BUILDERS = {
 _NAME = r'[A-Za-z_]\w*(/[\w.-]+)?'  # 'cifar10', or with a configuration: 'imagenet_resized/8x8'
 _MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # Pillow's, by the number of channels
 _VERSION = r'\d+\.\d+\.\d+'  # the name of a folder that TFDS prepared, and of no copy beside it
+_UNKNOWN = '.unknown_archive'  # a file in a set that was made of an archive of unknown checksum
 _ADVICE = 'Move it away, so that it is prepared again, or give another --config.data.dir.'
 _IMAGES_AT_ONCE = 1024  # reading in chunks is twice as fast as reading one by one
 
@@ -74,7 +75,6 @@ class TfdsSource:
         """The number of labels."""
         return self.builder.info.features['label'].num_classes
 
-    def default_split(self, split: str) -> str:
     @property
     def unknown_archive(self) -> bool:
         """Whether it was prepared from an archive that `data.checksum=any` alone allowed."""
@@ -86,6 +86,7 @@ class TfdsSource:
         """The names of the labels, which are numbers where TFDS knows no others."""
         return self.builder.info.features['label'].names
 
+    def default_split(self, split: str) -> str:
         """A split is the part of the same name."""
         return split
 
@@ -288,6 +289,8 @@ def _write(config: DataConfig, root: Path, console: Console | None) -> None:
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare()
+    if config.checksum == 'any' and not archives.are_known(builder.files, builder.ARCHIVES):
+        (Path(builder.data_dir) / _UNKNOWN).touch()
 
 
 def _builder(directory: Path) -> tfds.core.DatasetBuilder:

@@ -47,6 +47,7 @@ class Trained:
         image_shape: [height, width, channels] of the images.
         num_images: the number of images in each split.
         contents: the classes and the fingerprint of each split.
+        validated_and_trained: the number of validation images that were trained on as well.
         steps: the number of updates in the whole run.
         parameters: the number of learnable parameters.
         compile_seconds: the time that compilation took; 0 where an earlier run of this process had
@@ -59,6 +60,7 @@ class Trained:
     image_shape: tuple[int, int, int]
     num_images: dict[str, int]
     contents: dict[str, Content]
+    validated_and_trained: int
     steps: int
     parameters: int
     compile_seconds: float
@@ -117,9 +119,9 @@ def train_in_process(
     shared = program(config)
     key = datasets.key(shared.data)
     data, contents = inputs.load(shared, key), inputs.contents(shared.data, key)
+    datasets.check_classes(contents, shared.data)
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
-    datasets.check_classes(contents, shared.data)
     compile_seconds = time.perf_counter() - compile_started
     start = Run(
         config.seed, config.init.scheme, _weights(config, data), config.evaluation.every_epochs
@@ -132,6 +134,7 @@ def train_in_process(
         data.image_shape,
         data.num_images,
         contents,
+        inputs.validated_and_trained(shared.data, key),
         compiled.total_steps,
         compiled.parameters,
         compile_seconds,
@@ -267,6 +270,8 @@ def _result(cell: Cell, trained: Trained, started: float) -> Result:
         num_images=trained.num_images,
         class_counts={name: list(each.class_counts) for name, each in trained.contents.items()},
         fingerprints={name: each.fingerprint for name, each in trained.contents.items()},
+        validated_and_trained=trained.validated_and_trained,
+        unknown_archive=datasets.unknown_archive(cell.config.data),
         seconds=time.perf_counter() - started,
         compile_seconds=trained.compile_seconds,
         peak_memory_mb=environment.peak_memory_mb(),
