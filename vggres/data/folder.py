@@ -5,7 +5,6 @@ my_images/train/cat/1.jpg       the parts 'train', 'validation' and 'test', wher
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,22 +15,14 @@ import PIL
 from PIL import Image
 from rich.console import Console
 
-from vggres.data import decoding, digests
+from vggres.data import decoding, digests, folder_layout
+from vggres.data.folder_layout import Listing
 from vggres.data.source import SPLITS, DataConfig, Split, pieces_of, some_of
 from vggres.data.threads import in_threads
 from vggres.errors import UserError
 
 NAME = 'folder'
 
-_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm'}  # in any case
-_PARTS = {  # split folders, in any case
-    'train': 'train',
-    'training': 'train',
-    'val': 'validation',
-    'valid': 'validation',
-    'validation': 'validation',
-    'test': 'test',
-}
 # The splits that follow from the parts: train, validation, test.
 _DEFAULTS = {
     frozenset({'images'}): ('images[:80%]', 'images[80%:90%]', 'images[90%:]'),
@@ -90,7 +81,7 @@ class FolderSource:
         config: the `data` part of a configuration.
         classes: the names of the class folders, sorted; a label is a position among them.
         parts: the image files of each part.
-        others: the number of files that are no images, by suffix: see `_Listing`.
+        others: the number of files that are no images, by suffix: see `Listing`.
     """
 
     config: DataConfig
@@ -302,118 +293,17 @@ def open_folder(config: DataConfig) -> FolderSource:
     return source
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """What lies directly in a folder.
-
-    Attributes:
-        path: of the folder.
-        folders: their names, sorted, without hidden ones.
-        images: the names of the image files, sorted.
-        others: the number of other files by suffix, in small letters; '' for those without one
-            and for hidden files.
-    """
-
-    path: Path
-    folders: list[str]
-    images: list[str]
-    others: Counter[str]
-
-
-def _listing(path: Path) -> _Listing:
-    folders, images, others = [], [], Counter()
-    with os.scandir(path) as entries:
-        for entry in entries:
-            hidden = entry.name.startswith('.')
-            suffix = '' if hidden else os.path.splitext(entry.name)[1].lower()
-            if entry.is_dir():
-                folders += [] if hidden else [entry.name]
-            elif suffix in _SUFFIXES:
-                images.append(entry.name)
-            else:
-                others[suffix] += 1
-    return _Listing(path, sorted(folders), sorted(images), others)
-
-
 def _scanned(root: Path, config: DataConfig) -> FolderSource:
-    top = _listing(root)
-    places = _places(top)  # part → its folder, which is `root` itself where there are no splits
-    tops = {part: _listing(path) for part, path in places.items()}
-    found = {part: _class_folders(each) for part, each in tops.items()}
-    classes = _agreed_classes(places, found)
-    if len(classes) == 1:
-        raise UserError(f'{root} has one class alone, {classes[0]!r}: there have to be two.')
-    listings = [each for classes_of in found.values() for each in classes_of.values()]
-    listings += [top] if 'images' in places else [top, *tops.values()]
-    parts = {part: _in_order(root, classes, found[part], config.seed) for part in places}
-    others = sum((each.others for each in listings), Counter())
-    return FolderSource(config, classes, parts, others)
-
-
-def _places(top: _Listing) -> dict[str, Path]:
-    """The folder of each part."""
-    splits = [name for name in top.folders if name.lower() in _PARTS]
-    others = [name for name in top.folders if name not in splits]
-    if not splits:
-        return {'images': top.path}
-    if others:
-        raise UserError(
-            f'{top.path} has split folders ({", ".join(splits)}) beside others '
-            f'({some_of(others)}): put each class into its split, or rename what is a class.'
-        )
-    _refuse_images(top)
-    names = {part: [name for name in splits if _PARTS[name.lower()] == part] for part in SPLITS}
-    for part, given in names.items():
-        if len(given) > 1:
-            raise UserError(f'{top.path} has {" and ".join(given)}, which both mean {part}.')
-    return {part: top.path / given[0] for part, given in names.items() if given}
-
-
-def _class_folders(top: _Listing) -> dict[str, _Listing]:
-    """The class folders in the folder of a part."""
-    _refuse_images(top)
-    if not top.folders:
-        raise UserError(f'{top.path} holds no images: each class needs a folder of images in it.')
-    found = {name: _listing(top.path / name) for name in top.folders}
-    for each in found.values():
-        if each.folders:
-            raise UserError(
-                f'the class folder {each.path} holds folders ({some_of(each.folders)}): images '
-                'have to lie in it directly, or data.dir has to be another folder.'
-            )
-        if not each.images:
-            raise UserError(
-                f'the class folder {each.path} holds no image ({", ".join(sorted(_SUFFIXES))}): '
-                'add some, or delete it.'
-            )
-    return found
-
-
-def _refuse_images(top: _Listing) -> None:
-    if top.images:
-        raise UserError(
-            f'{top.path} holds images itself ({some_of(top.images)}): put each into the folder of '
-            'its class.'
-        )
-
-
-def _agreed_classes(
-    places: Mapping[str, Path], found: Mapping[str, Mapping[str, _Listing]]
-) -> tuple[str, ...]:
-    """The class folders, sorted, which have to be the same in each part."""
-    classes = sorted({name for part in found.values() for name in part})
-    for part, path in places.items():
-        missing = [name for name in classes if name not in found[part]]
-        if missing:
-            raise UserError(
-                f'{path} lacks the class {some_of(missing)}, which another split has: every split '
-                'needs images of every class.'
-            )
-    return tuple(classes)
+    layout = folder_layout.scan(root)
+    parts = {
+        part: _in_order(root, layout.classes, found, config.seed)
+        for part, found in layout.parts.items()
+    }
+    return FolderSource(config, layout.classes, parts, layout.others)
 
 
 def _in_order(
-    root: Path, classes: Sequence[str], found: Mapping[str, _Listing], seed: int
+    root: Path, classes: Sequence[str], found: Mapping[str, Listing], seed: int
 ) -> ImageFiles:
     """The image files of a part in an order that their names and the seed alone decide."""
     listings = [found[name] for name in classes]
