@@ -168,15 +168,15 @@ def test_test_images_are_others(config, test, message):
 
 def test_a_key_is_that_of_the_files_and_an_identity_survives_a_copy(config, tmp_path):
     source, positions = datasets.open_source(config.data), np.arange(10)
-    key, identity = source.key(), source.identity('train', positions)
+    key, identity = source.cache_key(), source.content_digest('train', positions)
     shutil.copytree(config.data.dir, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.rglob('*'):
         os.utime(path, (1, 1))
     config.data.dir = str(tmp_path)
     copied = datasets.open_source(config.data)
-    assert copied.key() != key
-    assert copied.identity('train', positions) == identity
-    assert datasets.key(config.data) == copied.key()
+    assert copied.cache_key() != key
+    assert copied.content_digest('train', positions) == identity
+    assert datasets.key(config.data) == copied.cache_key()
 
 
 def streamed(data):

@@ -195,7 +195,7 @@ def test_names_and_seed_alone_decide_the_order(root, tmp_path, monkeypatch):
     seeded = folder.open_folder(config(root, seed=1))
     assert seeded.parts['images'].names != found.parts['images'].names
     assert set(seeded.parts['images'].names) == set(found.parts['images'].names)
-    assert seeded.key() != found.key()
+    assert seeded.cache_key() != found.cache_key()
 
 
 def test_looking_opens_no_file(root, monkeypatch):
@@ -269,16 +269,16 @@ def test_test_images_that_are_copies_of_training_images_are_counted(root):
 def test_digests_of_larger_folders_are_kept_until_a_file_changes(root, monkeypatch):
     write_classes(root, cat=10, dog=10)
     monkeypatch.setattr(digests, '_KEPT', 100)
-    before = folder.open_folder(config(root)).key()
+    before = folder.open_folder(config(root)).cache_key()
     digests.of_contents.cache_clear()  # as in another process
     with monkeypatch.context() as patch:
         patch.setattr(Path, 'read_bytes', None)
-        assert folder.open_folder(config(root)).key() == before
+        assert folder.open_folder(config(root)).cache_key() == before
     path = root / 'cat' / '003.png'
     state = path.stat()
     write(path, (203, ord('c'), 7))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))  # as large, and as old
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
 
 
 def test_of_a_large_folder_no_header_is_read(root, monkeypatch):
@@ -313,14 +313,14 @@ def test_images_are_decoded_once(root, monkeypatch):
 def test_a_changed_byte_is_seen(root):
     write_classes(root, cat=10, dog=10)
     path = root / 'cat' / '003.png'
-    before, state = folder.open_folder(config(root)).key(), path.stat()
-    assert folder.open_folder(config(root)).key() == before
+    before, state = folder.open_folder(config(root)).cache_key(), path.stat()
+    assert folder.open_folder(config(root)).cache_key() == before
     images = {tuple(image[0, 0]) for image in datasets.load(config(root))['train'].images}
     # Only one pixel's colour is another one: as large as before, and as old.
     write(path, (203, ord('c'), 7))
     assert path.stat().st_size == state.st_size
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
     splits = datasets.load(config(root)).values()
     images = {tuple(image[0, 0]) for split in splits for image in split.images}
     assert (203, ord('c'), 7) in images
@@ -329,13 +329,13 @@ def test_a_changed_byte_is_seen(root):
 
 def test_a_file_that_changes_while_the_process_runs_is_seen(root):
     write_classes(root, cat=10, dog=10)
-    before = folder.open_folder(config(root)).key()
+    before = folder.open_folder(config(root)).cache_key()
     write(root / 'cat' / '003.png', (203, ord('c'), 7))
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
     (root / 'cat' / '003.png').rename(root / 'cat' / '0003.png')
-    renamed = folder.open_folder(config(root)).key()
+    renamed = folder.open_folder(config(root)).cache_key()
     (root / 'cat' / '0003.png').rename(root / 'dog' / '0003.png')
-    assert folder.open_folder(config(root)).key() not in (before, renamed)
+    assert folder.open_folder(config(root)).cache_key() not in (before, renamed)
 
 
 def test_of_a_very_large_folder_the_states_of_the_files_are_the_key(root, monkeypatch):
@@ -343,9 +343,9 @@ def test_of_a_very_large_folder_the_states_of_the_files_are_the_key(root, monkey
     monkeypatch.setattr(digests, '_READ', 100)
     with monkeypatch.context() as patch:
         patch.setattr(Path, 'read_bytes', None)
-        before = folder.open_folder(config(root)).key()
+        before = folder.open_folder(config(root)).cache_key()
     os.utime(root / 'cat' / '003.png', ns=(1, 1))
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
 
 
 def test_a_full_disk_leaves_no_half_cache(root, monkeypatch):

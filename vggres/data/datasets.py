@@ -99,7 +99,7 @@ def key(config: DataConfig) -> str:
     """
     found = open_source(config)
     found.prepare(None)
-    return found.key()
+    return found.cache_key()
 
 
 def load(config: DataConfig) -> dict[str, Split]:
@@ -267,7 +267,9 @@ def _decoded(found: Source, config: DataConfig, part: str) -> Split:
     # Images that differ in size may be photographs, of which a few take long already.
     if found.image_shape and found.sizes[part] < _WORTH_KEEPING:
         return read()
-    key = cache.entry(f'{config.name.replace("/", "-")}-{part}', found.key(), config.image_size)
+    key = cache.entry(
+        f'{config.name.replace("/", "-")}-{part}', found.cache_key(), config.image_size
+    )
     return cache.cached(key, read)
 
 
@@ -314,7 +316,7 @@ def _files(found: Source, config: DataConfig, name: str) -> Files:
     """The image files of a split."""
     chosen = _chosen(found, config, name)
     identities = [
-        found.identity(part, chosen.position[chosen.part == i])
+        found.content_digest(part, chosen.position[chosen.part == i])
         for i, part in enumerate(chosen.parts)
     ]
     digest = hashlib.sha256(repr(identities).encode())

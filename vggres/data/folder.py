@@ -154,7 +154,7 @@ class FolderSource:
             raise self._unreadable(failures)
         console.print(self._summary(kinds), soft_wrap=True)
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the order of the images, their names or their bytes do.
 
         Of folders that take minutes to read, sizes and times of change stand for the bytes.
@@ -165,7 +165,7 @@ class FolderSource:
         digest.update(repr(states).encode() if large else digests.of_contents(root, states))
         return f'{digest.hexdigest()} {self.config.seed} {decoding.VERSION} {PIL.__version__}'
 
-    def identity(self, part: str, positions: np.ndarray) -> str:
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
         """A hash of the names and the bytes of some images, or of names and sizes in large folders.
 
         Args:

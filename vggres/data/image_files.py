@@ -41,7 +41,7 @@ class Files(Sequence):
         part: of each image the index of its part, [n] int.
         position: of each image its position in that part, [n] int.
         labels: [n] int32; they may differ from those that the source has.
-        identity: of these files, in this order: see `source.Source.identity`.
+        identity: of these files, in this order: see `source.Source.content_digest`.
     """
 
     parts: tuple[Sequence[tuple[bytes, str]], ...]

@@ -37,7 +37,7 @@ def check(found: Source, config: DataConfig, console: Console | None) -> None:
         return Split(np.zeros(0, np.uint8), np.zeros(0, np.int32))
 
     splits = [pieces_of(found, config, name) for name in SPLITS]
-    key = cache.entry(f'{config.name.replace("/", "-")}-readable', found.key(), splits)
+    key = cache.entry(f'{config.name.replace("/", "-")}-readable', found.cache_key(), splits)
     cache.cached(key, read)
 
 

@@ -100,11 +100,11 @@ class Source(Protocol):
         """Makes the images readable on this machine, which may take a download."""
         ...
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the images of a prepared source do."""
         ...
 
-    def identity(self, part: str, positions: np.ndarray) -> str:
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
         """A text that changes with the order and the content of some image files of a part.
 
         It depends neither on the place of the files nor on libraries.

@@ -117,12 +117,12 @@ class TfdsSource:
                 '--config.data.dir.'
             ) from None
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the prepared files do."""
         states = [(path.name, *digests.state(path)) for path in self._files()]
         return repr((states, reduction.VERSION, decoding.VERSION, PIL.__version__))
 
-    def identity(self, part: str, positions: np.ndarray) -> str:
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
         """A hash of some positions, and of names and sizes of the files that hold the part.
 
         Args:
@@ -181,7 +181,7 @@ class TfdsSource:
             labels = [label for _, labels in self._chunks(part) for label in labels]
             return Split(np.zeros((0,), np.uint8), self._checked(np.asarray(labels, np.int32)))
 
-        key = cache.entry(f'{self.name.replace("/", "-")}-{part}-labels', self.key())
+        key = cache.entry(f'{self.name.replace("/", "-")}-{part}-labels', self.cache_key())
         return np.asarray(cache.cached(key, read).labels)
 
     def _chunks(self, part: str) -> Iterator[tuple[list[bytes], list[int]]]:
