@@ -70,7 +70,7 @@ class Result(Outcome):
             above.
         validated_and_trained: the number of validation images that were trained on as well; None
             where it was not recorded.
-        unknown_archive: whether the data set was prepared from an archive with another checksum
+        unknown_archive: whether the data set is known to come from an archive with another checksum
             than the published one; None where it was not recorded.
     """
 

@@ -16,6 +16,7 @@ from configs import cifar10, digits
 from vggres.data import datasets
 from vggres.data.digits import Digits
 from vggres.data.source import SPLITS
+from vggres.data.tfds import EncodedExamples
 from vggres.errors import UserError
 
 SHARED = Path(__file__).parents[3] / 'shared' / 'tfds'
@@ -226,6 +227,18 @@ def test_what_a_killed_process_left_goes_before_it_is_prepared_anew(tmp_path):
     (left / 'features.json').write_text('{')
     assert len(datasets.load(config)['test'].labels) == 180
     assert [path.name for path in (tmp_path / 'digits').iterdir()] == ['1.0.0']
+
+
+@pytest.mark.parametrize('error', [RuntimeError, ValueError, OSError])
+def test_a_damaged_record_is_one_line(error):
+    class Damaged(list):
+        def __getitem__(self, position):
+            raise error('Corrupted record\nat 17')
+
+    with pytest.raises(
+        UserError, match=r'^image 3 of train cannot be read .Corrupted record.\. Move'
+    ):
+        EncodedExamples(Damaged(range(5)), 'train')[3]
 
 
 def test_a_data_set_with_a_configuration_is_found_by_both_names(config, copied):

@@ -224,8 +224,16 @@ class EncodedExamples(Sequence):
         return len(self.records)
 
     def __getitem__(self, position: int) -> tuple[bytes, str]:
-        """An image file, and what an error calls it."""
-        return _parsed(self.records[position])[0], f'image {position} of {self.part}'
+        """An image file, and what an error calls it.
+
+        Raises:
+            UserError: where the prepared file is damaged.
+        """
+        where = f'image {position} of {self.part}'
+        try:
+            return _parsed(self.records[position])[0], where
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(f'{where} cannot be read ({_reason(error)}). {_ADVICE}') from None
 
 
 def open_dataset(config: DataConfig) -> TfdsSource:
