@@ -108,8 +108,8 @@ def figures(sweep: Sweep, verdict: Verdict) -> dict[str, tuple[Figure, str]]:
                 [Published(each.family, each.depth, each.metric, each.error) for each in published],
             ),
             'Error of the final weights against depth, beside errors that others published, of the '
-            'networks that have any. The table of published errors says by whom, and from how many '
-            'runs.',
+            'networks that have any. The table of published errors says by whom, from how many '
+            'runs, and where their protocol differs.',
         )
     return drawn
 

@@ -136,6 +136,13 @@ def test_a_knob_that_another_one_makes_pointless(knob, other, value):
     checks.check_effect([knob], config)
 
 
+def test_a_value_that_does_not_exist_is_unknown_before_it_is_pointless():
+    config = digits.get_config()
+    config.data.checksum = 'maybe'
+    with pytest.raises(UserError, match=r"unknown data\.checksum 'maybe'"):
+        checks.check_effect(['data.checksum'], config)
+
+
 def test_an_unknown_key_names_the_nearest():
     config = digits.get_config()
     with pytest.raises(UserError, match=r"config key 'model.deph': did you mean model.depth"):

@@ -117,9 +117,8 @@ def _check_type(key: str, value: object, example: object) -> None:
 
 def check(config: Config) -> None:
     """Raises UserError, one line, for the first knob that makes no sense."""
-    for key, allowed in _CHOICES.items():
-        if get(config, key) not in allowed:
-            raise unknown(key, get(config, key), allowed)
+    for key in _CHOICES:
+        _check_choice(key, config)
     check_numbers(config)
     fractions = tuple(config.optimizer.decay_at)
     if not all(isinstance(value, int | float) and 0 < value < 1 for value in fractions):
@@ -151,6 +150,11 @@ def _check_targets(targets: tuple) -> None:
     names = [target_name(target) for target in targets]
     if len(set(names)) < len(names):
         raise UserError(f'train.until_error holds errors that differ too little: {targets}.')
+
+
+def _check_choice(key: str, config: Config) -> None:
+    if get(config, key) not in _CHOICES[key]:
+        raise unknown(key, get(config, key), _CHOICES[key])
 
 
 def _check_data_knobs(data: Config) -> None:
@@ -256,6 +260,8 @@ def check_effect(given: Iterable[str], config: Config, varied: Iterable[str] = (
         varied: the knobs that a sweep sets from cell to cell.
     """
     for key in given:
+        if key in _CHOICES:
+            _check_choice(key, config)  # what does not exist is not merely pointless
         for knob, other, value in _POINTLESS:
             if key == knob and other not in varied and get(config, other) == value:
                 raise UserError(f'{key} changes nothing where {other} is {value!r}.')

@@ -75,6 +75,10 @@ class Result(Outcome):
             not recorded, as before release 0.3.
         fingerprints: the SHA-256 of each split's images and labels (`source.Content`); None as
             above.
+        validated_and_trained: the number of validation images that were trained on as well; None
+            where it was not recorded.
+        unknown_archive: whether the data set is known to come from an archive with another checksum
+            than the published one; None where it was not recorded.
     """
 
     cell: str
@@ -95,6 +99,8 @@ class Result(Outcome):
     versions: Mapping[str, str]
     class_counts: Mapping[str, Sequence[int]] | None = None
     fingerprints: Mapping[str, str] | None = None
+    validated_and_trained: int | None = None
+    unknown_archive: bool | None = None
 
 
 @dataclass(frozen=True)

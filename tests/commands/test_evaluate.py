@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from vggres.commands.evaluate import evaluate
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.sweeps.cell import WEIGHTS_FILE, Cell
 from vggres.sweeps.run import run
@@ -49,3 +50,12 @@ def test_it_needs_a_file_and_its_head(config):
     config.init.weights, config.init.new_head = 'w.pth', True
     with pytest.raises(UserError, match='needs the head'):
         printed(config)
+
+
+def test_data_that_are_missing_are_prepared_with_a_word(config, trained, monkeypatch):
+    path, _ = trained
+    config.init.weights = str(path)
+    monkeypatch.setattr(
+        datasets, 'prepare', lambda data, console=None: console.print(f'preparing {data.name}')
+    )
+    assert printed(config).startswith('preparing small_color')

@@ -9,6 +9,7 @@ import stages
 import vggres
 from configs import digits
 from vggres.commands import python
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.run import run
@@ -34,6 +35,15 @@ def test_a_configuration_that_makes_no_sense(config):
 
 
 @pytest.mark.slow
+def test_data_that_are_missing_are_prepared_with_a_word(config, monkeypatch):
+    def prepare(data, console=None):
+        raise UserError(f'{data.name} is prepared for {type(console).__name__}')
+
+    monkeypatch.setattr(datasets, 'prepare', prepare)
+    with pytest.raises(UserError, match='small_color is prepared for Console'):
+        vggres.train(config)
+
+
 def test_a_sweep_from_python(config, tmp_path):
     config.sweep.depths, config.probes.every_epochs = (8,), 1
     sweep = vggres.run_sweep('depth', config, tmp_path, progress=False)

@@ -280,3 +280,24 @@ def test_a_report_decides_nothing(config, tmp_path, stage_run, monkeypatch):
     conclude.report_again(tmp_path / 'stages', console)
     assert '2 runs.' in console.file.getvalue()
     assert (tmp_path / 'stages' / 'sweep.json').read_bytes() == before
+
+
+@pytest.mark.parametrize('grown', [False, True])
+def test_cells_that_are_done_stay_where_a_later_worker_cannot_start(
+    config, tmp_path, ran, monkeypatch, grown
+):
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    if grown:
+        launched(config, tmp_path)
+        config.sweep.depths = (8, 14)
+
+    def run(cells, costs, num_workers, log_dir, on_event):
+        for cell in cells:
+            finish(cell, error=1.0)
+        raise UserError('a worker cannot start: it finds no device any more')
+
+    monkeypatch.setattr(local, 'run', run)
+    with pytest.raises(UserError, match='finds no device any more'):
+        launched(config, tmp_path)
+    loaded = vggres.load_sweep(tmp_path / 'depth')
+    assert len(loaded.results) == (4 if grown else 2)

@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -13,6 +14,7 @@ import tensorflow_datasets as tfds
 from configs import cifar10, cifar100
 from vggres.data import datasets
 from vggres.data.cifar import Cifar10, Cifar100
+from vggres.data.download import sha256
 from vggres.errors import UserError
 
 SIZES = {'train': 100, 'test': 100}
@@ -145,6 +147,24 @@ def refused(folder, files):
     assert '\n' not in str(error.value)
     assert not list(folder.glob('tfds/cifar10/*/dataset_info.json'))
     return str(error.value)
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_an_archive_of_unknown_checksum_is_remembered(tmp_path, monkeypatch, known):
+    archive = write(tmp_path / 'archive', binary_files('cifar10', content()))
+    if known:
+        same = {'sha256': sha256(archive), 'size': archive.stat().st_size}
+        archives = tuple(replace(each, **same) for each in Cifar10.ARCHIVES)
+        monkeypatch.setattr(Cifar10, 'ARCHIVES', archives)
+    config = configured('cifar10', tmp_path / 'tfds', archive)
+    assert not datasets.unknown_archive(config)  # nothing is prepared
+    datasets.prepare(config)
+    config.archive, config.checksum = '', 'known'  # as of a later launch
+    assert datasets.unknown_archive(config) is not known
+    key = datasets.key(config)
+    for path in tmp_path.rglob('.unknown_archive'):
+        path.unlink()
+    assert datasets.key(config) == key
 
 
 @pytest.mark.parametrize('name', ['cifar10', 'cifar100'])

@@ -1,12 +1,13 @@
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_color import content
 
 from vggres.data import cache, datasets, reduction
-from vggres.data.source import SPLITS
+from vggres.data.source import SPLITS, Content
 from vggres.errors import UserError
 
 
@@ -96,6 +97,62 @@ def test_the_contents_of_each_split_are_those_of_its_arrays(config):
     assert len({each.fingerprint for each in found.values()}) == 3
 
 
+def contents_of(**counts):
+    return {name: Content(each, '') for name, each in counts.items()}
+
+
+def test_a_class_without_a_training_image_is_refused_and_named(config):
+    found = contents_of(train=(3, 0, 1, 0), validation=(1, 1, 1, 0), test=(1, 0, 1, 1))
+    with pytest.raises(UserError, match=r'the train split of small_color .* 2 of 4 .*\(1, 3\)'):
+        datasets.check_classes(found, config.data)
+
+
+def test_a_class_that_is_not_evaluated_is_said_and_one_that_no_image_has_is_counted(config):
+    def said(**counts):
+        return datasets.check_classes(contents_of(**counts), config.data)
+
+    assert said(train=(1,) * 4, validation=(1,) * 4, test=(1,) * 4) == []
+    (line,) = said(train=(3, 1, 1, 1), validation=(1, 0, 2, 1), test=(1,) * 4)
+    assert line.startswith('the validation split of small_color has no image of 1 of 4 classes (1)')
+    unused = said(train=(3, 1, 0, 1), validation=(1, 1, 0, 1), test=(1, 1, 0, 1))
+    assert unused == ['1 of 4 classes of small_color have no image.']
+
+
+def test_fewer_training_images_than_classes(config):
+    config.data.num_train = 4
+    assert datasets.describe(config.data).num_images['train'] == 4
+    config.data.num_train = 3
+    with pytest.raises(UserError, match=r'3 training images are too few for the 4 classes'):
+        datasets.describe(config.data)
+    config.data.num_train, config.data.fraction = 0, 0.02
+    with pytest.raises(UserError, match=r'1 training images are too few'):
+        datasets.describe(config.data)
+
+
+@pytest.mark.parametrize(
+    ('train', 'validation', 'shared'),
+    [
+        ('train', 'test[:5]', 0),
+        ('train', 'train[35:]', 5),
+        ('train', 'train[35:]+test[:5]', 5),
+        ('train[:37]', 'train[30:]', 7),
+        ('train[20:]+train[:10]', 'train[5:25]', 10),
+    ],
+)
+def test_validation_images_that_are_trained_on_are_counted(config, train, validation, shared):
+    config.data.train_split, config.data.validation_split = train, validation
+    assert datasets.validated_and_trained(config.data) == shared
+
+
+def test_only_images_that_are_really_trained_on_are_counted(config):
+    config.data.validation_split, config.data.num_train = 'train[:20]', 15
+    splits = datasets.load(config.data)
+    trained = {bytes(image) for image in splits['train'].images}
+    shared = sum(bytes(image) in trained for image in splits['validation'].images)
+    assert 0 < shared < 15
+    assert datasets.validated_and_trained(config.data) == shared
+
+
 @pytest.mark.parametrize(
     ('test', 'message'),
     [
@@ -110,13 +167,70 @@ def test_test_images_are_others(config, test, message):
 
 
 def test_a_key_is_that_of_the_files_and_an_identity_survives_a_copy(config, tmp_path):
-    source = datasets.open_source(config.data)
-    key, identity = source.key(), source.identity()
+    source, positions = datasets.open_source(config.data), np.arange(10)
+    key, identity = source.cache_key(), source.content_digest('train', positions)
     shutil.copytree(config.data.dir, tmp_path, dirs_exist_ok=True)
     for path in tmp_path.rglob('*'):
         os.utime(path, (1, 1))
     config.data.dir = str(tmp_path)
     copied = datasets.open_source(config.data)
-    assert copied.key() != key
-    assert copied.identity() == identity
-    assert datasets.key(config.data) == copied.key()
+    assert copied.cache_key() != key
+    assert copied.content_digest('train', positions) == identity
+    assert datasets.key(config.data) == copied.cache_key()
+
+
+def streamed(data):
+    """The configuration of a data set whose image files are decoded in every epoch."""
+    data.crop, data.crop_padding, data.normalisation = 'area', 0, 'imagenet'
+    data.image_size = data.image_size or 6
+    return data
+
+
+def fingerprints(data):
+    """Of each split, of image files."""
+    return {name: each.fingerprint for name, each in datasets.contents(streamed(data)).items()}
+
+
+@pytest.mark.parametrize('source', ['tfds', 'folder'])
+def test_the_fingerprint_of_image_files_is_that_of_the_images_chosen(config, request, source):
+    if source == 'folder':
+        request.getfixturevalue('mine')  # which changes `config`
+        config.data.validation_split, config.data.test_split = 'images[80%:90%]', 'images[90%:]'
+    part = 'images' if source == 'folder' else 'train'
+    config.data.train_split = f'{part}[:20]'
+    first = fingerprints(config.data)
+    assert len(set(first.values())) == 3
+    assert fingerprints(config.data) == first
+    # Other images with as many of each class, and the same images in another order.
+    labels = datasets.open_source(config.data).labels(part)
+    starts = [i for i in range(1, 12) if sorted(labels[i : i + 20]) == sorted(labels[:20])]
+    for others in [f'{part}[10:20]+{part}[:10]', *(f'{part}[{i}:{i + 20}]' for i in starts)]:
+        config.data.train_split = others
+        changed = fingerprints(config.data)
+        assert changed['train'] != first['train']
+        assert (changed['validation'], changed['test']) == (first['validation'], first['test'])
+    config.data.train_split, config.data.num_train = f'{part}[:20]', 10
+    few = fingerprints(config.data)
+    config.data.seed = 1
+    assert fingerprints(config.data)['train'] not in (few['train'], first['train'])
+
+
+def test_the_fingerprint_of_image_files_changes_with_a_byte_of_its_own_split_alone(mine):
+    config, _ = mine
+    first = fingerprints(config.data)
+    files = datasets.files(streamed(config.data))
+    for name, split in files.items():
+        path = Path(split.parts[0][int(split.position[0])][1])
+        before = path.read_bytes()
+        path.write_bytes(before + b'\0')  # Pillow reads no further than the image
+        changed = fingerprints(config.data)
+        assert [each for each in SPLITS if changed[each] != first[each]] == [name]
+        path.write_bytes(before)
+    assert fingerprints(config.data) == first
+
+
+def test_the_fingerprint_of_image_files_changes_with_a_name(mine):
+    config, path = mine
+    first = fingerprints(config.data)
+    path.rename(path.with_name('a.png'))
+    assert fingerprints(config.data) != first

@@ -81,6 +81,36 @@ def test_a_server_that_knows_no_ranges_starts_over(server, tmp_path):
     assert server.requests == [('a', 'bytes=30000-')]
 
 
+@pytest.mark.parametrize('bad', [CONTENT[:1_000], b'?' * len(CONTENT)], ids=len)
+def test_an_answer_from_the_first_byte_takes_nothing_away(server, tmp_path, bad):
+    stops = len(bad) if len(bad) < len(CONTENT) else None
+    content = CONTENT if stops else bad
+    server.pages |= {'bad': Page(content, ranges=False, stops_after=stops), 'a': Page(CONTENT)}
+    begin(tmp_path, CONTENT[:30_000])
+    with pytest.raises(UnavailableError):
+        download.download(mirrored(server, CONTENT, 'bad'), tmp_path, None)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [CONTENT[:30_000]]
+    assert downloaded(mirrored(server, CONTENT, 'bad', 'a'), tmp_path) == CONTENT
+    assert server.sent['a'] == len(CONTENT) - 30_000
+
+
+def test_an_answer_from_the_first_byte_that_comes_further_is_kept(server, tmp_path):
+    server.pages |= {'bad': Page(CONTENT, ranges=False, stops_after=40_000), 'a': Page(CONTENT)}
+    begin(tmp_path, CONTENT[:30_000])
+    assert downloaded(mirrored(server, CONTENT, 'bad', 'a'), tmp_path) == CONTENT
+    assert server.sent['a'] == len(CONTENT) - 40_000
+
+
+def test_of_two_beginnings_that_a_killed_process_left_the_longer_goes_on(server, tmp_path):
+    server.pages['a'] = Page(CONTENT)
+    for begun, anew in ((30_000, 40_000), (40_000, 30_000)):
+        begin(tmp_path, CONTENT[:begun])
+        (tmp_path / 'set.tar.gz.part.anew').write_bytes(CONTENT[:anew])
+        assert downloaded(mirrored(server, CONTENT, 'a'), tmp_path) == CONTENT
+        assert server.requests.pop() == ('a', 'bytes=40000-')
+        (tmp_path / 'set.tar.gz').unlink()
+
+
 def test_a_mirror_whose_file_is_shorter_than_what_is_there(server, tmp_path):
     server.pages |= {'short': Page(CONTENT[:100]), 'a': Page(CONTENT)}
     begin(tmp_path, CONTENT[:30_000])

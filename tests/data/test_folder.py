@@ -13,7 +13,7 @@ from rich.console import Console
 
 from configs import base as base_config
 from configs import folder as folder_config
-from vggres.data import cache, datasets, decoding, folder
+from vggres.data import cache, datasets, decoding, digests, folder
 from vggres.errors import UserError
 
 SIZE = 8
@@ -195,7 +195,7 @@ def test_names_and_seed_alone_decide_the_order(root, tmp_path, monkeypatch):
     seeded = folder.open_folder(config(root, seed=1))
     assert seeded.parts['images'].names != found.parts['images'].names
     assert set(seeded.parts['images'].names) == set(found.parts['images'].names)
-    assert seeded.key() != found.key()
+    assert seeded.cache_key() != found.cache_key()
 
 
 def test_looking_opens_no_file(root, monkeypatch):
@@ -249,6 +249,38 @@ def test_the_suffixes_of_what_is_ignored_are_named(root):
     )
 
 
+def test_test_images_that_are_copies_of_training_images_are_counted(root):
+    write_classes(root / 'train', cat=10, dog=10)
+    for i in range(10):
+        write(root / 'test' / 'cat' / f'{i}.png', (200, i, 0))
+        write(root / 'test' / 'dog' / f'{i}.png', (100, i, 0))
+    assert said(config(root)).endswith('40 images of 2 classes.\n')
+    taken = [Path(path) for _, path in folder.open_folder(config(root)).parts['train']]
+    # Under any name and in any class; those of the first 90 % are trained on.
+    (root / 'test' / 'cat' / 'copy.png').write_bytes(taken[0].read_bytes())
+    assert said(config(root)).endswith(
+        '1 test image is among the training images as well, byte by byte.\n'
+    )
+    (root / 'test' / 'dog' / 'copy.png').write_bytes(taken[17].read_bytes())
+    (root / 'test' / 'dog' / 'validated.png').write_bytes(taken[18].read_bytes())
+    assert '; 2 test images are among the training images as well' in said(config(root))
+
+
+def test_digests_of_larger_folders_are_kept_until_a_file_changes(root, monkeypatch):
+    write_classes(root, cat=10, dog=10)
+    monkeypatch.setattr(digests, '_KEPT', 100)
+    before = folder.open_folder(config(root)).cache_key()
+    digests.of_contents.cache_clear()  # as in another process
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'read_bytes', None)
+        assert folder.open_folder(config(root)).cache_key() == before
+    path = root / 'cat' / '003.png'
+    state = path.stat()
+    write(path, (203, ord('c'), 7))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))  # as large, and as old
+    assert folder.open_folder(config(root)).cache_key() != before
+
+
 def test_of_a_large_folder_no_header_is_read(root, monkeypatch):
     write_classes(root, cat=10, dog=11)
     monkeypatch.setattr(folder, '_COUNTED', 20)
@@ -281,15 +313,14 @@ def test_images_are_decoded_once(root, monkeypatch):
 def test_a_changed_byte_is_seen(root):
     write_classes(root, cat=10, dog=10)
     path = root / 'cat' / '003.png'
-    before, state = folder.open_folder(config(root)).key(), path.stat()
-    assert folder.open_folder(config(root)).key() == before
+    before, state = folder.open_folder(config(root)).cache_key(), path.stat()
+    assert folder.open_folder(config(root)).cache_key() == before
     images = {tuple(image[0, 0]) for image in datasets.load(config(root))['train'].images}
     # Only one pixel's colour is another one: as large as before, and as old.
     write(path, (203, ord('c'), 7))
     assert path.stat().st_size == state.st_size
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    folder._digest.cache_clear()  # as in a new process
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
     splits = datasets.load(config(root)).values()
     images = {tuple(image[0, 0]) for split in splits for image in split.images}
     assert (203, ord('c'), 7) in images
@@ -298,23 +329,23 @@ def test_a_changed_byte_is_seen(root):
 
 def test_a_file_that_changes_while_the_process_runs_is_seen(root):
     write_classes(root, cat=10, dog=10)
-    before = folder.open_folder(config(root)).key()
+    before = folder.open_folder(config(root)).cache_key()
     write(root / 'cat' / '003.png', (203, ord('c'), 7))
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
     (root / 'cat' / '003.png').rename(root / 'cat' / '0003.png')
-    renamed = folder.open_folder(config(root)).key()
+    renamed = folder.open_folder(config(root)).cache_key()
     (root / 'cat' / '0003.png').rename(root / 'dog' / '0003.png')
-    assert folder.open_folder(config(root)).key() not in (before, renamed)
+    assert folder.open_folder(config(root)).cache_key() not in (before, renamed)
 
 
 def test_of_a_very_large_folder_the_states_of_the_files_are_the_key(root, monkeypatch):
     write_classes(root, cat=10, dog=10)
-    monkeypatch.setattr(folder, '_HASHED', 100)
+    monkeypatch.setattr(digests, '_READ', 100)
     with monkeypatch.context() as patch:
         patch.setattr(Path, 'read_bytes', None)
-        before = folder.open_folder(config(root)).key()
+        before = folder.open_folder(config(root)).cache_key()
     os.utime(root / 'cat' / '003.png', ns=(1, 1))
-    assert folder.open_folder(config(root)).key() != before
+    assert folder.open_folder(config(root)).cache_key() != before
 
 
 def test_a_full_disk_leaves_no_half_cache(root, monkeypatch):

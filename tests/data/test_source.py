@@ -36,6 +36,14 @@ def test_a_split_that_makes_no_sense_is_one_line(expression):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ('expression', 'twice'), [('train[:10]+train[:10]', 10), ('train[:90%]+test+train[40:]', 5)]
+)
+def test_a_split_that_takes_images_twice_is_refused(expression, twice):
+    with pytest.raises(UserError, match=f'takes {twice} images twice'):
+        cut({'train': 50, 'test': 10}, 'train_split', expression, 'mine')
+
+
 def test_without_an_expression_a_split_is_what_the_source_says(config):
     config.data.train_split = ''
     opened = datasets.open_source(config.data)

@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from small_color import content
 
 from configs import cifar10, digits
 from vggres.data import datasets
+from vggres.data.digits import Digits
 from vggres.data.source import SPLITS
+from vggres.data.tfds import EncodedExamples
 from vggres.errors import UserError
 
 SHARED = Path(__file__).parents[3] / 'shared' / 'tfds'
@@ -74,6 +78,30 @@ def test_describing_digits_that_are_not_prepared_writes_nothing(tmp_path):
     assert sorted(tmp_path.rglob('*')) == written
 
 
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('write() failed: No space left on device\nwhile writing a record'),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_disk_that_is_full_is_one_line_and_nothing_is_read_later(tmp_path, monkeypatch, error):
+    config = digits.get_config().data
+    config.dir = str(tmp_path)
+
+    def full(self, path):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Digits, '_generate_examples', full)
+        with pytest.raises(UserError, match=r'No space left on device\): make room') as caught:
+            datasets.prepare(config)
+    assert '\n' not in str(caught.value)
+    assert 'while writing' not in str(caught.value)
+    assert len(datasets.load(config)['test'].labels) == 180
+
+
 def test_preparing_another_data_set_writes_nothing_and_says_what_is_missing(config):
     before = sorted(Path(config.data.dir).rglob('*'))
     datasets.prepare(config.data)
@@ -105,12 +133,30 @@ def test_a_directory_without_the_data_set_says_what_is_there(config):
 
 
 @pytest.mark.parametrize('name', ['small_color', 'digits'])
-def test_a_directory_that_is_none(config, name):
-    config.data.dir += '/nowhere'
+def test_a_directory_that_is_none(config, name, tmp_path):
+    config.data.dir = str(tmp_path / 'nowhere')
     config.data.name = name
-    with pytest.raises(UserError, match='not a directory'):
+    with pytest.raises(UserError, match='not a directory: create it'):
         datasets.describe(config.data)
     assert not Path(config.data.dir).exists()
+    Path(config.data.dir).write_text('')
+    with pytest.raises(UserError, match='not a directory: give another'):
+        datasets.describe(config.data)
+
+
+@pytest.mark.parametrize('name', ['cifar-10', 'CIFAR 10', 'cifar10/'])
+def test_a_name_that_no_data_set_can_have_gets_the_nearest(config, name):
+    config.data.name = name
+    with pytest.raises(UserError, match=r'did you mean .*cifar10'):
+        datasets.describe(config.data)
+
+
+def test_an_archive_that_is_missing_is_named_before_anything_is_written(tmp_path):
+    config = cifar10.get_config().data
+    config.dir, config.archive = str(tmp_path), str(tmp_path / 'no.tar.gz')
+    with pytest.raises(UserError, match=r"data\.archive '.*no\.tar\.gz' does not exist"):
+        datasets.describe(config)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('split', ['validation', 'train[', 'train[40:]'])
@@ -158,6 +204,41 @@ def test_half_a_file_of_images_is_named_while_preparing(config, copied):
     with pytest.raises(UserError, match=r'is damaged .*Move it away') as caught:
         datasets.prepare(config.data)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name', ['1.2.0.old', 'incomplete.ABCDEF_1.3.0', 'copy of 1.2.0', '9'])
+def test_folders_beside_a_version_are_not_versions(config, copied, name):
+    shutil.copytree(copied, copied.with_name(name))
+    cut(records(copied.with_name(name)))
+    assert len(datasets.load(config.data)['train'].labels) == 40
+
+
+def test_of_several_versions_the_newest_is_read(config, copied):
+    shutil.copytree(copied, copied.with_name('1.10.0'))
+    assert datasets.open_source(config.data)._directory().name == '1.10.0'
+
+
+def test_what_a_killed_process_left_goes_before_it_is_prepared_anew(tmp_path):
+    config = digits.get_config().data
+    config.dir = str(tmp_path)
+    left = tmp_path / 'digits' / 'incomplete.ABCDEF_1.0.0'
+    left.mkdir(parents=True)
+    (left / 'dataset_info.json').write_text('{')
+    (left / 'features.json').write_text('{')
+    assert len(datasets.load(config)['test'].labels) == 180
+    assert [path.name for path in (tmp_path / 'digits').iterdir()] == ['1.0.0']
+
+
+@pytest.mark.parametrize('error', [RuntimeError, ValueError, OSError])
+def test_a_damaged_record_is_one_line(error):
+    class Damaged(list):
+        def __getitem__(self, position):
+            raise error('Corrupted record\nat 17')
+
+    with pytest.raises(
+        UserError, match=r'^image 3 of train cannot be read .Corrupted record.\. Move'
+    ):
+        EncodedExamples(Damaged(range(5)), 'train')[3]
 
 
 def test_a_data_set_with_a_configuration_is_found_by_both_names(config, copied):

@@ -4,6 +4,7 @@ import planted
 import pytest
 
 from configs import cifar10, digits
+from vggres.config import DATA_KNOBS_WITHOUT_EFFECT, dotted_keys
 from vggres.findings import published_errors
 from vggres.findings.published_errors import PUBLISHED_ERRORS, REMARKS, comparable, differences
 
@@ -52,7 +53,7 @@ def test_the_numbers_are_those_that_were_printed():
 def test_the_table_is_consistent():
     keys = [(each.source, each.family, each.depth, each.metric) for each in PUBLISHED_ERRORS]
     assert len(set(keys)) == len(keys)
-    assert {each.source for each in PUBLISHED_ERRORS} == set(REMARKS)
+    assert set(REMARKS) <= {each.source for each in PUBLISHED_ERRORS}
     for each in PUBLISHED_ERRORS:
         assert (each.spread is None) == (each.n == 1)
         assert each.metric in ('train_error', 'test_error')
@@ -80,37 +81,128 @@ def test_a_knob_that_leaves_the_protocol_alone_may_have_any_value(knob, value):
     assert differences(config(**{knob: value}), [run()]) == []
 
 
+OTHER_VALUES = {  # of each knob of the protocol another value, and what is said of it
+    'data.image_size': (16, 'data.image_size 16 instead of 32'),
+    'data.num_train': (10_000, 'data.num_train 10000 instead of 0'),
+    'data.fraction': (0.5, 'data.fraction 0.5 instead of 1.0'),
+    'data.label_noise': (0.1, 'data.label_noise 0.1 instead of 0.0'),
+    'data.crop': ('area', 'data.crop area instead of padded'),
+    'data.crop_padding': (0, 'data.crop_padding 0 instead of 4'),
+    'data.flip': (False, 'data.flip False instead of True'),
+    'data.color_noise': (0.1, 'data.color_noise 0.1 instead of 0.0'),
+    'data.normalisation': ('imagenet', 'data.normalisation imagenet instead of mean_image'),
+    'model.images': ('large', 'model.images large instead of small'),
+    'model.width': (32, 'model.width 32 instead of 16'),
+    'model.norm': ('none', 'model.norm none instead of batch'),
+    'model.conv_bias': ('yes', 'model.conv_bias yes instead of no'),
+    'model.block': ('bottleneck', 'model.block bottleneck instead of basic'),
+    'model.preactivation': (True, 'model.preactivation True instead of False'),
+    'model.compute_dtype': ('bfloat16', 'model.compute_dtype bfloat16 instead of float32'),
+    'model.shortcut.kind': ('B', 'model.shortcut.kind B instead of A'),
+    'model.shortcut.scale': (0.5, 'model.shortcut.scale 0.5 instead of 1.0'),
+    'model.shortcut.branch_scale': (0.1, 'model.shortcut.branch_scale 0.1 instead of 1.0'),
+    'model.shortcut.gate': ('shortcut', 'model.shortcut.gate shortcut instead of none'),
+    'model.shortcut.dropout': (0.5, 'model.shortcut.dropout 0.5 instead of 0.0'),
+    'init.scheme': ('glorot', 'init.scheme glorot instead of he'),
+    'init.weights': ('a.pth', "init.weights a.pth instead of ''"),
+    'train.batch_size': (64, 'train.batch_size 64 instead of 128'),
+    'optimizer.learning_rate': (0.05, 'optimizer.learning_rate 0.05 instead of 0.1'),
+    'optimizer.momentum': (0.0, 'optimizer.momentum 0.0 instead of 0.9'),
+    'optimizer.weight_decay': (5e-4, 'optimizer.weight_decay 0.0005 instead of 0.0001'),
+    'optimizer.decay_at': ((0.5,), 'optimizer.decay_at (0.5,) instead of (0.5, 0.75)'),
+    'optimizer.decay_factor': (0.2, 'optimizer.decay_factor 0.2 instead of 0.1'),
+    'optimizer.warmup': ('linear', 'optimizer.warmup linear instead of constant'),
+    'optimizer.warmup_learning_rate': (
+        0.02,
+        'optimizer.warmup_learning_rate 0.02 instead of 0.01',
+    ),
+    'optimizer.warmup_fraction': (0.5, 'optimizer.warmup_fraction 0.5 instead of 0.00625'),
+    'optimizer.warmup_min_depth': (0, 'optimizer.warmup_min_depth 0 instead of 110'),
+}
+
+
+def test_every_knob_of_the_protocol_is_tested():
+    assert set(OTHER_VALUES) == set(published_errors._KNOBS)
+
+
+def test_every_knob_that_decides_a_result_is_of_the_protocol_or_known_to_leave_it_alone():
+    deciding = {
+        knob
+        for knob in dotted_keys(config())
+        if knob.split('.')[0] in ('data', 'model', 'init', 'train', 'optimizer')
+    }
+    assert deciding - set(published_errors._KNOBS) == {
+        *(f'data.{name}' for name in DATA_KNOBS_WITHOUT_EFFECT),
+        'data.name',  # as `of_the_paper` sees
+        'data.train_split',  # as the numbers of images and the archive say
+        'data.validation_split',
+        'data.test_split',
+        'data.seed',  # it chooses among images and labels, which are all taken as they are
+        'data.short_side',  # of whole image files alone
+        'model.name',  # it is replaced by the knobs that it stands for
+        'model.family',  # of each run
+        'model.depth',
+        'model.remat',  # trades time for memory
+        'model.stride_placement',  # of bottlenecks alone
+        'model.vgg.stages',  # of another family
+        'model.vgg.pointwise',
+        'model.vgg.shortcuts',
+        'model.vgg.dropout',
+        'model.shortcut.gate_bias',  # of gates alone
+        'init.new_head',  # of given weights alone
+        'train.epochs',  # as the number of updates says
+        'train.steps',
+        'train.protocol',
+    }
+
+
+@pytest.mark.parametrize('knob', OTHER_VALUES)
+def test_each_knob_of_the_protocol_is_named_where_it_differs(knob):
+    value, said = OTHER_VALUES[knob]
+    changed, runs = config(**{knob: value}), [run(), run(depth=110)]
+    assert differences(changed, runs) == [said]
+    assert comparable(changed, runs) == []
+
+
 @pytest.mark.parametrize(
-    ('knob', 'value', 'said'),
+    'knobs',
     [
-        ('data.image_size', 16, 'data.image_size 16 instead of 32'),
-        ('data.num_train', 10_000, 'data.num_train 10000 instead of 0'),
-        ('data.fraction', 0.5, 'data.fraction 0.5 instead of 1.0'),
-        ('data.label_noise', 0.1, 'data.label_noise 0.1 instead of 0.0'),
-        ('data.crop_padding', 0, 'data.crop_padding 0 instead of 4'),
-        ('data.flip', False, 'data.flip False instead of True'),
-        ('data.normalisation', 'imagenet', 'data.normalisation imagenet instead of mean_image'),
-        ('model.width', 32, 'model.width 32 instead of 16'),
-        ('model.norm', 'none', 'model.norm none instead of batch'),
-        ('model.block', 'bottleneck', 'model.block bottleneck instead of basic'),
-        ('model.preactivation', True, 'model.preactivation True instead of False'),
-        ('model.shortcut.kind', 'B', 'model.shortcut.kind B instead of A'),
-        ('model.shortcut.scale', 0.5, 'model.shortcut.scale 0.5 instead of 1.0'),
-        ('init.scheme', 'glorot', 'init.scheme glorot instead of he'),
-        ('init.weights', 'a.pth', "init.weights a.pth instead of ''"),
-        ('train.batch_size', 64, 'train.batch_size 64 instead of 128'),
-        ('optimizer.learning_rate', 0.05, 'optimizer.learning_rate 0.05 instead of 0.1'),
-        ('optimizer.momentum', 0.0, 'optimizer.momentum 0.0 instead of 0.9'),
-        ('optimizer.weight_decay', 5e-4, 'optimizer.weight_decay 0.0005 instead of 0.0001'),
-        ('optimizer.decay_at', (0.5,), 'optimizer.decay_at (0.5,) instead of (0.5, 0.75)'),
-        ('optimizer.decay_factor', 0.2, 'optimizer.decay_factor 0.2 instead of 0.1'),
-        ('optimizer.warmup_min_depth', 0, 'optimizer.warmup_min_depth 0 instead of 110'),
+        {'warmup': 'none', 'warmup_min_depth': 0},
+        {'warmup': 'linear', 'warmup_fraction': 0.5, 'warmup_learning_rate': 0.0},
+        {'warmup_min_depth': 57},
     ],
 )
-def test_each_knob_of_the_protocol_is_named_where_it_differs(knob, value, said):
-    changed = config(**{knob: value})
-    assert differences(changed, [run()]) == [said]
-    assert comparable(changed, [run()]) == []
+def test_a_warmup_that_no_network_has_is_no_difference(knobs):
+    changed = config(**{f'optimizer.{name}': value for name, value in knobs.items()})
+    assert differences(changed, [run(), run('plain', 20)]) == []
+    assert differences(changed, [run(), run(depth=110)])
+    if 'warmup_min_depth' in knobs and 'warmup' not in knobs:
+        assert differences(changed, [run(depth=62)])
+
+
+def test_an_archive_of_unknown_checksum_is_not_comparable():
+    assert differences(config(), [run(unknown_archive=False), run(unknown_archive=None)]) == []
+    (said,) = differences(config(), [run(), run(unknown_archive=True)])
+    assert said.startswith('the archive was not the known one')
+    assert comparable(config(), [run(unknown_archive=True)]) == []
+
+
+def test_numbers_of_other_protocols_say_so():
+    def differs(source, depth, metric='test_error'):
+        (found,) = {
+            each.differs_in
+            for each in PUBLISHED_ERRORS
+            if (each.source, each.depth, each.metric) == (source, depth, metric)
+        }
+        return found
+
+    assert differs('He et al. 2015, Table 6', 110) == ''
+    assert 'instead of from 0.1' in differs('nabla0001/resnet', 110)
+    assert 'instead of from 0.1' not in differs('nabla0001/resnet', 56)
+    assert 'augmented' in differs('a-martyn/resnet', 20, 'train_error')
+    assert 'augmented' not in differs('a-martyn/resnet', 20)
+    for words in ('option B', 'every depth', '62,500 updates', 'mixed precision'):
+        assert words in differs('raphaelreme/torch-resnet', 20)
 
 
 @pytest.mark.parametrize(

@@ -292,16 +292,24 @@ def test_published_errors_stand_beside_ours(tmp_path):
     shown = write_and_parse(tmp_path, results=runs, protocol=CIFAR10)
     assert shown.headings.count('Published errors beside ours') == 1
     ours = ['13.00 ± 1.41', '2', '45,000']  # √2 is the sample standard deviation of 12 and 14
-    assert [row for row in shown.rows if len(row) == 10] == [
+    channels = 'normalised by the mean and deviation of each channel'
+    augmented = 'training error of augmented images, while the network trains'
+    assert [row for row in shown.rows if len(row) == 11] == [
         [
             *('network', 'depth', 'error', 'ours (%)', 'n', 'images'),
-            *('published (%)', 'n', 'images', 'source'),
+            *('published (%)', 'n', 'images', 'source', 'differs in'),
         ],
-        ['plain', '56', 'test error', *ours, '12.95 ± 0.22', '5', '45,000', 'nabla0001/resnet'],
-        ['plain', '56', 'test error', *ours, '12.90', '1', '50,000', 'a-martyn/resnet'],
+        [
+            *('plain', '56', 'test error', *ours, '12.95 ± 0.22', '5', '45,000'),
+            *('nabla0001/resnet', channels),
+        ],
+        [
+            *('plain', '56', 'test error', *ours, '12.90', '1', '50,000'),
+            *('a-martyn/resnet', '–'),
+        ],
         [
             *('plain', '56', 'training error', '4.00 ± 1.41', '2', '45,000'),
-            *('3.42', '1', '50,000', 'a-martyn/resnet'),
+            *('3.42', '1', '50,000', 'a-martyn/resnet', augmented),
         ],
     ]
     assert 'a-martyn/resnet: means over the last ten epochs' in shown.text
@@ -347,6 +355,23 @@ def test_what_the_splits_consisted_of_is_shown(tmp_path, html):
     more = [*results, result('plain', 8, 3, 0.0, **changed_images)]
     assert [row[0] for row in report.data_table(more).rows] == ['train', 'validation', 'train']
     assert report.data_table([result('plain', 8, 0, 0.0)]) is None
+
+
+def test_validation_images_that_were_trained_on_are_marked():
+    def note(*runs):
+        contents = {
+            'class_counts': {'train': [20, 20], 'validation': [3, 2]},
+            'fingerprints': {'train': 'a' * 64, 'validation': 'b' * 64},
+        }
+        return report.data_table(
+            [result('plain', 8, 0, 0.0, **contents, **run) for run in runs]
+        ).note
+
+    assert 'trained on' not in note({}, {'validated_and_trained': 0})
+    assert note({}, {'validated_and_trained': 5}).startswith(
+        'All 5 validation images were also trained on: '
+    )
+    assert note({'validated_and_trained': 2}).startswith('2 of the 5 validation images were also')
 
 
 def test_other_data_sets_have_no_published_errors(tmp_path, page):

@@ -1,11 +1,15 @@
 import dataclasses
+import io
 import json
 
 import planted
 import pytest
+from rich.console import Console
 from small_color import repaint
 
+import vggres
 from vggres.commands import planning
+from vggres.data import datasets
 from vggres.data.datasets import contents
 from vggres.errors import UserError
 from vggres.sweeps.images import check_images
@@ -58,3 +62,26 @@ def test_results_on_other_images_do_not_mix_with_those_of_now(mine, tmp_path):
     planted.finish(sweep.cells[0], error=1.0, fingerprints=now | {'test': 'f' * 64})
     with pytest.raises(UserError, match='mine has changed'):
         check_images(sweep)
+
+
+def smaller(config, classes):
+    """Takes as many of the first training images as have this number of classes."""
+    labels = datasets.load(config.data)['train'].labels
+    count = next(n for n in range(40, 0, -1) if len(set(labels[:n])) == classes)
+    config.data.train_split, config.train.batch_size = f'train[:{count}]', 1
+    assert count >= 4
+
+
+def test_a_class_that_the_training_split_lacks_is_refused(config, tmp_path):
+    smaller(config, classes=3)
+    with pytest.raises(UserError, match=r'the train split of small_color has no image of 1 of 4'):
+        check_images(begun(config, tmp_path))
+    with pytest.raises(UserError, match='the train split'):
+        vggres.train(config, progress=False)
+
+
+def test_a_class_that_is_not_evaluated_is_named(config, tmp_path):
+    config.data.validation_split = 'test[:1]'
+    console = Console(file=io.StringIO(), width=200)
+    check_images(begun(config, tmp_path), console)
+    assert 'the validation split of small_color has no image of 3 of 4' in console.file.getvalue()

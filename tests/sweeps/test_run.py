@@ -30,6 +30,7 @@ def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
     assert result.num_classes == 4
     assert tuple(result.image_shape) == (6, 6, 3)
     assert result.num_images == {'train': 40, 'validation': 5, 'test': 7}
+    assert (result.validated_and_trained, result.unknown_archive) == (0, False)
     # Stem 9·3·2, stages of 2, 4 and 8 channels, norms, and a head of 8·4 + 4.
     convolutions = 9 * (3 * 2 + 2 * 2 * 2 + 2 * 4 + 4 * 4 + 4 * 8 + 8 * 8)
     norms = 2 * (2 + 2 * 2 + 2 * 4 + 2 * 8)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from vggres import checks
 from vggres.commands.planning import checked_network, checked_structure
-from vggres.config import set_options
+from vggres.config import data_name, set_options
 from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.executors.placement import check_devices, default_environment, placement
@@ -40,6 +40,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     config = checked_network(config, given)
     config.train.batch_size = 1  # nothing is trained, so that any number of images will do
     checks.check_data(config, datasets.describe(config.data))
+    datasets.prepare(config.data, console)
     for name, value in (default_environment() | placement(0, 1)).items():
         os.environ.setdefault(name, value)
     check_devices()
@@ -48,7 +49,7 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
 
     found = evaluate(config, split)
     console.print(
-        f'{config.model.family} of depth {config.model.depth} with {path} on {config.data.name}, '
+        f'{config.model.family} of depth {config.model.depth} with {path} on {data_name(config)}, '
         f'{split}: error {found.error:.2f} % ({found.wrong:,} of {found.images:,} images), loss '
         f'{found.loss:.4f}',
         soft_wrap=True,

@@ -63,6 +63,7 @@ def train(config: Config, progress: bool = True) -> tuple[Outcome, dict]:
     checks.check_data(config, datasets.describe(config.data))
     cell = Cell(config, Path(), '')
     console = Console(markup=False, highlight=False, quiet=not progress)
+    datasets.prepare(config.data, console)
     with Progress([cell], {cell.id: 1.0}, 1, console) as show:
         show(Event('started', cell.id, {}))
         listeners = Listeners(

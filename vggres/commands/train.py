@@ -22,7 +22,6 @@ from vggres.files import write_atomically
 from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
-from vggres.sweeps.cell import RESULT_FILE
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import locked
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
@@ -53,11 +52,10 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         whole = sweeps.joined(sweep) if sweep.name else sweep
         _say_what_is_there(sweep, whole, console)
         failed: list[Failure] = []
-        has_run = False
+        if has_run := bool(sweep.missing()):
+            check_images(whole, console)
         while missing := sweep.missing():
-            check_images(whole)
             failed = _run_missing(sweep, missing, info, workers, console)
-            has_run = True
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
@@ -90,24 +88,26 @@ def _with_next_stage(
 def _undone_if_refused(directory: Path) -> Iterator[None]:
     """Leaves a sweep's directory as it was where no worker can start, or the launch is refused.
 
-    Where cells have been finished in the meantime, they and the sweep that lists them are kept.
+    Once the directory of a cell has appeared, a cell has begun, and everything stays.
     """
-
-    def done() -> set[Path]:
-        return set(directory.glob(f'cells/*/{RESULT_FILE}'))
-
-    path, is_new, done_before = directory / SWEEP_FILE, not directory.exists(), done()
+    path, is_new = directory / SWEEP_FILE, not directory.exists()
     before = path.read_bytes() if path.is_file() else None
+    begun = _begun(directory)
     try:
         yield
     except UserError:
-        if done() - done_before:
+        if _begun(directory) != begun:
             raise
         if is_new:
             shutil.rmtree(directory, ignore_errors=True)
         elif before is not None:
             write_atomically(path, before)
         raise
+
+
+def _begun(directory: Path) -> set[Path]:
+    """The directories of the cells that some worker has begun."""
+    return set(directory.glob('cells/*'))
 
 
 def _run_missing(

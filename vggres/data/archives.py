@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import urllib.parse
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -61,6 +61,19 @@ def obtain(
             f'cannot keep downloads in {folder} ({error.strerror or error}): make room there, or '
             'give --config.data.dir.'
         ) from None
+
+
+def are_known(files: Mapping[str, Path], archives: Sequence[Archive]) -> bool:
+    """Whether files have the checksums of the archives that hold the same.
+
+    Args:
+        files: as `obtain` returns them.
+        archives: as `obtain` takes them.
+    """
+    return all(
+        any(_is_known(path, archive) for archive in archives if archive.key == key)
+        for key, path in files.items()
+    )
 
 
 def unpacked(path: Path) -> bytes:

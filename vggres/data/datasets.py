@@ -5,13 +5,26 @@ are made smaller where the configuration says so, and the training split is redu
 """
 
 import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
 
-from vggres.data import cache, folder, reduction, tfds
+from vggres.data import cache, folder, readable, reduction, tfds
 from vggres.data.image_files import Files
-from vggres.data.source import SPLITS, Content, DataConfig, DatasetInfo, Source, Split, pieces_of
+from vggres.data.source import (
+    SPLITS,
+    Content,
+    DataConfig,
+    DatasetInfo,
+    Source,
+    Split,
+    num_common,
+    pieces_of,
+    some_of,
+)
 from vggres.errors import UserError
 
 _WORTH_KEEPING = 5_000  # images of one small size: fewer are decoded within a second
@@ -35,28 +48,39 @@ def describe(config: DataConfig) -> DatasetInfo:
         config: the `data` part of a configuration.
 
     Raises:
-        UserError: for a data set or a split that does not exist, or a size that does not fit.
+        UserError: for a data set or a split that does not exist, a size that does not fit, or fewer
+            training images than classes.
     """
     found = open_source(config)
     _check_test_apart(found, config)
     num_images = {name: _count(found, config, name) for name in SPLITS}
+    if num_images['train'] < found.num_classes:
+        raise UserError(
+            f'{num_images["train"]} training images are too few for the {found.num_classes} '
+            f'classes of {found.name}: take more by data.num_train, data.fraction or '
+            'data.train_split.'
+        )
     return DatasetInfo(_image_shape(found, config), found.num_classes, num_images)
 
 
 def prepare(config: DataConfig, console: Console | None = None) -> None:
     """Downloads, writes and decodes what is missing, so that every process finds it.
 
+    Image files that are decoded anew in every epoch are decoded once to see whether all of them can
+    be read.
+
     Args:
         config: the `data` part of a configuration.
         console: gets the progress of what takes long; None for nobody.
 
     Raises:
-        UserError: for a data set that does not exist and cannot be had, or a directory that cannot
-            be written.
+        UserError: for a data set that does not exist and cannot be had, a directory that cannot be
+            written, or images that cannot be decoded.
     """
     found = open_source(config)
     found.prepare(console)
     if is_encoded(config):
+        readable.check(found, config, console)
         return
     parts = sorted({part for name in SPLITS for part, _ in pieces_of(found, config, name)})
     with console.status(f'reading {found.name}') if console else contextlib.nullcontext():
@@ -75,7 +99,7 @@ def key(config: DataConfig) -> str:
     """
     found = open_source(config)
     found.prepare(None)
-    return found.key()
+    return found.cache_key()
 
 
 def load(config: DataConfig) -> dict[str, Split]:
@@ -110,9 +134,7 @@ def files(config: DataConfig) -> dict[str, Files]:
     """
     found = open_source(config)
     found.prepare(None)
-    splits = {name: _files(found, config, name) for name in SPLITS}
-    train = splits['train']
-    return splits | {'train': train.chosen(*_kept(train.labels, found.num_classes, config))}
+    return {name: _files(found, config, name) for name in SPLITS}
 
 
 def contents(config: DataConfig) -> dict[str, Content]:
@@ -129,6 +151,72 @@ def contents(config: DataConfig) -> dict[str, Content]:
     return {name: split.content(num_classes) for name, split in splits.items()}
 
 
+def check_classes(contents: Mapping[str, Content], config: DataConfig) -> list[str]:
+    """Looks for classes that a split has no image of.
+
+    A class that no split has, such as a label that a data set of TFDS never uses, harms nobody; nor
+    does one that is learnt and not evaluated, but that is worth a line.
+
+    Args:
+        contents: as `contents` gives it.
+        config: the `data` part of the same configuration.
+
+    Returns:
+        A line for each split that lacks classes which another one has, or for all of them.
+
+    Raises:
+        UserError: where a network would be evaluated on classes that it was not trained on.
+    """
+    found, lines = open_source(config), []
+    has = {name: np.asarray(each.class_counts) > 0 for name, each in contents.items()}
+    used = np.logical_or.reduce([*has.values()])
+    for name, present in has.items():
+        missing = [found.class_names[label] for label in np.flatnonzero(used & ~present)]
+        if not missing:
+            continue
+        lacks = (
+            f'the {name} split of {found.name} has no image of {len(missing)} of '
+            f'{found.num_classes} classes ({some_of(missing)})'
+        )
+        if name == 'train':
+            raise UserError(
+                f'{lacks}: take more by data.num_train, data.fraction or data.train_split.'
+            )
+        lines.append(f'{lacks}: its errors say nothing about them.')
+    if unused := int((~used).sum()):
+        lines.append(f'{unused} of {found.num_classes} classes of {found.name} have no image.')
+    return lines
+
+
+def validated_and_trained(config: DataConfig) -> int:
+    """The number of validation images that are trained on as well.
+
+    Args:
+        config: the `data` part of a configuration.
+
+    Raises:
+        UserError: as `describe` and `prepare` raise it.
+    """
+    found = open_source(config)
+    if not num_common(*(pieces_of(found, config, name) for name in ('validation', 'train'))):
+        return 0
+    found.prepare(None)
+    validated, trained = (_chosen(found, config, name) for name in ('validation', 'train'))
+    return len(_as_set(validated) & _as_set(trained))
+
+
+def unknown_archive(config: DataConfig) -> bool:
+    """Whether a prepared data set was made of an archive with another checksum than the known one.
+
+    Args:
+        config: the `data` part of a configuration.
+
+    Raises:
+        UserError: as `describe` raises it.
+    """
+    return open_source(config).unknown_archive
+
+
 def is_encoded(config: DataConfig) -> bool:
     """Whether the image files are decoded anew in every epoch, because crops need them whole."""
     return config.crop != 'padded'
@@ -138,13 +226,7 @@ def _check_test_apart(found: Source, config: DataConfig) -> None:
     """Raises UserError where images of the test set are trained on or validated with."""
     of_test = pieces_of(found, config, 'test')
     for name in SPLITS[:-1]:
-        common = sum(
-            len(range(max(ours.start, theirs.start), min(ours.stop, theirs.stop)))
-            for part, ours in of_test
-            for other, theirs in pieces_of(found, config, name)
-            if part == other
-        )
-        if common:
+        if common := num_common(of_test, pieces_of(found, config, name)):
             raise UserError(
                 f'data.test_split shares {common} images with data.{name}_split: the test images '
                 'have to be others.'
@@ -185,7 +267,9 @@ def _decoded(found: Source, config: DataConfig, part: str) -> Split:
     # Images that differ in size may be photographs, of which a few take long already.
     if found.image_shape and found.sizes[part] < _WORTH_KEEPING:
         return read()
-    key = cache.entry(f'{config.name.replace("/", "-")}-{part}', found.key(), config.image_size)
+    key = cache.entry(
+        f'{config.name.replace("/", "-")}-{part}', found.cache_key(), config.image_size
+    )
     return cache.cached(key, read)
 
 
@@ -200,16 +284,49 @@ def _split(found: Source, config: DataConfig, name: str) -> Split:
     return Split(images, np.concatenate([piece.labels for piece in pieces]))
 
 
-def _files(found: Source, config: DataConfig, name: str) -> Files:
+@dataclass(frozen=True)
+class _Chosen:
+    """The images of a split: of each the index of its part, its position in it, and its label."""
+
+    parts: list[str]
+    part: np.ndarray
+    position: np.ndarray
+    labels: np.ndarray
+
+
+def _chosen(found: Source, config: DataConfig, name: str) -> _Chosen:
+    """What a split consists of; the training split is reduced."""
     pieces = pieces_of(found, config, name)
     parts = list(dict.fromkeys(part for part, _ in pieces))
-    positions = [np.asarray(chosen) for _, chosen in pieces]
+    part = np.concatenate([np.full(len(chosen), parts.index(part)) for part, chosen in pieces])
+    position = np.concatenate([np.asarray(chosen) for _, chosen in pieces])
+    labels = np.concatenate([found.labels(part)[chosen] for part, chosen in pieces])
+    if name == 'train':
+        chosen, labels = _kept(labels, found.num_classes, config)
+        part, position = part[chosen], position[chosen]
+    return _Chosen(parts, part, position, labels)
+
+
+def _as_set(chosen: _Chosen) -> set[tuple[str, int]]:
+    names = [chosen.parts[i] for i in chosen.part]
+    return set(zip(names, chosen.position.tolist(), strict=True))
+
+
+def _files(found: Source, config: DataConfig, name: str) -> Files:
+    """The image files of a split."""
+    chosen = _chosen(found, config, name)
+    identities = [
+        found.content_digest(part, chosen.position[chosen.part == i])
+        for i, part in enumerate(chosen.parts)
+    ]
+    digest = hashlib.sha256(repr(identities).encode())
+    digest.update(np.ascontiguousarray(chosen.part, '<i8'))
     return Files(
-        parts=tuple(found.encoded(part) for part in parts),
-        part=np.concatenate([np.full(len(chosen), parts.index(part)) for part, chosen in pieces]),
-        position=np.concatenate(positions),
-        labels=np.concatenate([found.labels(part)[chosen] for part, chosen in pieces]),
-        identity=found.identity(),
+        parts=tuple(found.encoded(part) for part in chosen.parts),
+        part=chosen.part,
+        position=chosen.position,
+        labels=chosen.labels,
+        identity=digest.hexdigest(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -9,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from vggres.errors import UserError
 
 VERSION = 1  # has to change whenever the pixels do, so that nobody reads those kept before
+_SHOWN = 10  # files in one message
 
 
 def decode(content: bytes, where: str) -> Image.Image:
@@ -47,6 +49,23 @@ def rgb(content: bytes) -> Image.Image:
     with contextlib.suppress(Exception):  # where EXIF is damaged, the pixels are fine
         ImageOps.exif_transpose(image, in_place=True)
     return _in_rgb(image)
+
+
+def unreadable(failures: Sequence[str], count: int, name: str) -> UserError:
+    """The error for image files that cannot be decoded, which names the first of them.
+
+    Args:
+        failures: the files, each with the reason.
+        count: the number of files that were looked at.
+        name: what the message calls the data set.
+    """
+    shown = sorted(failures)[:_SHOWN]
+    if len(failures) > _SHOWN:
+        shown.append(f'and {len(failures) - _SHOWN} more')
+    return UserError(
+        f'{len(failures)} of {count} images of {name} cannot be read: {", ".join(shown)}: repair '
+        'or delete them.'
+    )
 
 
 def kind(image: Image.Image) -> str:

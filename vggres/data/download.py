@@ -96,6 +96,7 @@ def download(archive: Archive, folder: Path, console: Console | None) -> Path:
         OSError: where it cannot be written.
     """
     part, reasons = part_of(archive, folder), {}
+    _keep_longer(part)  # a process may have been killed between the two
     with _progress(archive, console) as show:
         for url in archive.mirrors:
             try:
@@ -132,11 +133,43 @@ def _attempt(url: str, archive: Archive, part: Path, show: Callable[[int], None]
         start = 0
     if start < archive.size:
         with _opened(url, start) as response:
-            _write(response, part, _first_byte(response, start, archive.size), archive.size, show)
-    if _size(part) < archive.size:
-        raise MirrorError(f'broke off after {_size(part)} of {archive.size} bytes')
-    if sha256(part) != archive.sha256:
-        part.unlink()
+            if _first_byte(response, start, archive.size) == start:
+                _write(response, part, start, archive.size, show)
+            else:
+                _start_over(response, archive, part, show)
+    _check_whole(part, archive)
+
+
+def _start_over(
+    response: http.client.HTTPResponse, archive: Archive, part: Path, show: Callable[[int], None]
+) -> None:
+    """Writes an answer from the first byte on beside what is there; the longer file stays."""
+    anew = _anew(part)
+    try:
+        _write(response, anew, 0, archive.size, show)
+        _check_whole(anew, archive)
+    finally:
+        _keep_longer(part)
+
+
+def _anew(part: Path) -> Path:
+    """The file for an answer from the first byte on, where a part of the file is there already."""
+    return part.with_name(f'{part.name}.anew')
+
+
+def _keep_longer(part: Path) -> None:
+    anew = _anew(part)
+    if _size(anew) > _size(part):
+        anew.replace(part)
+    anew.unlink(missing_ok=True)
+
+
+def _check_whole(path: Path, archive: Archive) -> None:
+    """Raises MirrorError where a file is cut short or another one, which is then removed."""
+    if _size(path) < archive.size:
+        raise MirrorError(f'broke off after {_size(path)} of {archive.size} bytes')
+    if sha256(path) != archive.sha256:
+        path.unlink()
         raise MirrorError('sent a file with another checksum')
 
 

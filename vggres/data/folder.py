@@ -5,36 +5,24 @@ my_images/train/cat/1.jpg       the parts 'train', 'validation' and 'test', wher
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import PIL
 from PIL import Image
 from rich.console import Console
 
-from vggres import environment
-from vggres.data import decoding
-from vggres.data.source import SPLITS, DataConfig, Split, pieces_of
+from vggres.data import decoding, digests, folder_layout
+from vggres.data.folder_layout import Listing
+from vggres.data.source import SPLITS, DataConfig, Split, pieces_of, some_of
+from vggres.data.threads import in_threads
 from vggres.errors import UserError
 
 NAME = 'folder'
 
-_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.ppm'}  # in any case
-_PARTS = {  # split folders, in any case
-    'train': 'train',
-    'training': 'train',
-    'val': 'validation',
-    'valid': 'validation',
-    'validation': 'validation',
-    'test': 'test',
-}
 # The splits that follow from the parts: train, validation, test.
 _DEFAULTS = {
     frozenset({'images'}): ('images[:80%]', 'images[80%:90%]', 'images[90%:]'),
@@ -43,15 +31,9 @@ _DEFAULTS = {
     frozenset({'train', 'validation'}): ('train[:90%]', 'train[90%:]', 'validation'),
     frozenset({'train', 'validation', 'test'}): ('train', 'validation', 'test'),
 }
-_SHOWN = 10  # files in one message
 _SUFFIXES_SHOWN = 5  # of files that are ignored
 _COUNTED = 50_000  # images: more are not opened to count the kinds of their colours
-_HASHED = 2**34  # bytes: larger folders are not read to tell whether they changed
-_AT_ONCE = 16  # files for a thread: to hand over one takes as long as to read its header
 _UNREADABLE = 'unreadable'
-
-S = TypeVar('S')
-T = TypeVar('T')
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +81,7 @@ class FolderSource:
         config: the `data` part of a configuration.
         classes: the names of the class folders, sorted; a label is a position among them.
         parts: the image files of each part.
-        others: the number of files that are no images, by suffix: see `_Listing`.
+        others: the number of files that are no images, by suffix: see `Listing`.
     """
 
     config: DataConfig
@@ -126,6 +108,16 @@ class FolderSource:
     def num_classes(self) -> int:
         """The number of labels."""
         return len(self.classes)
+
+    @property
+    def unknown_archive(self) -> bool:
+        """A folder is made of no archive."""
+        return False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the class folders, by label."""
+        return self.classes
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -162,25 +154,44 @@ class FolderSource:
             raise self._unreadable(failures)
         console.print(self._summary(kinds), soft_wrap=True)
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the order of the images, their names or their bytes do.
 
         Of folders that take minutes to read, sizes and times of change stand for the bytes.
         """
         root, states = self._states()
-        return f'{_digest(root, states)} {self.config.seed} {decoding.VERSION} {PIL.__version__}'
+        digest = hashlib.sha256(repr([name for name, *_ in states]).encode())
+        large = digests.is_large(states)
+        digest.update(repr(states).encode() if large else digests.of_contents(root, states))
+        return f'{digest.hexdigest()} {self.config.seed} {decoding.VERSION} {PIL.__version__}'
 
-    def identity(self) -> str:
-        """The names and the bytes of all images; of very large folders, names and sizes."""
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
+        """A hash of the names and the bytes of some images, or of names and sizes in large folders.
+
+        Args:
+            part: of the folder.
+            positions: of the images in that part, [n].
+        """
+        names, contents = self.parts[part].names, self._contents()
+        digest = hashlib.sha256()
+        for position in positions:
+            name = names[position]
+            digest.update(repr((name, contents[name])).encode())
+        return digest.hexdigest()
+
+    def _contents(self) -> Mapping[str, bytes | int]:
+        """What stands for the content of each image: its SHA-256 or, in large folders, its size."""
         root, states = self._states()
-        sized = [(name, size) for name, size, _ in states]
-        return repr(sized) if _is_large(states) else _digest(root, states)
+        if digests.is_large(states):
+            return {name: size for name, size, *_ in states}
+        hashes = map(bytes, digests.of_contents(root, states))
+        return dict(zip((name for name, *_ in states), hashes, strict=True))
 
-    def _states(self) -> tuple[Path, tuple[tuple[str, int, int], ...]]:
-        """The folder, and name, size and time of change of each image."""
+    def _states(self) -> tuple[Path, tuple[digests.State, ...]]:
+        """The folder, and the state of each image, by its name below the folder."""
         (root,) = {files.root for files in self.parts.values()}
         names = sorted(name for files in self.parts.values() for name in files.names)
-        return root, tuple((name, *_state(root / name)) for name in names)
+        return root, tuple((name, *digests.state(root / name)) for name in names)
 
     def read(self, part: str, image_size: int) -> Split:
         """Decodes all images of a part.
@@ -218,13 +229,20 @@ class FolderSource:
         return [line for part in parts for line in _decode(self.parts[part])]
 
     def _unreadable(self, failures: list[str]) -> UserError:
-        shown = sorted(failures)[:_SHOWN]
-        if len(failures) > _SHOWN:
-            shown.append(f'and {len(failures) - _SHOWN} more')
-        return UserError(
-            f'{len(failures)} of {sum(self.sizes.values())} images of {self.name} cannot be read: '
-            f'{", ".join(shown)}: repair or delete them.'
-        )
+        return decoding.unreadable(failures, sum(self.sizes.values()), self.name)
+
+    def _copies(self) -> int:
+        """The number of test images whose file lies among the training images, byte by byte."""
+        contents, of_split = self._contents(), {}
+        for split in ('train', 'test'):
+            names = [
+                self.parts[part].names[position]
+                for part, positions in pieces_of(self, self.config, split)
+                for position in positions
+            ]
+            of_split[split] = [contents[name] for name in names]
+        trained = set(of_split['train'])
+        return sum(content in trained for content in of_split['test'])
 
     def _summary(self, kinds: Counter) -> str:
         """What the folder holds, in one line."""
@@ -240,6 +258,12 @@ class FolderSource:
             one = self.others.total() == 1
             files = f'other file{"" if one else "s"}{_most_frequent(self.others)}'
             parts.append(f'{self.others.total()} {files} {"is" if one else "are"} ignored')
+        if not digests.is_large(self._states()[1]) and (copies := self._copies()):
+            one = copies == 1
+            parts.append(
+                f'{copies} test image{"" if one else "s"} {"is" if one else "are"} among the '
+                'training images as well, byte by byte'
+            )
         return '; '.join(parts) + '.'
 
 
@@ -269,118 +293,17 @@ def open_folder(config: DataConfig) -> FolderSource:
     return source
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """What lies directly in a folder.
-
-    Attributes:
-        path: of the folder.
-        folders: their names, sorted, without hidden ones.
-        images: the names of the image files, sorted.
-        others: the number of other files by suffix, in small letters; '' for those without one
-            and for hidden files.
-    """
-
-    path: Path
-    folders: list[str]
-    images: list[str]
-    others: Counter[str]
-
-
-def _listing(path: Path) -> _Listing:
-    folders, images, others = [], [], Counter()
-    with os.scandir(path) as entries:
-        for entry in entries:
-            hidden = entry.name.startswith('.')
-            suffix = '' if hidden else os.path.splitext(entry.name)[1].lower()
-            if entry.is_dir():
-                folders += [] if hidden else [entry.name]
-            elif suffix in _SUFFIXES:
-                images.append(entry.name)
-            else:
-                others[suffix] += 1
-    return _Listing(path, sorted(folders), sorted(images), others)
-
-
 def _scanned(root: Path, config: DataConfig) -> FolderSource:
-    top = _listing(root)
-    places = _places(top)  # part → its folder, which is `root` itself where there are no splits
-    tops = {part: _listing(path) for part, path in places.items()}
-    found = {part: _class_folders(each) for part, each in tops.items()}
-    classes = _agreed_classes(places, found)
-    if len(classes) == 1:
-        raise UserError(f'{root} has one class alone, {classes[0]!r}: there have to be two.')
-    listings = [each for classes_of in found.values() for each in classes_of.values()]
-    listings += [top] if 'images' in places else [top, *tops.values()]
-    parts = {part: _in_order(root, classes, found[part], config.seed) for part in places}
-    others = sum((each.others for each in listings), Counter())
-    return FolderSource(config, classes, parts, others)
-
-
-def _places(top: _Listing) -> dict[str, Path]:
-    """The folder of each part."""
-    splits = [name for name in top.folders if name.lower() in _PARTS]
-    others = [name for name in top.folders if name not in splits]
-    if not splits:
-        return {'images': top.path}
-    if others:
-        raise UserError(
-            f'{top.path} has split folders ({", ".join(splits)}) beside others '
-            f'({_some(others)}): put each class into its split, or rename what is a class.'
-        )
-    _refuse_images(top)
-    names = {part: [name for name in splits if _PARTS[name.lower()] == part] for part in SPLITS}
-    for part, given in names.items():
-        if len(given) > 1:
-            raise UserError(f'{top.path} has {" and ".join(given)}, which both mean {part}.')
-    return {part: top.path / given[0] for part, given in names.items() if given}
-
-
-def _class_folders(top: _Listing) -> dict[str, _Listing]:
-    """The class folders in the folder of a part."""
-    _refuse_images(top)
-    if not top.folders:
-        raise UserError(f'{top.path} holds no images: each class needs a folder of images in it.')
-    found = {name: _listing(top.path / name) for name in top.folders}
-    for each in found.values():
-        if each.folders:
-            raise UserError(
-                f'the class folder {each.path} holds folders ({_some(each.folders)}): images '
-                'have to lie in it directly, or data.dir has to be another folder.'
-            )
-        if not each.images:
-            raise UserError(
-                f'the class folder {each.path} holds no image ({", ".join(sorted(_SUFFIXES))}): '
-                'add some, or delete it.'
-            )
-    return found
-
-
-def _refuse_images(top: _Listing) -> None:
-    if top.images:
-        raise UserError(
-            f'{top.path} holds images itself ({_some(top.images)}): put each into the folder of '
-            'its class.'
-        )
-
-
-def _agreed_classes(
-    places: Mapping[str, Path], found: Mapping[str, Mapping[str, _Listing]]
-) -> tuple[str, ...]:
-    """The class folders, sorted, which have to be the same in each part."""
-    classes = sorted({name for part in found.values() for name in part})
-    for part, path in places.items():
-        missing = [name for name in classes if name not in found[part]]
-        if missing:
-            raise UserError(
-                f'{path} lacks the class {_some(missing)}, which another split has: every split '
-                'needs images of every class.'
-            )
-    return tuple(classes)
+    layout = folder_layout.scan(root)
+    parts = {
+        part: _in_order(root, layout.classes, found, config.seed)
+        for part, found in layout.parts.items()
+    }
+    return FolderSource(config, layout.classes, parts, layout.others)
 
 
 def _in_order(
-    root: Path, classes: Sequence[str], found: Mapping[str, _Listing], seed: int
+    root: Path, classes: Sequence[str], found: Mapping[str, Listing], seed: int
 ) -> ImageFiles:
     """The image files of a part in an order that their names and the seed alone decide."""
     listings = [found[name] for name in classes]
@@ -426,7 +349,7 @@ def _check_splits(source: FolderSource) -> None:
         missing = [source.classes[label] for label in np.flatnonzero(counts == 0)]
         if missing:
             raise UserError(
-                f'the {split} split of {source.name} has no image of the class {_some(missing)}: '
+                f'the {split} split of {source.name} has no image of the class {some_of(missing)}: '
                 f'add images, or give another data.{split}_split.'
             )
 
@@ -459,7 +382,7 @@ def _decode(files: ImageFiles, keep: Callable[[int, Image.Image], None] | None =
             keep(position, image)
         return ''
 
-    return [line for line in _in_threads(attempt, range(len(files))) if line]
+    return [line for line in in_threads(attempt, range(len(files))) if line]
 
 
 def _kinds(files: ImageFiles) -> list[str]:
@@ -472,58 +395,7 @@ def _kinds(files: ImageFiles) -> list[str]:
         except Exception:  # Pillow raises errors of many kinds; decoding tells which
             return _UNREADABLE
 
-    return _in_threads(of, files.names)
-
-
-@lru_cache(maxsize=4)
-def _digest(root: Path, states: tuple[tuple[str, int, int], ...]) -> str:
-    """The SHA-256 of the names and bytes of files; it is taken anew where their states differ.
-
-    Args:
-        root: the folder that they are in.
-        states: name, size and time of change of each file.
-    """
-    if _is_large(states):
-        return hashlib.sha256(repr(states).encode()).hexdigest()
-
-    def of(state: tuple[str, int, int]) -> bytes:
-        name = state[0]
-        try:
-            content = hashlib.sha256((root / name).read_bytes()).digest()
-        except OSError:  # decoding tells which
-            content = b''
-        return os.fsencode(name) + b'\0' + content
-
-    return hashlib.sha256(b''.join(_in_threads(of, states))).hexdigest()
-
-
-def _is_large(states: tuple[tuple[str, int, int], ...]) -> bool:
-    """Whether it would take minutes to read the files."""
-    return sum(size for _, size, _ in states) > _HASHED
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file, which tell quickly whether it is the same."""
-    try:
-        state = path.stat()
-    except OSError:
-        return 0, 0
-    return state.st_size, state.st_mtime_ns
-
-
-def _in_threads(function: Callable[[S], T], values: Sequence[S]) -> list[T]:
-    """Calls a function with each value; Pillow, hashing and reading let threads work at once."""
-
-    def some(start: int) -> list[T]:
-        return [function(value) for value in values[start : start + _AT_ONCE]]
-
-    with ThreadPoolExecutor(len(environment.cores())) as pool:
-        results = pool.map(some, range(0, len(values), _AT_ONCE))
-        return [each for chunk in results for each in chunk]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')
+    return in_threads(of, files.names)
 
 
 def _most_frequent(suffixes: Counter[str]) -> str:

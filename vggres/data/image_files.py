@@ -41,7 +41,7 @@ class Files(Sequence):
         part: of each image the index of its part, [n] int.
         position: of each image its position in that part, [n] int.
         labels: [n] int32; they may differ from those that the source has.
-        identity: of the source: see `source.Source.identity`.
+        identity: of these files, in this order: see `source.Source.content_digest`.
     """
 
     parts: tuple[Sequence[tuple[bytes, str]], ...]
@@ -64,20 +64,11 @@ class Files(Sequence):
         return decoding.decode(content, where), int(self.labels[i])
 
     def content(self, num_classes: int) -> Content:
-        """Counts the classes, and takes the fingerprint of the source, the choice and the labels.
+        """Counts the classes, and takes the fingerprint of the files and their labels.
 
-        No file is read for it: the source's own identity stands for their content.
+        No file is read for it: the identity stands for their content.
         """
-        digest = hashlib.sha256(self.identity.encode())
-        digest.update(np.ascontiguousarray(self.part, '<i8'))
-        digest.update(np.ascontiguousarray(self.position, '<i8'))
-        return counted(self.labels, num_classes, digest)
-
-    def chosen(self, positions: np.ndarray, labels: np.ndarray) -> 'Files':
-        """Some of these files, with other labels."""
-        return Files(
-            self.parts, self.part[positions], self.position[positions], labels, self.identity
-        )
+        return counted(self.labels, num_classes, hashlib.sha256(self.identity.encode()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The words of this room: what a data set is, before and after its images are read. No JAX."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from vggres.errors import UserError
 
 SPLITS = ('train', 'validation', 'test')
+_SHOWN = 10  # names in one message
 
 DataConfig = ConfigDict | FrozenConfigDict  # the `data` part of a configuration
 
@@ -77,14 +79,18 @@ class Source(Protocol):
             differ in size.
         channels: the number of channels of its images.
         num_classes: the number of labels.
+        class_names: their names, by label.
         sizes: the number of images in each part.
+        unknown_archive: whether it was prepared from an archive with an unknown checksum.
     """
 
     name: str
     image_shape: tuple[int, int, int] | None
     channels: int
     num_classes: int
+    class_names: Sequence[str]
     sizes: Mapping[str, int]
+    unknown_archive: bool
 
     def default_split(self, split: str) -> str:
         """What one of `SPLITS` consists of where the configuration has no expression for it."""
@@ -94,12 +100,15 @@ class Source(Protocol):
         """Makes the images readable on this machine, which may take a download."""
         ...
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the images of a prepared source do."""
         ...
 
-    def identity(self) -> str:
-        """A text that changes with the image files, and with neither their place nor libraries."""
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
+        """A text that changes with the order and the content of some image files of a part.
+
+        It depends neither on the place of the files nor on libraries.
+        """
         ...
 
     def read(self, part: str, image_size: int) -> Split:
@@ -138,7 +147,8 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
         name: what messages call the data set.
 
     Raises:
-        UserError: for a part that does not exist, a malformed slice, or no image at all.
+        UserError: for a part that does not exist, a malformed slice, no image at all, or one that
+            is taken twice.
     """
     infos = {part: tfds.core.SplitInfo(part, [size], 0) for part, size in sizes.items()}
     try:
@@ -153,4 +163,21 @@ def cut(sizes: Mapping[str, int], knob: str, expression: str, name: str) -> list
         ) from None
     if not sum(len(each) for _, each in ranges):
         raise UserError(f'data.{knob} {expression!r} holds no image.')
+    for i, piece in enumerate(ranges):
+        if twice := num_common([piece], ranges[:i]):
+            raise UserError(f'data.{knob} {expression!r} takes {twice} images twice.')
     return ranges
+
+
+def num_common(pieces: Iterable[tuple[str, range]], others: Iterable[tuple[str, range]]) -> int:
+    """The number of images that two splits, each cut by `cut`, have in common."""
+    return sum(
+        max(0, min(ours.stop, theirs.stop) - max(ours.start, theirs.start))
+        for (part, ours), (other, theirs) in itertools.product(pieces, others)
+        if part == other
+    )
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of some names for a message: 'a, b, …'."""
+    return ', '.join(names[:_SHOWN]) + (', …' if len(names) > _SHOWN else '')

@@ -5,8 +5,10 @@ the user has. Any other data set has to lie prepared in the directory of TFDS.
 """
 
 import contextlib
+import hashlib
 import io
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from tensorflow_datasets.proto import tf_example_pb2
 
-from vggres.data import archives, cache, decoding, reduction
+from vggres.data import archives, cache, decoding, digests, reduction
 from vggres.data.cifar import Cifar10, Cifar100
 from vggres.data.digits import Digits
 from vggres.data.mnist import FashionMnist, Mnist
@@ -32,6 +34,8 @@ BUILDERS = {
 }
 _NAME = r'[A-Za-z_]\w*(/[\w.-]+)?'  # 'cifar10', or with a configuration: 'imagenet_resized/8x8'
 _MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # Pillow's, by the number of channels
+_VERSION = r'\d+\.\d+\.\d+'  # the name of a folder that TFDS prepared, and of no copy beside it
+_UNKNOWN = '.unknown_archive'  # a file in a set that was made of an archive of unknown checksum
 _ADVICE = 'Move it away, so that it is prepared again, or give another --config.data.dir.'
 _IMAGES_AT_ONCE = 1024  # reading in chunks is twice as fast as reading one by one
 
@@ -71,6 +75,17 @@ class TfdsSource:
         """The number of labels."""
         return self.builder.info.features['label'].num_classes
 
+    @property
+    def unknown_archive(self) -> bool:
+        """Whether it was prepared from an archive that `data.checksum=any` alone allowed."""
+        directory = _prepared(_root(self.config), self.name)
+        return bool(directory) and (directory / _UNKNOWN).exists()
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the labels, which are numbers where TFDS knows no others."""
+        return self.builder.info.features['label'].names
+
     def default_split(self, split: str) -> str:
         """A split is the part of the same name."""
         return split
@@ -95,20 +110,30 @@ class TfdsSource:
             ):
                 if not _prepared(root, self.name):  # another process was faster
                     _write(self.config, root, console)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the writer of records raises the latter
+            reason = getattr(error, 'strerror', None) or _reason(error)
             raise UserError(
-                f'cannot prepare {self.name} in {root} ({error.strerror or error}): make room '
-                'there, or give --config.data.dir.'
+                f'cannot prepare {self.name} in {root} ({reason}): make room there, or give '
+                '--config.data.dir.'
             ) from None
 
-    def key(self) -> str:
+    def cache_key(self) -> str:
         """A text that changes whenever the prepared files do."""
-        states = [(path.name, *_state(path)) for path in self._files()]
+        states = [(path.name, *digests.state(path)) for path in self._files()]
         return repr((states, reduction.VERSION, decoding.VERSION, PIL.__version__))
 
-    def identity(self) -> str:
-        """The names and the sizes of the prepared files, which stand for their contents."""
-        return repr([(path.name, path.stat().st_size) for path in self._files()])
+    def content_digest(self, part: str, positions: np.ndarray) -> str:
+        """A hash of some positions, and of names and sizes of the files that hold the part.
+
+        Args:
+            part: one of the data set's own splits.
+            positions: of the images in that part, [n].
+        """
+        files = _builder(self._directory()).info.splits[part].filepaths
+        sizes = sorted((path.name, Path(path).stat().st_size) for path in files)
+        digest = hashlib.sha256(repr(sizes).encode())
+        digest.update(np.ascontiguousarray(positions, '<i8'))
+        return digest.hexdigest()
 
     def _files(self) -> list[Path]:
         return sorted(each for each in self._directory().iterdir() if each.name[0] != '.')
@@ -156,7 +181,7 @@ class TfdsSource:
             labels = [label for _, labels in self._chunks(part) for label in labels]
             return Split(np.zeros((0,), np.uint8), self._checked(np.asarray(labels, np.int32)))
 
-        key = cache.entry(f'{self.name.replace("/", "-")}-{part}-labels', self.key())
+        key = cache.entry(f'{self.name.replace("/", "-")}-{part}-labels', self.cache_key())
         return np.asarray(cache.cached(key, read).labels)
 
     def _chunks(self, part: str) -> Iterator[tuple[list[bytes], list[int]]]:
@@ -199,8 +224,16 @@ class EncodedExamples(Sequence):
         return len(self.records)
 
     def __getitem__(self, position: int) -> tuple[bytes, str]:
-        """An image file, and what an error calls it."""
-        return _parsed(self.records[position])[0], f'image {position} of {self.part}'
+        """An image file, and what an error calls it.
+
+        Raises:
+            UserError: where the prepared file is damaged.
+        """
+        where = f'image {position} of {self.part}'
+        try:
+            return _parsed(self.records[position])[0], where
+        except (ValueError, RuntimeError, OSError) as error:
+            raise UserError(f'{where} cannot be read ({_reason(error)}). {_ADVICE}') from None
 
 
 def open_dataset(config: DataConfig) -> TfdsSource:
@@ -215,9 +248,10 @@ def open_dataset(config: DataConfig) -> TfdsSource:
     """
     name, root = config.name, _root(config)
     if not re.fullmatch(_NAME, name):
-        raise UserError(f'data.name must be the name of a data set, not {name!r}.')
+        raise unknown('data set', name, BUILDERS)
     if config.dir and not root.is_dir():
-        raise UserError(f'data.dir {config.dir!r} is not a directory.')
+        remedy = 'give another' if root.exists() else 'create it, or give another'
+        raise UserError(f'data.dir {config.dir!r} is not a directory: {remedy}.')
     if directory := _prepared(root, name):
         builder = _builder(directory)
         sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
@@ -225,6 +259,8 @@ def open_dataset(config: DataConfig) -> TfdsSource:
         _check_level(root, name)
         if name not in BUILDERS:
             raise _unprepared(root, name)
+        if config.archive and not Path(config.archive).expanduser().exists():
+            raise UserError(f'data.archive {config.archive!r} does not exist.')
         builder = BUILDERS[name](data_dir=root, file_format='array_record')
         sizes = BUILDERS[name].SIZES
     if not {'image', 'label'} <= set(builder.info.features):
@@ -246,11 +282,14 @@ def _root(config: DataConfig) -> Path:
 
 def _prepared(root: Path, name: str) -> Path | None:
     """The directory of the newest prepared version of a data set; None where there is none."""
-    versions = {path.parent.name: path.parent for path in root.glob(f'{name}/*/dataset_info.json')}
+    folders = [path.parent for path in root.glob(f'{name}/*/dataset_info.json')]
+    versions = {path.name: path for path in folders if re.fullmatch(_VERSION, path.name)}
     return versions[max(versions, key=tfds.core.Version)] if versions else None
 
 
 def _write(config: DataConfig, root: Path, console: Console | None) -> None:
+    for left in (root / config.name).glob('incomplete.*'):  # by processes that were killed
+        shutil.rmtree(left)
     builder = BUILDERS[config.name](data_dir=root, file_format='array_record')
     builder.files = archives.obtain(builder.ARCHIVES, config, root / 'downloads', console)
     if console and builder.ARCHIVES:
@@ -258,6 +297,8 @@ def _write(config: DataConfig, root: Path, console: Console | None) -> None:
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare()
+    if config.checksum == 'any' and not archives.are_known(builder.files, builder.ARCHIVES):
+        (Path(builder.data_dir) / _UNKNOWN).touch()
 
 
 def _builder(directory: Path) -> tfds.core.DatasetBuilder:
@@ -289,8 +330,12 @@ def _builder(directory: Path) -> tfds.core.DatasetBuilder:
 
 
 def _damaged(directory: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f'{directory} is damaged ({reason}). {_ADVICE}')
+    return UserError(f'{directory} is damaged ({_reason(error)}). {_ADVICE}')
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _check_level(root: Path, name: str) -> None:
@@ -336,8 +381,3 @@ def _decoded(content: bytes, channels: int) -> np.ndarray:
     mode = _MODES[channels]
     pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     return pixels[..., None] if channels == 1 else pixels
-
-
-def _state(path: Path) -> tuple[int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns

@@ -125,8 +125,9 @@ def _bury(worker: _Worker, some_started: bool, on_event: Callable[[Event], None]
 
 
 def _last_line(log: Path) -> str:
+    """What a worker said last; the log itself may go with the directory of a refused sweep."""
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
-    return f'{lines[-1].strip()[:300] if lines else "it said nothing"}; see {log}'
+    return lines[-1].strip()[:300] if lines else 'it said nothing'
 
 
 def _give_next(

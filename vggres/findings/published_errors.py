@@ -1,8 +1,8 @@
 """Errors on CIFAR-10 that others published, and whether a sweep may stand beside them.
 
 They come from the protocol of He et al. 2015 (arXiv 1512.03385), §4.2, as `configs/cifar10.py`
-states it. A sweep that was shortened, or that differs in any other knob of that protocol, says
-nothing about these numbers, nor they about it.
+states it, or leave it where `differs_in` says. A sweep that was shortened, or that differs in any
+knob of that protocol, says nothing about these numbers, nor they about it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,35 @@ class PublishedError:
     num_train: int
     source: str
 
+    @property
+    def differs_in(self) -> str:
+        """Where it leaves the protocol, in words; '' for nowhere that is known."""
+        found = [_DIFFERS_IN.get(self.source, '')]
+        if self.source == _NABLA and self.depth == WARMUP_DEPTH:
+            found.append(_DECAYS_FROM_WARMUP)
+        if self.source == _MARTYN and self.metric == 'train_error':
+            found.append(_ON_AUGMENTED)
+        return '; '.join(filter(None, found))
 
+
+WARMUP_DEPTH = 110  # the protocol has a warm-up at this depth alone
 _HE = 'He et al. 2015, Table 6'
 _NABLA = 'nabla0001/resnet'
 _MARTYN = 'a-martyn/resnet'
 _RAPHAEL = 'raphaelreme/torch-resnet'
-# What a reader has to know of a source: where it leaves the protocol, and what its numbers are.
+# What a reader has to know of the numbers of a source, besides where they leave the protocol.
 REMARKS = {
     _HE: 'the best of the 5 runs of depth 110 has 6.43 %',
-    _NABLA: 'images are normalised by the mean and deviation of each channel; at depth 110 the '
-    'learning rate decays from that of the warm-up, 0.01, instead of from 0.1',
-    _MARTYN: 'means over the last ten epochs; the training error is that of augmented images',
-    _RAPHAEL: 'shortcuts of option B, a warm-up at every depth, 62,500 updates in mixed precision',
+    _MARTYN: 'means over the last ten epochs',
 }
+_BY_CHANNEL = 'normalised by the mean and deviation of each channel'
+# Where a source leaves the protocol, in all of its numbers or in those of some networks.
+_DIFFERS_IN = {
+    _NABLA: _BY_CHANNEL,
+    _RAPHAEL: 'shortcuts of option B, a warm-up at every depth, 62,500 updates, mixed precision',
+}
+_DECAYS_FROM_WARMUP = 'the rate decays from that of the warm-up, 0.01, instead of from 0.1'
+_ON_AUGMENTED = 'training error of augmented images, while the network trains'
 
 PUBLISHED_ERRORS = (
     PublishedError('resnet', 20, 'test_error', 8.75, None, 1, 50_000, _HE),
@@ -121,8 +137,9 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'optimizer.warmup': ('constant',),
     'optimizer.warmup_learning_rate': (0.01,),
     'optimizer.warmup_fraction': (400 / UPDATES,),
-    'optimizer.warmup_min_depth': (110,),
+    'optimizer.warmup_min_depth': (WARMUP_DEPTH,),
 }
+_OF_WARMUP = tuple(knob for knob in _KNOBS if knob.startswith('optimizer.warmup'))
 
 
 def of_the_paper(config: Mapping, results: Sequence[Result]) -> list[Result]:
@@ -153,17 +170,28 @@ def differences(config: Mapping, results: Sequence[Result]) -> list[str]:
     updates = {run.steps for run in results} - {UPDATES}
     trained = {_images(run, 'train') for run in results} - set(TRAINING_IMAGES)
     tested = {_images(run, 'test') for run in results} - {TEST_IMAGES}
+    is_unknown = any(run.unknown_archive for run in results)
     either = ' or '.join(f'{number:,}' for number in TRAINING_IMAGES)
     return [
         *(f'{number:,} updates instead of {UPDATES:,}' for number in sorted(updates)),
         *(f'{_many(number)} training images instead of {either}' for number in sorted(trained)),
         *(f'{_many(number)} test images instead of {TEST_IMAGES:,}' for number in sorted(tested)),
+        *(['the archive was not the known one (data.checksum=any)'] if is_unknown else []),
         *(
             f'{knob} {_value(config, knob)} instead of {_text(values[0])}'
             for knob, values in _KNOBS.items()
-            if _value(config, knob) not in values
+            if _value(config, knob) not in values and knob not in _without_effect(config, results)
         ),
     ]
+
+
+def _without_effect(config: Mapping, results: Sequence[Result]) -> Sequence[str]:
+    """The knobs of the warm-up where neither these runs nor those of the protocol have one."""
+    deepest = max((run.depth for run in results), default=WARMUP_DEPTH)
+    lowest = _value(config, 'optimizer.warmup_min_depth')
+    is_none = _value(config, 'optimizer.warmup') == 'none'
+    too_shallow = isinstance(lowest, int) and deepest < lowest
+    return _OF_WARMUP if deepest < WARMUP_DEPTH and (is_none or too_shallow) else ()
 
 
 def comparable(config: Mapping, results: Sequence[Result]) -> list[PublishedError]:

@@ -47,11 +47,23 @@ FIRST_COLUMNS = (
     'steps',
     'seconds',
 )
-_NOT_SCALAR = {'image_shape', 'num_images', 'versions', 'class_counts', 'fingerprints'}
+_NOT_SHOWN = {  # as columns: they are no scalars, or the tables of data say it
+    'image_shape',
+    'num_images',
+    'versions',
+    'class_counts',
+    'fingerprints',
+    'validated_and_trained',
+    'unknown_archive',
+}
+_DATA_NOTE = (
+    'The fingerprint is the beginning of a SHA-256 of images and labels; each result.json has the '
+    'whole of it. The test images were evaluated once, after training.'
+)
 _FINGERPRINT_SHOWN = 12  # hexadecimal digits
 COLUMNS = (
     *FIRST_COLUMNS,
-    *sorted({each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SCALAR),
+    *sorted({each.name for each in dataclasses.fields(Result)} - set(FIRST_COLUMNS) - _NOT_SHOWN),
 )
 NETWORK_COLUMNS = (
     'runs',
@@ -250,9 +262,23 @@ def data_table(results: Sequence[Result]) -> Table | None:
             ]
             for (name, fingerprint), counts in rows.items()
         ],
-        note='The fingerprint is the beginning of a SHA-256 of images and labels; each result.json '
-        'has the whole of it. The test images were evaluated once, after training.',
+        note=' '.join([*_trained_on(results), _DATA_NOTE]),
     )
+
+
+def _trained_on(results: Sequence[Result]) -> Iterator[str]:
+    """A sentence where validation images were trained on, which makes their error too small."""
+    shared = {
+        (run.validated_and_trained, run.num_images['validation'])
+        for run in results
+        if run.validated_and_trained and run.num_images
+    }
+    for count, size in sorted(shared):
+        which = f'All {size:,}' if count == size else f'{count:,} of the {size:,}'
+        yield (
+            f'{which} validation images were also trained on: the validation error says little '
+            'about other images.'
+        )
 
 
 def published_table(protocol: Mapping[str, Any], results: Sequence[Result]) -> Table | None:
@@ -274,6 +300,7 @@ def published_table(protocol: Mapping[str, Any], results: Sequence[Result]) -> T
             *(Column(text) for text in ('ours (%)', 'n', 'images')),
             *(Column(text) for text in ('published (%)', 'n', 'images')),
             Column('source', words=True),
+            Column('differs in', words=True),
         ],
         rows=[_published_row(each, runs) for each in published],
         note=_published_note(published_errors.differences(protocol, runs), published),
@@ -286,8 +313,15 @@ def _published_note(differences: Sequence[str], published: Sequence[PublishedErr
     if not published:
         return 'Nothing is published on these networks.'
     sources = dict.fromkeys(each.source for each in published)
-    remarks = [f'{source}: {published_errors.REMARKS[source]}.' for source in sources]
-    means = 'Mean ± standard deviation; n counts runs, and images are those trained on.'
+    remarks = [
+        f'{source}: {published_errors.REMARKS[source]}.'
+        for source in sources
+        if source in published_errors.REMARKS
+    ]
+    means = (
+        'Mean ± standard deviation; n counts runs, and images are those trained on. The last '
+        'column says where a published run left the protocol that ours followed.'
+    )
     return ' '.join([means, *remarks])
 
 
@@ -307,6 +341,7 @@ def _published_row(published: PublishedError, results: Sequence[Result]) -> list
         str(published.n),
         f'{published.num_train:,}',
         published.source,
+        published.differs_in or MISSING,
     ]
 
 

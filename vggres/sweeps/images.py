@@ -6,6 +6,8 @@ WORKDIR/<sweep>/data.json     the fingerprints of each split, by the hash of wha
 import hashlib
 import json
 
+from rich.console import Console
+
 from vggres.config import data_identity, data_name
 from vggres.data import datasets
 from vggres.errors import UserError
@@ -15,7 +17,7 @@ from vggres.sweeps.sweep import Sweep
 DATA_FILE = 'data.json'
 
 
-def check_images(sweep: Sweep) -> None:
+def check_images(sweep: Sweep, console: Console | None = None) -> None:
     """Notes the fingerprints of the images, where they are not those that were noted before.
 
     It has to run before a cell trains, so that a cell that is continued from a checkpoint is
@@ -23,9 +25,11 @@ def check_images(sweep: Sweep) -> None:
 
     Args:
         sweep: with all cells of its directory; its directory exists, and the data are prepared.
+        console: is told which classes a split has no image of; None for nobody.
 
     Raises:
-        UserError: where the cells of the directory were trained on other images.
+        UserError: where the cells of the directory were trained on other images, or a class has no
+            image to train on.
     """
     path = sweep.directory / DATA_FILE
     try:
@@ -35,6 +39,7 @@ def check_images(sweep: Sweep) -> None:
     identity = json.dumps(data_identity(sweep.config), sort_keys=True)
     key = hashlib.sha256(identity.encode()).hexdigest()[:12]
     contents = datasets.contents(sweep.config.data)
+    lines = datasets.check_classes(contents, sweep.config.data)
     found = {name: each.fingerprint for name, each in contents.items()}
     earlier = [result.fingerprints for result in sweep.results() if result.fingerprints]
     for recorded in (stored.get(key, found), *earlier):
@@ -45,3 +50,6 @@ def check_images(sweep: Sweep) -> None:
             )
     if key not in stored:
         write_json(path, stored | {key: found})
+    if console:
+        for line in lines:
+            console.print(line, soft_wrap=True)

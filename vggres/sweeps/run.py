@@ -48,6 +48,7 @@ class Trained:
         num_images: the number of images in each split.
         contents: the classes and the fingerprint of each split.
         steps: as in `results.Result`.
+        validated_and_trained: the number of validation images that were trained on as well.
         parameters: the number of learnable parameters.
         compile_seconds: the time that compilation took; 0 where an earlier run of this process had
             compiled the same programs.
@@ -59,6 +60,7 @@ class Trained:
     image_shape: tuple[int, int, int]
     num_images: dict[str, int]
     contents: dict[str, Content]
+    validated_and_trained: int
     steps: int
     parameters: int
     compile_seconds: float
@@ -117,11 +119,13 @@ def train_in_process(
         The outcome and the final weights, with what they were measured on.
 
     Raises:
-        UserError: for data or initial weights that are missing, or do not fit the network.
+        UserError: for data or initial weights that are missing, or do not fit the network, and for
+            a class without an image to train on.
     """
     shared = program(config)
     key = datasets.key(shared.data)
     data, contents = inputs.load(shared, key), inputs.contents(shared.data, key)
+    datasets.check_classes(contents, shared.data)
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
     compile_seconds = time.perf_counter() - compile_started
@@ -136,6 +140,7 @@ def train_in_process(
         data.num_images,
         contents,
         int(state.step) if outcome.status == 'finished' else start.steps,
+        inputs.validated_and_trained(shared.data, key),
         compiled.parameters,
         compile_seconds,
     )
@@ -275,6 +280,8 @@ def _result(cell: Cell, trained: Trained, started: float) -> Result:
         num_images=trained.num_images,
         class_counts={name: list(each.class_counts) for name, each in trained.contents.items()},
         fingerprints={name: each.fingerprint for name, each in trained.contents.items()},
+        validated_and_trained=trained.validated_and_trained,
+        unknown_archive=datasets.unknown_archive(cell.config.data),
         seconds=time.perf_counter() - started,
         compile_seconds=trained.compile_seconds,
         peak_memory_mb=environment.peak_memory_mb(),

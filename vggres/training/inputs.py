@@ -54,6 +54,12 @@ def contents(data: FrozenConfigDict, key: str) -> dict[str, Content]:
 
 
 @lru_cache(maxsize=1)
+def validated_and_trained(data: FrozenConfigDict, key: str) -> int:
+    """The number of validation images that are trained on as well; arguments as of `contents`."""
+    return datasets.validated_and_trained(data)
+
+
+@lru_cache(maxsize=1)
 def _splits(data: FrozenConfigDict, key: str) -> dict[str, Split]:
     return datasets.load(data)
 
