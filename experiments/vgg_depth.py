@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from experiments import depth, no_more_cells
 from vggres.errors import UserError
 from vggres.findings import verdict as verdicts
-from vggres.findings.tables import Table, verdict_table
+from vggres.findings.tables import Table, outcomes_table, verdict_table
 from vggres.findings.verdict import Verdict
 from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
@@ -79,7 +79,13 @@ next_cells = no_more_cells
 def analyse(sweep: Sweep) -> VggVerdict:
     """Judges each variant, what shortcuts change, and counts the pools."""
     pairs = [(words, words + _SHORTCUTS[True]) for words in _NORMS.values()]
-    decided = verdicts.decide(sweep.results(), planned=sweep.depths(), pairs=pairs)
+    decided = verdicts.decide(
+        sweep.results(),
+        planned=sweep.depths(),
+        pairs=pairs,
+        curves=sweep.curves(),
+        learning_rate=sweep.config.optimizer.learning_rate,
+    )
     pools = sum(stage.pool for stage in sweep.cells[0].network_spec.stages)
     return VggVerdict(**vars(decided), pools=pools)
 
@@ -97,7 +103,7 @@ def words(verdict: VggVerdict) -> str:
 
 def tables(verdict: VggVerdict) -> list[Table]:
     """The verdict in numbers."""
-    return [verdict_table(verdict)]
+    return [verdict_table(verdict), outcomes_table(verdict)]
 
 
 def figures(sweep: Sweep, verdict: VggVerdict) -> dict[str, tuple[Figure, str]]:

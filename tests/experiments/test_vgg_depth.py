@@ -36,13 +36,13 @@ def test_the_grid(sweep):
 def test_the_verdict_compares_with_and_without_shortcuts(sweep):
     verdict = vgg_depth.analyse(sweep)
     assert [judged.verdict for judged in verdict.variants.values()] == [
-        *('degrades', 'degrades', 'does not degrade', 'does not degrade')
+        *('fails to train', 'fails to train', 'inconclusive', 'inconclusive')
     ]
     assert [each.variants for each in verdict.differences] == [
         ('vgg, batch norm', 'vgg, batch norm, shortcuts'),
         ('vgg, no norm', 'vgg, no norm, shortcuts'),
     ]
-    assert [each.excess_error for each in verdict.differences] == [81, 81]
+    assert [(each.depth, each.failed) for each in verdict.differences] == 2 * [(50, (3, 0))]
 
 
 def test_fewer_pools_are_said(sweep):

@@ -55,7 +55,7 @@ def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-# FACTS section 4: the plain nets at two depths, three seeds; the means were worked out by hand.
+# FACTS section 4: the plain nets at two depths, three seeds.
 PLAIN = [
     result('plain', depth, seed, error)
     for depth, errors in ((44, (30.7, 34.9, 26.0)), (56, (84.6, 74.9, 46.8)))
@@ -63,12 +63,9 @@ PLAIN = [
 ]
 
 
-def test_depth_figure_draws_the_mean_and_every_seed():
+def test_depth_figure_draws_the_median_and_every_seed():
     training, validation = error.error_against_depth(PLAIN).axes
-    assert line(training, 'plain mean') == [
-        (44, pytest.approx(91.6 / 3)),
-        (56, pytest.approx(206.3 / 3)),
-    ]
+    assert line(training, 'plain median') == [(44, 30.7), (56, 74.9)]
     runs = {label: line(training, label) for label in labels(training) if 'seed' in label}
     assert runs == {
         'plain 44 seed 0': [(44, 30.7)],
@@ -78,7 +75,7 @@ def test_depth_figure_draws_the_mean_and_every_seed():
         'plain 56 seed 1': [(56, 74.9)],
         'plain 56 seed 2': [(56, 46.8)],
     }
-    assert line(validation, 'plain mean') == [(44, 0), (56, 0)]
+    assert line(validation, 'plain median') == [(44, 0), (56, 0)]
 
 
 def test_coinciding_runs_stand_side_by_side():
@@ -95,7 +92,7 @@ def test_diverged_run_is_crossed_out_and_counts():
     rows = [result('plain', 20, 0, 10.0), result('plain', 20, 1, 90.0, status='diverged')]
     figure = error.error_against_depth(rows)
     ax = figure.axes[0]
-    assert line(ax, 'plain mean') == [(20, 50.0)]
+    assert line(ax, 'plain median') == [(20, 50.0)]
     assert line(ax, 'plain 20 seed 1 cross') == [(20, 90.0)]
     assert 'plain 20 seed 0 cross' not in labels(ax)
     face = {drawn.get_label(): drawn.get_markerfacecolor() for drawn in ax.lines}
@@ -105,19 +102,37 @@ def test_diverged_run_is_crossed_out_and_counts():
 
 
 def test_without_divergence_the_legend_does_not_speak_of_it():
-    assert legend(error.error_against_depth(PLAIN)) == ['plain', 'mean over seeds', 'one run']
+    assert legend(error.error_against_depth(PLAIN)) == ['plain', 'median over seeds', 'one run']
+
+
+def test_runs_that_failed_to_train_are_open_and_the_line_shows_where_failing_begins():
+    """A run is marked by its training error, in both panels; the line is that of this error."""
+    rows = [result('plain', 20, seed, error_) for seed, error_ in enumerate((44.9, 45.0, 90.0))]
+    figure = error.error_against_depth(rows, failing_error=45.0)
+    for ax in figure.axes:
+        faces = [drawn.get_markerfacecolor() for drawn in ax.lines if 'seed' in drawn.get_label()]
+        assert [face == 'white' for face in faces] == [False, True, True]
+    training, validation = figure.axes
+    (failing,) = [drawn for drawn in training.lines if drawn.get_label() == 'failing']
+    assert set(failing.get_ydata()) == {45.0}
+    assert 'failing' not in labels(validation)
+    assert legend(figure)[-2:] == ['failed to train', 'failing begins']
+    # Where no run failed, neither line nor legend speaks of it.
+    figure = error.error_against_depth(rows[:1], failing_error=45.0)
+    assert 'failing' not in labels(figure.axes[0])
+    assert 'failed to train' not in legend(figure)
 
 
 def test_a_family_may_lack_a_depth():
     rows = [result('plain', 20, 0, 1.0), result('resnet', 56, 0, 2.0)]
     ax = error.error_against_depth(rows).axes[0]
-    assert line(ax, 'plain mean') == [(20, 1.0)]
-    assert line(ax, 'resnet mean') == [(56, 2.0)]
+    assert line(ax, 'plain median') == [(20, 1.0)]
+    assert line(ax, 'resnet median') == [(56, 2.0)]
 
 
 def test_families_differ_without_colour():
     ax = error.error_against_depth(grid(('plain', 'resnet', 'vgg'))).axes[0]
-    means = [drawn for drawn in ax.lines if drawn.get_label().endswith('mean')]
+    means = [drawn for drawn in ax.lines if drawn.get_label().endswith('median')]
     runs = [drawn for drawn in ax.lines if drawn.get_label().endswith('seed 0')]
     # get_linestyle() names every dash pattern '--'.
     assert len({repr(drawn._unscaled_dash_pattern) for drawn in means}) == 3
@@ -137,7 +152,7 @@ def test_published_errors_are_dashes_at_their_depths():
     figure = error.error_beside_published(rows, PUBLISHED)
     training, test = figure.axes
     assert [ax.get_title(loc='left') for ax in figure.axes] == ['Training error', 'Test error']
-    assert line(test, 'plain mean') == [(44, 10.0), (56, 10.0)]
+    assert line(test, 'plain median') == [(44, 10.0), (56, 10.0)]
     assert line(training, 'plain 44 published') == [(44, 90.0)]
     assert line(test, 'plain 44 published') == [(44, 11.62)]
     assert labels(test).count('plain 56 published') == 2

@@ -47,13 +47,16 @@ def test_zeros_vanish_and_jumps_are_not_geometric():
     assert vanished.first_to_last == 0
     assert along_layers.judge(vanished) == 'vanishes'
     jump = [1.0] * 25 + [1e-9] + [1e3] * 24  # steep on the whole, but no line
-    assert along_layers.judge(along_layers.change([jump, jump], range(50))) == 'irregular'
+    steeper = [2.0 * jump[0], *jump[1:]]  # two draws that differ: equal ones have no interval
+    draws = [jump, steeper] * 5
+    assert along_layers.judge(along_layers.change(draws, range(50))) == 'irregular'
 
 
 def test_zero_at_both_ends_is_dead():
     dead = along_layers.change([[0.0, 0.0, 1e-3, 0.0]] * 3, range(4))
     assert along_layers.judge(dead) == 'dead'
-    once = along_layers.change([[0.0, 1e-4, 1e-2, 1.0]] + [[1e-6, 1e-4, 1e-2, 1.0]] * 4, range(4))
+    draws = [[1e-6 * factor, 1e-4, 1e-2, 1.0] for factor in (0.9, 1.0, 1.1, 1.2)]
+    once = along_layers.change([[0.0, 1e-4, 1e-2, 1.0], *draws], range(4))
     assert along_layers.judge(once) == 'shrinks'
 
 

@@ -1,4 +1,4 @@
-"""Excess, interval and trend against published examples, exact enumeration and sums by hand."""
+"""Estimates against published examples, exact enumeration, scipy and sums by hand."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ def test_page_on_cotton_fibres():
             [7.21, 7.80, 7.74, 7.87, 7.93],
         ]
     )
-    p = estimates.trend_p(cotton)
+    p = estimates.exchangeability_p(cotton)
     assert 0.001 < p <= 0.01
     assert p == pytest.approx(stats.page_trend_test(cotton, method='exact').pvalue)
 
@@ -43,7 +43,7 @@ def test_page_critical_values(num_seeds, num_depths, at_5, at_1):
     ):
         page_l = int((np.array(rows) @ position).sum())
         if page_l not in p_of:
-            p_of[page_l] = estimates.trend_p(np.array(rows, dtype=float))
+            p_of[page_l] = estimates.exchangeability_p(np.array(rows, dtype=float))
     for level, critical in ((0.05, at_5), (0.01, at_1)):
         assert p_of[critical] <= level < p_of[critical - 1]
 
@@ -84,36 +84,38 @@ STATEXT = [
     ],
 )
 def test_page_with_ties_is_exact(rows):
-    assert estimates.trend_p(np.array(rows, dtype=float)) == pytest.approx(enumerated_p(rows))
+    assert estimates.exchangeability_p(np.array(rows, dtype=float)) == pytest.approx(
+        enumerated_p(rows)
+    )
 
 
 def test_page_is_at_least_as_sharp_as_scipys_published_example():
     # The scipy documentation's example: L = 133.5 for statext.com's table, p = 0.0018191 from the
     # distribution without ties, "somewhat larger" than the true one.
-    assert estimates.trend_p(np.array(STATEXT, dtype=float)) < 0.0018191
+    assert estimates.exchangeability_p(np.array(STATEXT, dtype=float)) < 0.0018191
 
 
 @pytest.mark.parametrize('num_depths', [3, 5, 8, 9, 12])
 def test_page_of_equal_errors_is_1(num_depths):
-    assert estimates.trend_p(np.zeros((3, num_depths))) == 1
+    assert estimates.exchangeability_p(np.zeros((3, num_depths))) == 1
 
 
 @pytest.mark.parametrize('num_depths', [3, 4, 5, 8])
 def test_page_where_only_the_deepest_fails(num_depths):
     errors = np.zeros((3, num_depths))
     errors[:, -1] = [10, 20, 90]
-    assert estimates.trend_p(errors) == pytest.approx(num_depths**-3.0)
+    assert estimates.exchangeability_p(errors) == pytest.approx(num_depths**-3.0)
 
 
 def test_page_of_many_depths_is_drawn():
     errors = np.zeros((2, 10))
     errors[:, -1] = 50
     spread = math.sqrt(0.01 * 0.99 / 9999)
-    assert estimates.trend_p(errors) == pytest.approx(0.01, abs=4 * spread)
-    assert estimates.trend_p(errors) == estimates.trend_p(errors)
+    assert estimates.exchangeability_p(errors) == pytest.approx(0.01, abs=4 * spread)
+    assert estimates.exchangeability_p(errors) == estimates.exchangeability_p(errors)
     rising = np.tile(np.arange(10.0), (3, 1))
-    assert estimates.trend_p(rising) == pytest.approx(1 / 10_000)  # never 0
-    assert estimates.trend_p(-rising) == 1
+    assert estimates.exchangeability_p(rising) == pytest.approx(1 / 10_000)  # never 0
+    assert estimates.exchangeability_p(-rising) == 1
 
 
 def test_hindsight_is_worth_what_order_statistics_say():
@@ -132,8 +134,124 @@ def test_interval_by_hand():
     half = 2.776445 * math.sqrt(12.5 / 5)
     sample = np.array([1.0, 2, 3, 4, 10])
     assert estimates.t_interval(sample, 0.95) == pytest.approx([4 - half, 4 + half], abs=1e-5)
-    assert estimates.t_interval(np.full(3, 2.5), 0.95) == (2.5, 2.5)
     assert estimates.t_interval(np.array([7.0]), 0.95) is None
+
+
+@pytest.mark.parametrize('values', [[2.5] * 3, [0.0] * 8, [0.1 + 0.2, 0.3]])
+def test_values_without_spread_have_no_interval(values):
+    assert estimates.t_interval(np.array(values), 0.95) is None
+
+
+# Failures
+
+
+def test_a_proportion_as_clopper_and_pearson_have_it():
+    # Their table, 95 %: 0 of 10 up to 0.308, 5 of 10 from 0.187 to 0.813; and scipy.
+    assert estimates.proportion_interval(0, 10, 0.95) == pytest.approx([0, 0.3085], abs=1e-4)
+    assert estimates.proportion_interval(5, 10, 0.95) == pytest.approx([0.1871, 0.8129], abs=1e-4)
+    for count, n in ((0, 3), (1, 3), (3, 3), (2, 8)):
+        theirs = stats.binomtest(count, n).proportion_ci(0.95, 'exact')
+        assert estimates.proportion_interval(count, n, 0.95) == pytest.approx([*theirs])
+    assert estimates.proportion_bound(0, 8, 0.95) == pytest.approx(1 - 0.05 ** (1 / 8))
+    assert estimates.proportion_bound(3, 3, 0.95) == 1
+
+
+def test_the_runs_that_rule_out_failures():
+    # Without a failure (1 − p)ⁿ ≤ 5 %: for a third from 7.4 runs on, for a tenth from 28.4 on.
+    assert estimates.seeds_to_rule_out(0, 3, 1 / 3, 0.95) == 8
+    assert estimates.seeds_to_rule_out(0, 3, 0.1, 0.95) == 29
+    n = estimates.seeds_to_rule_out(1, 5, 1 / 3, 0.95)
+    upper = [stats.binomtest(1, m, alternative='less').proportion_ci(0.95).high for m in (n - 1, n)]
+    assert upper[1] < 1 / 3 <= upper[0]
+
+
+def failing(counts, n):
+    """`[n, depths]`: the first runs of each depth failed."""
+    return np.arange(n)[:, None] < np.array(counts)
+
+
+def brute_force_p(counts, n):
+    """The probability of all tables that are at least as extreme, at the worst chance."""
+
+    def statistic(table):
+        return min(
+            stats.fisher_exact(
+                [[table[-1], n - table[-1]], [sum(table[:j]), j * n - sum(table[:j])]], 'greater'
+            ).pvalue
+            for j in range(1, len(table))
+        )
+
+    chance = np.linspace(0.002, 0.998, 499)
+    total, observed = np.zeros(499), statistic(counts)
+    for table in itertools.product(range(n + 1), repeat=len(counts)):
+        if statistic(table) <= observed * (1 + 1e-9):
+            total += np.prod([stats.binom.pmf(count, n, chance) for count in table], axis=0)
+    return total.max()
+
+
+@pytest.mark.parametrize(
+    ('counts', 'n'),
+    [((0, 3), 3), ((0, 0, 3), 3), ((0, 1, 3), 3), ((0, 3, 3), 3), ((1, 0, 2), 3), ((1, 4), 5)],
+)
+def test_the_test_of_failures_counts_every_table(counts, n):
+    found = estimates.failure_p(failing(counts, n))
+    assert found == pytest.approx(brute_force_p(counts, n), rel=1e-3)
+
+
+def test_the_test_of_failures_by_hand():
+    # Barnard's own example: three against three is 1/64, not Fisher's 1/20.
+    assert estimates.failure_p(failing((0, 3), 3)) == pytest.approx(1 / 64, rel=1e-3)
+    # The most extreme table of all: p³(1 − p)⁶ is largest at 1/3.
+    assert estimates.failure_p(failing((0, 0, 3), 3)) == pytest.approx(2**6 / 3**9, rel=1e-3)
+    for counts in ((0, 0, 0), (3, 3, 3), (2, 1, 0)):
+        assert estimates.failure_p(failing(counts, 3)) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(('n', 'depths'), [(3, 5), (8, 2), (8, 3)])
+def test_the_test_of_failures_is_wrong_in_at_most_5_percent(n, depths):
+    """All tables, all chances: exact, without simulation. Nor is it needlessly timid."""
+    chance = np.linspace(0.01, 0.99, 99)
+    pmf = [stats.binom.pmf(count, n, chance) for count in range(n + 1)]
+    wrong = np.zeros(99)
+    for table in itertools.product(range(n + 1), repeat=depths):
+        if estimates.failure_p(failing(table, n)) <= 0.05:
+            wrong += np.prod([pmf[count] for count in table], axis=0)
+    assert 0.01 < wrong.max() <= 0.05
+
+
+def test_more_failures_of_the_deepest_and_fewer_of_others_are_more_extreme():
+    """Equal chances are the worst case of the hypothesis only if the p-value is monotone."""
+    n = 4
+    p = {
+        table: estimates.failure_p(failing(table, n))
+        for table in itertools.product(range(n + 1), repeat=3)
+    }
+    for (a, b, c), value in p.items():
+        assert c == n or p[a, b, c + 1] <= value + 1e-9
+        assert a == n or p[a + 1, b, c] >= value - 1e-9
+        assert b == n or p[a, b + 1, c] >= value - 1e-9
+
+
+def test_a_median_of_values_that_are_partly_limits():
+    def median(values, is_reached):
+        found = estimates.censored_median(values, is_reached)
+        return found.value, found.is_exceeded
+
+    assert median([33, 44, 22], [True] * 3) == (33, False)
+    assert median([33, 220, 22], [True, False, True]) == (33, False)
+    assert median([33, 220, 220], [True, False, False]) == (220, True)
+    assert median([33, 55], [True, True]) == (44, False)
+    assert median([33, 220], [True, False]) == (126.5, True)
+    assert median([220, 220], [True, False]) == (220, True)  # a limit comes last among equals
+    assert median([30, 40, 220, 220], [True, True, False, False]) == (130, True)
+
+
+def test_the_seeds_for_an_interval_are_those_of_the_t_table():
+    # Deviation 1, distance 1: t(n − 1, 97.5 %) < √n from n = 7 on (2.447 < 2.646; 2.571 > 2.449).
+    sample = np.array([1.0, 2.0, 3.0])
+    assert estimates.seeds_for_interval(sample, 1.0, 0.95) == 7
+    assert estimates.seeds_for_interval(sample, 2.0, 0.95) is None
+    assert estimates.seeds_for_interval(np.ones(3), 2.0, 0.95) is None
 
 
 # Geometric fits

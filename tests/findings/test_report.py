@@ -14,9 +14,16 @@ from matplotlib.figure import Figure
 from configs import cifar10, digits
 from vggres.figures import error
 from vggres.findings import report
+from vggres.findings.estimates import Median
 from vggres.findings.report import LostRun, Report
-from vggres.findings.tables import verdict_table
-from vggres.findings.verdict import Difference, VariantVerdict, Verdict
+from vggres.findings.tables import outcomes_table, verdict_table
+from vggres.findings.verdict import (
+    DepthOutcome,
+    Difference,
+    LossChange,
+    VariantVerdict,
+    Verdict,
+)
 
 VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
 LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')
@@ -99,7 +106,11 @@ RESNET = VariantVerdict(
     reason='one depth',
     excess_error=None,
     confidence_interval=None,
-    trend_p=None,
+    trained=0,
+    failure_p=None,
+    loss=None,
+    exchangeability_p=None,
+    seeds_needed=None,
     n=1,
     depths=(20,),
     mean_error=(0.0,),
@@ -111,24 +122,42 @@ PLAIN = VariantVerdict(
     reason='because',
     excess_error=68.766,
     confidence_interval=(-1.5, 117.6),
-    trend_p=0.0002,
+    trained=2,
+    failure_p=0.03,
+    loss=LossChange(-0.25, None, 20, 2),
+    exchangeability_p=0.0002,
+    seeds_needed=None,
     n=2,
     depths=(20, 56),
     mean_error=(0.25, 3.0),
     deepest=56,
     best_shallower=20,
+    networks=(
+        DepthOutcome(20, 2, 0, (0.0, 0.842), 0.25, 0.0, 0.5, Median(33.0, False)),
+        DepthOutcome(56, 2, 1, (0.013, 0.987), 3.0, 3.0, 3.0, Median(220.0, True)),
+    ),
 )
 VERDICT = Verdict(
     metric='train_error',
     confidence=0.95,
     margin=1.0,
     significance=0.05,
+    tolerated_failures=1 / 3,
+    failing_error=45.0,
+    target_error=5.0,
+    resolution=11,
+    learning_rate=0.1,
+    updates=220,
     variants={'resnet': RESNET, 'plain': PLAIN},
     differences=(
         Difference(
             variants=('plain', 'resnet'),
             excess_error=-0.001,
             confidence_interval=(-2.0, 2.0),
+            trained=2,
+            depth=56,
+            failed=(1, 0),
+            failure_p=0.25,
             n=2,
         ),
     ),
@@ -246,13 +275,26 @@ def test_figure_files_are_what_they_are_called(directory, name):
 
 def test_the_verdict_is_a_table(page):
     assert page.row('plain', 'degrades') == [
-        *('plain', 'degrades', '56 against 20', '+68.77', '−1.50 to +117.60', '< 0.001', '2')
+        *('plain', 'degrades', '56 against 20', '1 of 2', '0.030', '+68.77', '−1.50 to +117.60'),
+        *('2', '−0.25', '–', '< 0.001', '2'),
     ]
-    assert page.row('resnet', 'inconclusive')[2:] == ['–', '–', '–', '–', '1']
+    assert page.row('resnet', 'inconclusive')[2:] == [*['–'] * 5, '0', *['–'] * 3, '1']
     # −0.001 is neither −0.00 nor more than nothing.
-    assert page.row('plain − resnet')[3:] == ['+0.00', '−2.00 to +2.00', '', '2']
+    assert page.row('plain − resnet')[2:8] == [
+        *('56', '1 − 0', '0.250', '+0.00', '−2.00 to +2.00', '2')
+    ]
     assert '95 % CI (pp)' in page.row('network', 'verdict')
     assert 'training error of the deepest network' in page.text
+
+
+def test_what_became_of_the_runs_is_a_table(tmp_path):
+    shown = write_and_parse(tmp_path, tables=[outcomes_table(VERDICT)])
+    assert [row for row in shown.rows if len(row) == 7][1:] == [
+        ['plain', '20', '0.25 (0.00–0.50)', '0', '0.00 to 0.84', '33', '2'],
+        ['plain', '56', '3.00', '1', '0.01 to 0.99', '> 220', '2'],
+    ]
+    assert '45 % or more' in shown.text
+    assert 'resolution of 11 updates' in shown.text
 
 
 def test_verdict_without_difference(tmp_path):
@@ -263,16 +305,15 @@ def test_verdict_without_difference(tmp_path):
 
 def test_results_table(page):
     assert page.row('network', 'depth') == [
-        *('network', 'depth', 'runs', 'diverged'),
+        *('network', 'depth', 'runs', 'failed to train', 'diverged'),
         *('training error (%)', 'validation error (%)', 'test error (%)'),
         *('parameters', 'time per run (s)'),
     ]
-    # The mean of 1 and 5 is 3, their sample standard deviation √8 = 2.83.
-    errors = ['3.00 ± 2.83', '5.00 ± 2.83', '6.00 ± 2.83']
-    assert page.row('plain', '56') == ['plain', '56', '2', '0', *errors, '75,290', '3.5']
-    assert page.row('resnet', '20')[2:] == ['1', '0', '0.00', '2.00', '3.00', '75,290', '3.0']
-    assert page.row('plain', '20')[2:4] == ['2', '1']
-    variants = [row[0] for row in page.rows if len(row) == 9 and row[1].isdigit()]
+    errors = ['3.00 (1.00–5.00)', '5.00 (3.00–7.00)', '6.00 (4.00–8.00)']
+    assert page.row('plain', '56') == ['plain', '56', '2', '0', '0', *errors, '75,290', '3.5']
+    assert page.row('resnet', '20')[2:] == ['1', '0', '0', '0.00', '2.00', '3.00', '75,290', '3.0']
+    assert page.row('plain', '20')[2:5] == ['2', '1', '1']
+    variants = [row[0] for row in page.rows if len(row) == 10 and row[1].isdigit()]
     assert variants == ['plain', 'plain', 'resnet']
 
 
@@ -294,7 +335,7 @@ def test_published_errors_stand_beside_ours(tmp_path):
     ours = ['13.00 ± 1.41', '2', '45,000']  # √2 is the sample standard deviation of 12 and 14
     channels = 'normalised by the mean and deviation of each channel'
     augmented = 'training error of augmented images, while the network trains'
-    assert [row for row in shown.rows if len(row) == 11] == [
+    assert [row for row in shown.rows if len(row) == 11 and row[2].endswith('error')] == [
         [
             *('network', 'depth', 'error', 'ours (%)', 'n', 'images'),
             *('published (%)', 'n', 'images', 'source', 'differs in'),

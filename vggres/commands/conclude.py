@@ -16,6 +16,7 @@ from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.findings import report
 from vggres.findings.report import LostRun, Report
+from vggres.findings.verdict import failing_error, has_failed
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs
@@ -155,14 +156,20 @@ def _environment(sweep: Sweep, results: Sequence[Result]) -> dict:
 
 
 def _table(results: Sequence[Result]) -> Table:
+    at = failing_error(results[0].num_classes)
     table = Table(
-        Column('network', no_wrap=True), 'depth', 'train error [%]', 'validation error [%]', 'n'
+        Column('network', no_wrap=True),
+        *('depth', 'train error [%]', 'validation error [%]', 'failed', 'n'),
+        caption='Errors: the median (lowest–highest) of n runs. Failed: runs that diverged or have '
+        f'a train error of {at:g} % or more, half of that of guessing.',
+        caption_justify='left',
     )
     for (variant, depth), group in groupby(results, key=lambda run: (run.variant, run.depth)):
         runs = list(group)
         errors = [
-            report.mean_and_spread([getattr(run, f'{split}_error') for run in runs])
+            report.median_and_range([getattr(run, f'{split}_error') for run in runs])
             for split in ('train', 'validation')
         ]
-        table.add_row(variant, str(depth), *errors, str(len(runs)))
+        failed = str(sum(map(has_failed, runs)))
+        table.add_row(variant, str(depth), *errors, failed, str(len(runs)))
     return table

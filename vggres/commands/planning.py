@@ -142,5 +142,7 @@ def _set_up(name: str, config: ConfigDict, given: Iterable[str], overrides: Iter
         raise UserError(f'--sweep {name} varies family and depth: leave model.name empty.')
     if refused := sorted({'model.family', 'model.depth', *experiment.VARIES} & {*overrides}):
         raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
+    if 'sweep.rates' in overrides and 'optimizer.learning_rate' not in experiment.VARIES:
+        raise UserError(f'sweep.rates changes nothing in --sweep {name}, which has one rate.')
     set_defaults(config, experiment.defaults(config), {*given, *overrides})
     config.train.protocol = 'given'  # that of one network's paper would not be fair to the others

@@ -1,7 +1,7 @@
 """Draws error against depth and error during training: records in, a matplotlib `Figure` out."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ SMALL_MARKER_SIZE = 4.0  # points, for many runs per depth
 
 CURVE_STYLES = {'train_error': (0, (3.2, 1.6)), 'validation_error': '-'}
 THIN_LINE_WIDTH = 0.7
+FAILING_LINE = {'color': QUIET_INK, 'linestyle': ':', 'linewidth': 1.2}
 
 
 class Published(NamedTuple):
@@ -56,16 +57,22 @@ class Published(NamedTuple):
     error: float
 
 
-def error_against_depth(results: Sequence[Result]) -> Figure:
+def error_against_depth(results: Sequence[Result], failing_error: float | None = None) -> Figure:
     """Draws training and validation error in % against depth.
 
-    Each variant has one line, the mean over seeds, and each run one marker. The runs of one depth
-    stand side by side; those that diverged are crossed out.
+    Each variant has one line, the median over seeds, and each run one marker. The runs of one depth
+    stand side by side; the markers of those that failed to train are open, and those that diverged
+    are crossed out.
+
+    Args:
+        results: of the runs.
+        failing_error: the training error in % from which on a run has failed to train, drawn as a
+            dotted line; None: nothing is marked.
 
     Raises:
         ValueError: where there are no results.
     """
-    return _draw_errors(results, ERROR_PANELS)
+    return _draw_errors(results, ERROR_PANELS, failing_error=failing_error)
 
 
 def error_beside_published(results: Sequence[Result], published: Sequence[Published]) -> Figure:
@@ -82,7 +89,10 @@ def error_beside_published(results: Sequence[Result], published: Sequence[Publis
 
 
 def _draw_errors(
-    results: Sequence[Result], panels: Mapping[str, str], published: Sequence[Published] = ()
+    results: Sequence[Result],
+    panels: Mapping[str, str],
+    published: Sequence[Published] = (),
+    failing_error: float | None = None,
 ) -> Figure:
     if not results:
         raise ValueError('no results to draw')
@@ -90,6 +100,9 @@ def _draw_errors(
     variants = list(looks)
     seeds = sorted({result.seed for result in results})
     depths = sorted({result.depth for result in results})
+    any_failed = failing_error is not None and any(
+        result.train_error >= failing_error for result in results
+    )
     size = MARKER_SIZE if len(variants) * len(seeds) <= 12 else SMALL_MARKER_SIZE
     figure, axes = new_figure(len(panels))
     for ax, (metric, title) in zip(axes, panels.items(), strict=True):
@@ -98,9 +111,13 @@ def _draw_errors(
         for variant in variants:
             runs = [result for result in results if result.variant == variant]
             middle = fmean(shifts[variant, seed] for seed in seeds)
-            _draw_mean(ax, runs, metric, middle, looks[variant])
+            _draw_median(ax, runs, metric, middle, looks[variant])
         for run in results:
-            _draw_run(ax, run, metric, shifts[run.variant, run.seed], size, looks[run.variant])
+            shift, style = shifts[run.variant, run.seed], looks[run.variant]
+            failed = failing_error is not None and run.train_error >= failing_error
+            _draw_run(ax, run, metric, shift, style, _run_marker(style, size, failed))
+        if any_failed and metric == 'train_error':
+            ax.axhline(failing_error, label='failing', **FAILING_LINE)
         for each in published:
             if each.metric == metric:
                 _draw_published(ax, each, looks[each.variant])
@@ -117,6 +134,8 @@ def _draw_errors(
         _set_error_axis(ax, max(tops) if alike else top)
     diverged = any(result.status == 'diverged' for result in results)
     handles = _explain_runs(looks, len(seeds) > 1, diverged)
+    if any_failed:
+        handles += _explain_failures()
     if published:
         handles.append(Line2D([], [], label='published', **_dash(QUIET_INK)))
     add_top_legend(figure, handles)
@@ -177,14 +196,14 @@ def _shifted(ax: Axes, points: float) -> Transform:
     return ax.transData + ScaledTranslation(points / 72, 0, ax.figure.dpi_scale_trans)
 
 
-def _draw_mean(ax: Axes, runs: Sequence[Result], metric: str, shift: float, style: Style) -> None:
+def _draw_median(ax: Axes, runs: Sequence[Result], metric: str, shift: float, style: Style) -> None:
     """Draws the line of one variant, moved to the right by `shift` points."""
     depths = sorted({run.depth for run in runs})
-    means = [fmean(getattr(run, metric) for run in runs if run.depth == d) for d in depths]
+    medians = [median(getattr(run, metric) for run in runs if run.depth == d) for d in depths]
     ax.plot(
         depths,
-        means,
-        label=f'{runs[0].variant} mean',
+        medians,
+        label=f'{runs[0].variant} median',
         color=style.color,
         linestyle=style.line_style,
         linewidth=LINE_WIDTH,
@@ -192,10 +211,22 @@ def _draw_mean(ax: Axes, runs: Sequence[Result], metric: str, shift: float, styl
     )
 
 
-def _draw_run(ax: Axes, run: Result, metric: str, shift: float, size: float, style: Style) -> None:
+def _run_marker(style: Style, size: float, failed: bool) -> dict[str, Any]:
+    """How a run is marked; the marker of one that failed to train is open."""
+    filled = marker(style.marker, style.color, size)
+    return filled | _open(style.color) if failed else filled
+
+
+def _open(color: str) -> dict[str, Any]:
+    return {'markerfacecolor': 'white', 'markeredgecolor': color, 'markeredgewidth': 1.2}
+
+
+def _draw_run(
+    ax: Axes, run: Result, metric: str, shift: float, style: Style, look: Mapping[str, Any]
+) -> None:
     """Draws the marker of one run, moved to the right by `shift` points.
 
-    The marker of a run that diverged is hollow and crossed out.
+    The marker of a run that diverged is larger and crossed out.
     """
     place = {'transform': _shifted(ax, shift), 'zorder': 3}
     label = f'{run.variant} {run.depth} seed {run.seed}'
@@ -205,7 +236,7 @@ def _draw_run(ax: Axes, run: Result, metric: str, shift: float, size: float, sty
         ax.plot(x, y, label=label, **hollow, **place)
         ax.plot(x, y, label=f'{label} cross', **cross(style.color, 4.5), **place)
     else:
-        ax.plot(x, y, label=label, **marker(style.marker, style.color, size), **place)
+        ax.plot(x, y, label=label, **look, **place)
 
 
 def _draw_published(ax: Axes, published: Published, style: Style) -> None:
@@ -233,11 +264,18 @@ def _explain_runs(looks: Mapping[str, Style], several_seeds: bool, diverged: boo
         )
     if several_seeds:
         line = {'color': QUIET_INK, 'linewidth': LINE_WIDTH}
-        handles.append(Line2D([], [], label='mean over seeds', **line))
+        handles.append(Line2D([], [], label='median over seeds', **line))
         handles.append(Line2D([], [], label='one run', **marker('o', QUIET_INK)))
     if diverged:
         handles.append(Line2D([], [], label='diverged', **cross(QUIET_INK)))
     return handles
+
+
+def _explain_failures() -> list[Line2D]:
+    return [
+        Line2D([], [], label='failed to train', **marker('o', QUIET_INK) | _open(QUIET_INK)),
+        Line2D([], [], label='failing begins', **FAILING_LINE),
+    ]
 
 
 def learning_curves(curves: Sequence[Curve]) -> Figure:

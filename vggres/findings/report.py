@@ -24,8 +24,8 @@ from vggres.figures.style import order_variants
 from vggres.files import write_atomically
 from vggres.findings import published_errors
 from vggres.findings.published_errors import PublishedError
-from vggres.findings.tables import MISSING, Column, Table
-from vggres.findings.verdict import METRIC_WORDS
+from vggres.findings.tables import MISSING, Column, Table, error_range
+from vggres.findings.verdict import METRIC_WORDS, has_failed
 from vggres.results import Result
 
 # The columns of results.csv that come first; those of the other scalars follow by name.
@@ -67,6 +67,7 @@ COLUMNS = (
 )
 NETWORK_COLUMNS = (
     'runs',
+    'failed to train',
     'diverged',
     *(f'{words} (%)' for words in METRIC_WORDS.values()),
     'parameters',
@@ -204,7 +205,7 @@ def results_csv(results: Iterable[Result]) -> str:
 
 
 def network_rows(results: Iterable[Result]) -> Iterator[NetworkRow]:
-    """Summarises each variant and depth: mean ± sample standard deviation of the errors.
+    """Summarises each variant and depth: the median of the errors with the lowest and highest.
 
     Args:
         results: those of one variant and depth stand together.
@@ -213,12 +214,18 @@ def network_rows(results: Iterable[Result]) -> Iterator[NetworkRow]:
         runs = list(group)
         texts = [
             str(len(runs)),
+            str(sum(map(has_failed, runs))),
             str(sum(run.status == 'diverged' for run in runs)),
-            *(mean_and_spread([getattr(run, metric) for run in runs]) for metric in METRIC_WORDS),
+            *(median_and_range([getattr(run, metric) for run in runs]) for metric in METRIC_WORDS),
             _text(runs[0].parameters),
             f'{statistics.fmean(run.seconds for run in runs):,.1f}',
         ]
         yield NetworkRow(variant, depth, texts)
+
+
+def median_and_range(errors: Sequence[float]) -> str:
+    """The median of some errors with the lowest and the highest, `1.20 (0.90–3.10)`."""
+    return error_range(statistics.median(errors), min(errors), max(errors))
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

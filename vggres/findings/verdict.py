@@ -1,14 +1,27 @@
-"""Judges whether a deeper network has a higher training error than a shallower one.
+"""Judges whether a deeper network trains worse than a shallower one, and in which way.
 
-Degradation (He et al. 2015, arXiv 1512.03385, §1 and §4.2) is a *training* error that rises with
-depth, so it is not overfitting. `decide` turns the final errors of a sweep into one verdict per
-variant: `degrades`, `does not degrade` or `inconclusive`. Errors are percentages and differences
-are percentage points. The seeds are paired: runs of one seed saw the data in the same order.
+Two things can happen to a deep network. It may *fail to train*: after all updates its training
+error is still near that of guessing. Or it trains, and its training error is higher than that of a
+shallower network; He et al. 2015 (arXiv 1512.03385, §1 and §4.2) call this *degradation*. Outcomes
+are bimodal, so the two are counted apart: failures by their number, degradation among the runs that
+trained. `decide` gives every variant one of five statuses:
 
-What it cannot see: with a handful of seeds, no statistic knows of a failure that happens once in
-twenty runs. If it happened in none of them, the verdict describes the runs that worked. Student's
-interval also needs an excess that is not strongly skewed to the left, as it would be if a deepest
-network without any spread were compared with shallower ones that fail rarely but badly.
+- `fails to train`: the deepest network fails more often than shallower ones;
+- `degrades`: where both train, the excess error of the deepest network is more than `MARGIN`;
+- `does not degrade`: the excess is less than `MARGIN`, and frequent failures are ruled out;
+- `inconclusive`: none of these is shown; the number of seeds that would decide is forecast;
+- `budget insufficient`: the shallower networks, which are the positive control, do not train.
+
+Errors are percentages and differences are percentage points. The seeds are paired: runs of one seed
+saw the data in the same order.
+
+How often the rules are wrong is simulated in `tests/findings/test_verdict.py`, with three, five and
+eight seeds. Where the deepest network is no worse than the best shallower one, `degrades` is
+given in less than 2.5 % of sweeps and `fails to train` in at most 5 %. Where the excess is just the
+margin, `does not degrade` is given in less than 5 %. A network that fails in 30 % of its runs is
+never called `does not degrade` with fewer than eight seeds, and in 0.7⁸ = 5.8 % of sweeps with
+eight. What no rule can see: a failure that happens once in twenty runs, and happened in none of
+eight. Student's interval also needs an excess that is not strongly skewed to the left.
 """
 
 import dataclasses
@@ -21,28 +34,47 @@ import numpy as np
 from vggres.errors import UserError, unknown
 from vggres.findings.estimates import (
     Interval,
+    Median,
     best_shallower,
+    censored_median,
     excess,
     excess_without_hindsight,
+    exchangeability_p,
+    failure_p,
+    has_spread,
+    proportion_bound,
+    proportion_interval,
+    seeds_for_failures,
+    seeds_for_interval,
+    seeds_to_rule_out,
     t_interval,
-    trend_p,
 )
-from vggres.results import Result
+from vggres.results import Curve, Result
 
-# These four were fixed before the first sweep was run.
+# The margin and the three levels were fixed before the first sweep was run. What a failure is, how
+# many are tolerated and that `degrades` needs more than the margin was written after it.
 
 # In percentage points: 14 of the 1,437 images of digits. A smaller difference is what another
-# learning-rate schedule would make, not a sign of a network that fails to train. For comparison,
-# from plain-20 to plain-56 on CIFAR-10 the test error rises by 3.2 points in one published
-# reproduction, and the training error by 2.7 points in another.
+# learning-rate schedule would make, not a sign of a network that is harder to train. For
+# comparison, from plain-20 to plain-56 on CIFAR-10 the test error rises by 3.2 points in one
+# published reproduction, and the training error by 2.7 points in another.
 MARGIN = 1.0
 # The two-sided level of every interval, by convention. `degrades` rests on its lower end alone,
-# where 2.5 % are left out.
+# where 2.5 % are left out, and `does not degrade` on its upper end.
 CONFIDENCE = 0.95
-# The one-sided level of the trend over depth, by convention.
+# The one-sided level of the exact test of failures and of the bound on P(fail), by convention.
 SIGNIFICANCE = 0.05
 # Student's quantile is 12.7 for two seeds and 4.3 for three.
 MIN_SEEDS = 3
+# The part of guessing's training error from which on a run has failed to train. Runs that train end
+# at a few per cent and runs that fail end near guessing; the middle is far from both.
+FAILED_SHARE = 0.5
+# `does not degrade` needs a P(fail) below this, with one-sided 95 %. Eight runs without a failure
+# leave P(fail) up to 0.312; seven leave it up to 0.348, and three up to 0.632.
+TOLERATED_FAILURES = 1 / 3
+# In percent: training counts as fast or slow by the updates that it takes to get here.
+TARGET_ERROR = 5.0
+_SMALLEST_LOSS = 1e-30  # whose logarithm is finite
 
 METRIC_WORDS = {
     'train_error': 'training error',
@@ -50,8 +82,50 @@ METRIC_WORDS = {
     'test_error': 'test error',
 }
 
-Table = dict[int, dict[int, float]]  # seed → depth → percent
-Point = tuple[str, int, int]  # variant, depth, seed
+Table = dict[int, dict[int, Result]]  # seed → depth → run
+
+
+@dataclass(frozen=True)
+class DepthOutcome:
+    """What became of all runs of a variant at one depth.
+
+    Attributes:
+        depth: weighted layers.
+        n: the number of runs.
+        failed: how many of them failed to train.
+        failure_interval: of the probability that a run fails, by Clopper and Pearson.
+        median_error: in percent.
+        lowest_error: in percent.
+        highest_error: in percent.
+        updates: the median number of updates until the training error was at or below
+            `TARGET_ERROR`; None where the course of a run is not known.
+    """
+
+    depth: int
+    n: int
+    failed: int
+    failure_interval: Interval
+    median_error: float
+    lowest_error: float
+    highest_error: float
+    updates: Median | None
+
+
+@dataclass(frozen=True)
+class LossChange:
+    """How the training loss of the deepest network differs from that of the best shallower one.
+
+    Attributes:
+        decades: the mean over seeds of the difference of log10(loss), deepest minus shallower.
+        confidence_interval: of that mean; None where the spread cannot be estimated.
+        best_shallower: the depth of the shallower network with the lowest mean of log10(loss).
+        n: the number of seeds that trained at both depths.
+    """
+
+    decades: float
+    confidence_interval: Interval | None
+    best_shallower: int
+    n: int
 
 
 @dataclass(frozen=True)
@@ -59,44 +133,66 @@ class VariantVerdict:
     """The verdict on one variant; what cannot be computed is None.
 
     Attributes:
-        verdict: 'degrades', 'does not degrade' or 'inconclusive'.
-        reason: a sentence.
-        excess_error: of the deepest network over the best shallower one, in percentage points.
-        confidence_interval: of the excess, in percentage points.
-        trend_p: the p-value of an error that rises with depth (see `estimates.trend_p`).
+        verdict: 'degrades', 'fails to train', 'does not degrade', 'inconclusive' or 'budget
+            insufficient'.
+        reason: a sentence or more.
+        excess_error: of the deepest network over the best shallower one, in percentage points: the
+            mean over the seeds that trained at both.
+        confidence_interval: of the excess; None where the spread cannot be estimated.
+        trained: the number of seeds that trained at both depths.
+        failure_p: the p-value of "the deepest network fails no more often than any shallower one".
+        loss: the change of the training loss, which has no floor.
+        exchangeability_p: the p-value of "depth does not matter" (see `estimates`). No status
+            rests on it.
+        seeds_needed: where it is inconclusive, a forecast of the seeds that would decide.
         n: the number of seeds that have every depth.
         depths: ascending.
-        mean_error: in percent, one per depth.
+        mean_error: in percent, one per depth, failed runs included.
         deepest: the greatest depth.
         best_shallower: the depth of the shallower network with the lowest mean error.
+        networks: what became of the runs, one entry per depth that has any.
     """
 
     verdict: str
     reason: str
     excess_error: float | None
     confidence_interval: Interval | None
-    trend_p: float | None
+    trained: int
+    failure_p: float | None
+    loss: LossChange | None
+    exchangeability_p: float | None
+    seeds_needed: int | None
     n: int
     depths: tuple[int, ...]
     mean_error: tuple[float | None, ...]
     deepest: int
     best_shallower: int | None
+    networks: tuple[DepthOutcome, ...] = ()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more excess error the first of two variants has than the second.
+    """How two variants differ over the depths that both have.
 
     Attributes:
         variants: the two.
-        excess_error: the mean over seeds of the difference, in percentage points.
-        confidence_interval: of that mean; None for a single seed.
+        excess_error: how much more excess error the first has, in percentage points: the mean over
+            the seeds in which both trained at both of their depths; None where there are none.
+        confidence_interval: of that mean; None where the spread cannot be estimated.
+        trained: the number of these seeds.
+        depth: the greatest depth that both have.
+        failed: how many runs of each failed to train at that depth.
+        failure_p: the p-value of "the first fails no more often than the second" at that depth.
         n: the number of seeds that both variants have at every depth that they share.
     """
 
     variants: tuple[str, str]
-    excess_error: float
+    excess_error: float | None
     confidence_interval: Interval | None
+    trained: int
+    depth: int
+    failed: tuple[int, int]
+    failure_p: float
     n: int
 
 
@@ -107,8 +203,16 @@ class Verdict:
     Attributes:
         metric: the error that it judges by, as a field of `results.Result`.
         confidence: the level of all intervals.
-        margin: the excess, in percentage points, below which a variant does not degrade.
-        significance: the level of the trend over depth.
+        margin: the excess, in percentage points, that separates degrading from not degrading.
+        significance: the one-sided level of the exact test of failures.
+        tolerated_failures: the P(fail) that `does not degrade` rules out.
+        failing_error: the training error in percent from which on a run has failed; None without
+            results.
+        target_error: the training error in percent by which the speed of training is measured.
+        resolution: the number of updates between two looks at the training error; None where
+            unknown.
+        learning_rate: that all runs share; None where they do not, or it is unknown.
+        updates: the budget that all runs share; None where they do not.
         variants: the verdict on each variant by its name.
         differences: of the pairs of variants that can be compared.
     """
@@ -117,85 +221,235 @@ class Verdict:
     confidence: float
     margin: float
     significance: float
+    tolerated_failures: float
+    failing_error: float | None
+    target_error: float
+    resolution: int | None
+    learning_rate: float | None
+    updates: int | None
     variants: Mapping[str, VariantVerdict]
     differences: tuple[Difference, ...]
 
 
-def judge(errors: np.ndarray, depths: Sequence[int]) -> VariantVerdict:
+@dataclass(frozen=True)
+class Outcomes:
+    """The final outcomes of the seeds that have every depth, `[num_seeds, num_depths]` each.
+
+    Attributes:
+        errors: in percent.
+        failed: whether the run failed to train.
+        log_losses: log10 of the training loss.
+    """
+
+    errors: np.ndarray
+    failed: np.ndarray
+    log_losses: np.ndarray
+
+
+def has_failed(result: Result) -> bool:
+    """Whether a run failed to train: it diverged, or its error is nearer to guessing than to 0."""
+    return result.status == 'diverged' or result.train_error >= failing_error(result.num_classes)
+
+
+def failing_error(num_classes: int) -> float:
+    """The training error in percent from which on a run has failed to train."""
+    return FAILED_SHARE * 100 * (1 - 1 / num_classes)
+
+
+def judge(outcomes: Outcomes, depths: Sequence[int]) -> VariantVerdict:
     """Judges one variant by its complete seeds.
 
-    The rules apply in this order, with the interval of `excess`:
+    The best shallower network is the one with the lowest mean error. The excess is that of the
+    deepest network over it, among the seeds that trained at both. The rules apply in this order:
 
     - `inconclusive` with fewer than two depths or `MIN_SEEDS` seeds;
-    - `does not degrade` if the whole interval is below `MARGIN`;
-    - `degrades` if the interval is above 0, also without hindsight, and the trend is significant;
+    - `budget insufficient` if the best shallower network failed in half of its runs or more;
+    - `fails to train` if `estimates.failure_p` is at most `SIGNIFICANCE`;
+    - `degrades` if the interval of the excess is above `MARGIN`, also without hindsight;
+    - `does not degrade` if the interval is below `MARGIN` and P(fail) of the deepest network below
+      `TOLERATED_FAILURES`, each with its level;
     - `inconclusive` otherwise.
 
+    Where the excess is the same in all seeds, its spread cannot be estimated and there is no
+    interval. It counts as above the margin if so many seeds lie above that chance would put them
+    there in at most 2.5 % of cases if half of all seeds did (six seeds), and as below if all seeds
+    lie below, so that the rest is left to the bound on P(fail).
+
     Args:
-        errors: `[num_seeds, num_depths]`, percent; complete seeds only, possibly none.
+        outcomes: of complete seeds only, possibly none.
         depths: ascending, one per column.
     """
-    num_seeds, num_depths = errors.shape
+    num_seeds, num_depths = outcomes.errors.shape
+    judged = _described(outcomes, depths)
+    if num_depths < 2:
+        reason = f'Depth {depths[0]} is the only one, so there is no shallower network.'
+        return dataclasses.replace(judged, reason=reason)
+    if num_seeds < MIN_SEEDS:
+        number = f'Only {num_seeds}' if num_seeds else 'No'
+        seeds = 'seed has' if num_seeds == 1 else 'seeds have'
+        reason = f'{number} {seeds} every depth; at least {MIN_SEEDS} are needed.'
+        return dataclasses.replace(judged, reason=reason, seeds_needed=MIN_SEEDS)
+    verdict, because, needed = _status(outcomes, judged)
+    return dataclasses.replace(judged, verdict=verdict, reason=because, seeds_needed=needed)
+
+
+def _described(outcomes: Outcomes, depths: Sequence[int]) -> VariantVerdict:
+    """All numbers of a verdict, and no decision yet."""
+    num_seeds, num_depths = outcomes.errors.shape
+    means = outcomes.errors.mean(axis=0).tolist() if num_seeds else [None] * num_depths
     judged = VariantVerdict(
         verdict='inconclusive',
         reason='',
         excess_error=None,
         confidence_interval=None,
-        trend_p=None,
+        trained=0,
+        failure_p=None,
+        loss=None,
+        exchangeability_p=None,
+        seeds_needed=None,
         n=num_seeds,
         depths=tuple(depths),
-        mean_error=tuple(errors.mean(axis=0).tolist()) if num_seeds else (None,) * num_depths,
+        mean_error=tuple(means),
         deepest=depths[-1],
         best_shallower=None,
     )
-    if num_depths < 2:
-        reason = f'Depth {depths[0]} is the only one, so there is no shallower network.'
-        return dataclasses.replace(judged, reason=reason)
-    if num_seeds:
-        sample = excess(errors)
-        judged = dataclasses.replace(
-            judged,
-            excess_error=float(sample.mean()),
-            confidence_interval=t_interval(sample, CONFIDENCE),
-            trend_p=trend_p(errors),
-            best_shallower=depths[best_shallower(errors)],
-        )
-    if num_seeds < MIN_SEEDS:
-        number = f'Only {num_seeds}' if num_seeds else 'No'
-        seeds = 'seed has' if num_seeds == 1 else 'seeds have'
-        reason = f'{number} {seeds} every depth; at least {MIN_SEEDS} are needed.'
-        return dataclasses.replace(judged, reason=reason)
-    return _judge_complete(errors, judged)
-
-
-def _judge_complete(errors: np.ndarray, judged: VariantVerdict) -> VariantVerdict:
-    """The verdict where there are enough seeds and depths to decide."""
-    fair_interval = t_interval(excess_without_hindsight(errors), CONFIDENCE)
-    low, high = judged.confidence_interval or (-math.inf, math.inf)
-    p = 1.0 if judged.trend_p is None else judged.trend_p
-    trend = f'{"trend over depth" if len(judged.depths) > 2 else "paired t-test"}: {_p(p)}'
-    verdict = 'inconclusive'
-    if high < MARGIN:
-        verdict = 'does not degrade'
-        because = f'so any excess is below the margin of {MARGIN:g}'
-    elif low <= 0:
-        because = f'which excludes neither 0 nor an excess above the margin of {MARGIN:g}'
-    elif p >= SIGNIFICANCE:
-        because = f'but the error does not clearly rise over all depths ({trend})'
-    elif fair_interval is not None and fair_interval[0] <= 0:
-        because = (
-            'but not once the best shallower network is chosen on other seeds than those it is '
-            f'scored on ({_interval(fair_interval)})'
-        )
-    else:
-        verdict = 'degrades'
-        because = trend
-    reason = (
-        f'Depth {judged.deepest} has {_points(judged.excess_error)} error than depth '
-        f'{judged.best_shallower}, the best shallower network '
-        f'({_interval((low, high))}, n = {judged.n}), {because}.'
+    if num_depths < 2 or not num_seeds:
+        return judged
+    sample = _excess_of_trained(outcomes)
+    return dataclasses.replace(
+        judged,
+        excess_error=float(sample.mean()) if len(sample) else None,
+        confidence_interval=t_interval(sample, CONFIDENCE),
+        trained=len(sample),
+        failure_p=failure_p(outcomes.failed),
+        loss=_loss_change(outcomes, depths),
+        exchangeability_p=exchangeability_p(outcomes.errors),
+        best_shallower=depths[best_shallower(outcomes.errors)],
     )
-    return dataclasses.replace(judged, verdict=verdict, reason=reason)
+
+
+def _excess_of_trained(outcomes: Outcomes) -> np.ndarray:
+    """The excess error of the seeds that trained at both depths, `[trained]`."""
+    best = best_shallower(outcomes.errors)
+    rows = outcomes.errors[~outcomes.failed[:, [best, -1]].any(axis=1)]
+    return rows[:, -1] - rows[:, best]
+
+
+def _loss_change(outcomes: Outcomes, depths: Sequence[int]) -> LossChange | None:
+    best = best_shallower(outcomes.log_losses)
+    rows = outcomes.log_losses[~outcomes.failed[:, [best, -1]].any(axis=1)]
+    sample = rows[:, -1] - rows[:, best]
+    if not len(sample):
+        return None
+    interval = t_interval(sample, CONFIDENCE)
+    return LossChange(float(sample.mean()), interval, depths[best], len(sample))
+
+
+def _status(outcomes: Outcomes, judged: VariantVerdict) -> tuple[str, str, int | None]:
+    """The status where there are enough seeds and depths, the reason, and the seeds needed."""
+    failures = outcomes.failed.sum(axis=0).tolist()
+    best = best_shallower(outcomes.errors)
+    n, deepest, control = judged.n, judged.deepest, judged.best_shallower
+    if 2 * failures[best] >= n:
+        reason = (
+            f'Depth {control}, the best shallower network, failed to train in '
+            f'{failures[best]} of {n} runs. Where the control does not train, nothing can be said '
+            'about depth.'
+        )
+        return 'budget insufficient', reason, None
+    p = 1.0 if judged.failure_p is None else judged.failure_p
+    if p <= SIGNIFICANCE:
+        reason = (
+            f'Depth {deepest} failed to train in {failures[-1]} of {n} runs (probability of '
+            f'failure: {_percent(proportion_interval(failures[-1], n, CONFIDENCE))}), the '
+            f'shallower networks together in {sum(failures[:-1])} of {n * (len(failures) - 1)} '
+            f'(exact test: {_p(p)}). An error near that of guessing is not degradation.'
+        )
+        return 'fails to train', reason, None
+    excess_words = _excess_in_words(judged)
+    sample = _excess_of_trained(outcomes)
+    if len(sample) >= MIN_SEEDS and _is_above_margin(sample):
+        return _above_the_margin(outcomes, judged, excess_words)
+    bound = proportion_bound(failures[-1], n, 1 - SIGNIFICANCE)
+    failed = (
+        f'It failed to train in {failures[-1]} of {n} runs, which leaves a probability of failure '
+        f'of up to {100 * bound:.0f} % (one-sided {100 * (1 - SIGNIFICANCE):g} %)'
+    )
+    is_below = len(sample) >= MIN_SEEDS and _is_below_margin(sample)
+    if is_below and bound < TOLERATED_FAILURES:
+        reason = f'{excess_words}, so any excess is below the margin of {MARGIN:g}. {failed}.'
+        return 'does not degrade', reason, None
+    needed = _seeds_needed(outcomes, sample)
+    if failures[-1] > failures[best] or len(sample) < MIN_SEEDS:
+        reason = (
+            f'Depth {deepest} failed to train in {failures[-1]} of {n} runs and depth {control} in '
+            f'{failures[best]}, which does not show that it fails more often (exact test: {_p(p)}).'
+        )
+    elif is_below:
+        allowed = f'less than {100 * TOLERATED_FAILURES:.0f} % is asked for'
+        reason = f'{excess_words}. {failed}; {allowed}.'
+    else:
+        reason = (
+            f'{excess_words}, which leaves open on which side of the margin of {MARGIN:g} it is.'
+        )
+    return 'inconclusive', f'{reason} {_forecast(needed, judged)}', needed
+
+
+def _above_the_margin(
+    outcomes: Outcomes, judged: VariantVerdict, excess_words: str
+) -> tuple[str, str, int | None]:
+    """`degrades`, unless the best shallower network may owe its place to luck."""
+    best = best_shallower(outcomes.errors)
+    rows = outcomes.errors[~outcomes.failed[:, [best, -1]].any(axis=1)]
+    fair = excess_without_hindsight(rows)
+    if _is_above_margin(fair):
+        return 'degrades', f'{excess_words}, which is above the margin of {MARGIN:g}.', None
+    interval = t_interval(fair, CONFIDENCE)
+    needed = seeds_for_interval(fair, MARGIN, CONFIDENCE)
+    reason = (
+        f'{excess_words}, but it is not above the margin of {MARGIN:g} once the best shallower '
+        'network is chosen on other seeds than those it is scored on'
+        f'{f" ({_interval(interval)})" if interval else ""}.'
+    )
+    return 'inconclusive', f'{reason} {_forecast(needed, judged)}', needed
+
+
+def _is_above_margin(sample: np.ndarray) -> bool:
+    interval = t_interval(sample, CONFIDENCE)
+    if interval:
+        return interval[0] > MARGIN
+    return bool(sample[0] > MARGIN) and 0.5 ** len(sample) <= (1 - CONFIDENCE) / 2
+
+
+def _is_below_margin(sample: np.ndarray) -> bool:
+    interval = t_interval(sample, CONFIDENCE)
+    return interval[1] < MARGIN if interval else bool(sample[0] < MARGIN)
+
+
+def _seeds_needed(outcomes: Outcomes, sample: np.ndarray) -> int | None:
+    """A forecast of the seeds that decide, if all goes on as it went; None where it says nothing.
+
+    Args:
+        outcomes: of the variant.
+        sample: the excess of the seeds that trained.
+    """
+    n, failures = len(outcomes.failed), outcomes.failed.sum(axis=0)
+    if failures[-1] > failures[best_shallower(outcomes.errors)] or len(sample) < MIN_SEEDS:
+        return seeds_for_failures(outcomes.failed, SIGNIFICANCE)
+    if not has_spread(sample):
+        by_excess = math.ceil(-math.log2((1 - CONFIDENCE) / 2)) if sample[0] > MARGIN else n
+    else:
+        by_excess = seeds_for_interval(sample, MARGIN, CONFIDENCE)
+    if sample.mean() >= MARGIN or by_excess is None:
+        return by_excess
+    by_failures = seeds_to_rule_out(int(failures[-1]), n, TOLERATED_FAILURES, 1 - SIGNIFICANCE)
+    return max(by_excess, by_failures)
+
+
+def _forecast(needed: int | None, judged: VariantVerdict) -> str:
+    if needed is None or needed <= judged.n:
+        return 'More seeds than can be forecast would be needed to decide.'
+    return f'If all goes on like this, {needed} seeds will decide.'
 
 
 def decide(
@@ -203,8 +457,10 @@ def decide(
     metric: str = 'train_error',
     planned: Mapping[str, Iterable[int]] | None = None,
     pairs: Iterable[tuple[str, str]] = (('plain', 'resnet'),),
+    curves: Iterable[Curve] = (),
+    learning_rate: float | None = None,
 ) -> Verdict:
-    """Judges every variant of a sweep, and compares the excess errors of pairs of variants.
+    """Judges every variant of a sweep, and compares pairs of variants.
 
     A variant is a family, or a family with other options than the rest of the sweep. A seed counts
     for it only if it has every depth that was planned for it. A pair is compared, seed by seed,
@@ -213,11 +469,14 @@ def decide(
 
     Args:
         results: one per training run. A diverged run counts with the error of guessing,
-            100 · (1 − 1/classes).
-        metric: the error to judge by: 'train_error', 'validation_error' or 'test_error'.
+            100 · (1 − 1/classes), and with its loss.
+        metric: the error to judge by: 'train_error', 'validation_error' or 'test_error'. Whether a
+            run failed to train is always seen from the training error.
         planned: the depths that each variant was to be run at, so that runs that were lost cannot
             make a smaller grid of the sweep; None: the depths that the results have.
         pairs: the variants to compare.
+        curves: the epochs of the runs, from which the updates to `TARGET_ERROR` are read.
+        learning_rate: that all runs share, for the words.
 
     Raises:
         UserError: for an unknown metric, for an error that is not a finite number, and for two runs
@@ -227,73 +486,121 @@ def decide(
     if metric not in METRIC_WORDS:
         raise unknown('metric', metric, METRIC_WORDS)
     tables = _tabulate(results, metric)
-    diverged = {_point(result) for result in results if result.status == 'diverged'}
     if planned is None:
         planned = {
             variant: {d for row in table.values() for d in row}
             for variant, table in sorted(tables.items())
         }
     depths_of = {variant: sorted(depths) for variant, depths in planned.items()}
+    records = {curve.cell: _evaluated(curve) for curve in curves}
+    budgets = {result.steps for result in results}
     return Verdict(
         metric=metric,
         confidence=CONFIDENCE,
         margin=MARGIN,
         significance=SIGNIFICANCE,
+        tolerated_failures=TOLERATED_FAILURES,
+        failing_error=failing_error(results[0].num_classes) if results else None,
+        target_error=TARGET_ERROR,
+        resolution=_resolution(records.values()),
+        learning_rate=learning_rate,
+        updates=budgets.pop() if len(budgets) == 1 else None,
         variants={
-            variant: _judge_variant(tables.get(variant, {}), depths, _of(diverged, variant))
+            variant: dataclasses.replace(
+                _judge_variant(tables.get(variant, {}), depths, metric),
+                networks=_networks(tables.get(variant, {}), metric, records),
+            )
             for variant, depths in depths_of.items()
         },
         differences=tuple(
-            found for pair in pairs if (found := _difference(tables, depths_of, pair))
+            found for pair in pairs if (found := _difference(tables, depths_of, pair, metric))
         ),
     )
 
 
-def _judge_variant(table: Table, depths: Sequence[int], diverged: set[Point]) -> VariantVerdict:
-    """Judges a variant by its errors; its reason names the seeds and runs that were lost."""
-    complete = _complete(table, depths)
-    judged = judge(_stack(complete.values(), len(depths)), depths)
-    judged = dataclasses.replace(judged, reason=judged.reason + _incomplete(table, depths))
-    if not diverged:
-        return judged
-    runs = 'run' if len(diverged) == 1 else 'runs'
-    best = judged.best_shallower
-    seeds = {seed for _, depth, seed in diverged if depth == best}
-    if best is not None and seeds >= set(complete):
-        # Guessing at every depth is no evidence about depth.
-        reason = f'No shallower network trained: {len(diverged)} {runs} diverged.'
-        return dataclasses.replace(judged, verdict='inconclusive', reason=reason)
-    counted = 'counts' if len(diverged) == 1 else 'count'
-    reason = f'{judged.reason} {len(diverged)} {runs} diverged and {counted} as guessing.'
+def _judge_variant(table: Table, depths: Sequence[int], metric: str) -> VariantVerdict:
+    """Judges a variant by its runs; its reason names the seeds and runs that were lost."""
+    judged = judge(_outcomes(_complete(table, depths).values(), metric, len(depths)), depths)
+    reason = judged.reason + _incomplete(table, depths)
+    diverged = sum(run.status == 'diverged' for row in table.values() for run in row.values())
+    if diverged:
+        runs = 'run diverged and counts' if diverged == 1 else 'runs diverged and count'
+        reason += f' {diverged} {runs} as failed, with the error of guessing.'
     return dataclasses.replace(judged, reason=reason)
 
 
-def _point(result: Result) -> Point:
-    return result.variant, result.depth, result.seed
+def _networks(
+    table: Table, metric: str, records: Mapping[str, Mapping[int, float]]
+) -> tuple[DepthOutcome, ...]:
+    """What became of all runs at each depth, complete seeds or not."""
+    runs_of: dict[int, list[Result]] = {}
+    for _, row in sorted(table.items()):
+        for depth, run in row.items():
+            runs_of.setdefault(depth, []).append(run)
+    return tuple(_network(depth, runs, metric, records) for depth, runs in sorted(runs_of.items()))
 
 
-def _of(points: Iterable[Point], variant: str) -> set[Point]:
-    return {point for point in points if point[0] == variant}
+def _network(
+    depth: int, runs: Sequence[Result], metric: str, records: Mapping[str, Mapping[int, float]]
+) -> DepthOutcome:
+    errors = [getattr(run, metric) for run in runs]
+    failed = sum(map(has_failed, runs))
+    updates = None
+    if all(records.get(run.cell) for run in runs):
+        found = [_updates_to_target(records[run.cell]) for run in runs]
+        updates = censored_median(
+            [run.steps if step is None else step for run, step in zip(runs, found, strict=True)],
+            [step is not None for step in found],
+        )
+    return DepthOutcome(
+        depth=depth,
+        n=len(runs),
+        failed=failed,
+        failure_interval=proportion_interval(failed, len(runs), CONFIDENCE),
+        median_error=float(np.median(errors)),
+        lowest_error=min(errors),
+        highest_error=max(errors),
+        updates=updates,
+    )
+
+
+def _evaluated(curve: Curve) -> dict[int, float]:
+    """The training error in percent by the number of updates, where it was measured."""
+    return {
+        record.step: record.train_error
+        for record in curve.records
+        if record.train_error is not None
+    }
+
+
+def _updates_to_target(errors: Mapping[int, float]) -> int | None:
+    """The updates at the first look that found the target reached; None where none did."""
+    return next((step for step, error in sorted(errors.items()) if error <= TARGET_ERROR), None)
+
+
+def _resolution(courses: Iterable[Mapping[int, float]]) -> int | None:
+    """The most updates between two looks; a first look follows the start of the training."""
+    gaps = [int(np.diff([0, *sorted(errors)]).max()) for errors in courses if errors]
+    return max(gaps, default=None)
 
 
 def _tabulate(results: Iterable[Result], metric: str) -> dict[str, Table]:
-    """The errors by variant, seed and depth."""
+    """The runs by variant, seed and depth."""
     tables: dict[str, Table] = {}
     for result in results:
-        variant, depth, seed = _point(result)
-        run = f'{variant} depth {depth} seed {seed}'
+        run = f'{result.variant} depth {result.depth} seed {result.seed}'
         error = getattr(result, metric)
         if error is None or not math.isfinite(error):
             raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing.')
-        row = tables.setdefault(variant, {}).setdefault(seed, {})
-        if depth in row:
+        row = tables.setdefault(result.variant, {}).setdefault(result.seed, {})
+        if result.depth in row:
             raise UserError(f'{run} is there twice; a verdict is about one setting.')
-        row[depth] = float(error)
+        row[result.depth] = result
     return tables
 
 
-def _complete(table: Table, depths: Sequence[int]) -> dict[int, list[float]]:
-    """The errors `[num_depths]` of each seed that has every depth, seeds ascending."""
+def _complete(table: Table, depths: Sequence[int]) -> dict[int, list[Result]]:
+    """The runs `[num_depths]` of each seed that has every depth, seeds ascending."""
     return {
         seed: [row[depth] for depth in depths]
         for seed, row in sorted(table.items())
@@ -301,12 +608,32 @@ def _complete(table: Table, depths: Sequence[int]) -> dict[int, list[float]]:
     }
 
 
-def _stack(rows: Iterable[Sequence[float]], num_depths: int) -> np.ndarray:
-    return np.array(list(rows), dtype=float).reshape(-1, num_depths)
+def _outcomes(rows: Iterable[Sequence[Result]], metric: str, num_depths: int) -> Outcomes:
+    """The outcomes of complete seeds."""
+    rows = list(rows)
+
+    def stacked(values: list, kind: type) -> np.ndarray:
+        return np.array(values, kind).reshape(-1, num_depths)
+
+    return Outcomes(
+        errors=stacked([[getattr(run, metric) for run in row] for row in rows], float),
+        failed=stacked([[has_failed(run) for run in row] for row in rows], bool),
+        log_losses=stacked([[log_loss(run) for run in row] for row in rows], float),
+    )
+
+
+def log_loss(run: Result) -> float:
+    """log10 of the training loss; of a diverged run, that of guessing among all classes."""
+    if run.train_loss is None:
+        return math.log10(math.log(run.num_classes))
+    return math.log10(max(run.train_loss, _SMALLEST_LOSS))
 
 
 def _difference(
-    tables: Mapping[str, Table], depths_of: Mapping[str, Sequence[int]], pair: tuple[str, str]
+    tables: Mapping[str, Table],
+    depths_of: Mapping[str, Sequence[int]],
+    pair: tuple[str, str],
+    metric: str,
 ) -> Difference | None:
     """Compares a pair of variants; None where they share too little."""
     if not set(pair) <= tables.keys():
@@ -317,42 +644,139 @@ def _difference(
     seeds = sorted(rows.keys() & other_rows.keys())
     if len(depths) < 2 or not seeds:
         return None
-    errors, other_errors = (
-        _stack([some[seed] for seed in seeds], len(depths)) for some in (rows, other_rows)
+    mine, others = (
+        _outcomes([some[seed] for seed in seeds], metric, len(depths))
+        for some in (rows, other_rows)
     )
-    sample = excess(errors) - excess(other_errors)
+    has_trained = _trains_at_both(mine) & _trains_at_both(others)
+    sample = (excess(mine.errors) - excess(others.errors))[has_trained]
+    failed = np.stack([others.failed[:, -1], mine.failed[:, -1]], axis=1)
     return Difference(
         variants=pair,
-        excess_error=float(sample.mean()),
+        excess_error=float(sample.mean()) if len(sample) else None,
         confidence_interval=t_interval(sample, CONFIDENCE),
+        trained=len(sample),
+        depth=depths[-1],
+        failed=(int(failed[:, 1].sum()), int(failed[:, 0].sum())),
+        failure_p=failure_p(failed),
         n=len(seeds),
     )
+
+
+def _trains_at_both(outcomes: Outcomes) -> np.ndarray:
+    """Whether each seed trained at the greatest depth and at that of the best shallower network."""
+    return ~outcomes.failed[:, [best_shallower(outcomes.errors), -1]].any(axis=1)
 
 
 def in_words(verdict: Verdict) -> str:
     """Says a verdict, one finding per line, for the terminal and the report."""
     if not verdict.variants:
         return 'There are no results to judge.'
-    sentences = [
-        f'The verdict rests on the final {METRIC_WORDS[verdict.metric]}; differences are in '
-        'percentage points.'
-    ]
+    sentences = [_basis(verdict)]
     for variant, judged in verdict.variants.items():
         sentences.append(f'{variant}: {judged.verdict}. {judged.reason}')
+        sentences += [f'{variant}: {said}' for said in _details(verdict, judged) if said]
     for difference in verdict.differences:
-        if difference.n < MIN_SEEDS or difference.confidence_interval is None:
-            continue
-        first, second = difference.variants
-        sentences.append(
-            f'Over the depths that both have, {first} has {_points(difference.excess_error)} '
-            f'excess error than {second} ({_interval(difference.confidence_interval)}, '
-            f'n = {difference.n}).'
-        )
-    sentences.append(
-        'This holds for the learning rate of this protocol only; whether it survives tuning was '
-        'not tested here.'
-    )
+        if difference.n >= MIN_SEEDS:
+            sentences.append(_difference_in_words(difference))
     return '\n'.join(sentences)
+
+
+def _basis(verdict: Verdict) -> str:
+    """What the verdict rests on, and what a failure is."""
+    protocol = []
+    if verdict.learning_rate is not None:
+        protocol.append(f'one learning rate ({verdict.learning_rate:g})')
+    if verdict.updates is not None:
+        protocol.append(f'one budget ({verdict.updates:,} updates)')
+    at = ' and '.join(protocol)
+    said = f'The verdict rests on the final {METRIC_WORDS[verdict.metric]}'
+    said += f' at {at}' if at else ''
+    said += '; differences are in percentage points.'
+    if verdict.failing_error is not None:
+        said += (
+            f' A run has failed to train if it diverged, or if its training error is '
+            f'{verdict.failing_error:g} % or more, half of that of guessing.'
+        )
+    return said
+
+
+def _details(verdict: Verdict, judged: VariantVerdict) -> list[str]:
+    """Sentences on failures, on the training loss and on the speed of training."""
+    failing = [each for each in judged.networks if each.failed]
+    failed = ', '.join(f'{each.failed} of {each.n} at depth {each.depth}' for each in failing)
+    return [
+        f'runs that failed to train: {failed or "none"}.' if judged.networks else '',
+        _loss_in_words(judged),
+        _speed_in_words(verdict, judged.networks),
+    ]
+
+
+def _loss_in_words(judged: VariantVerdict) -> str:
+    loss = judged.loss
+    if loss is None or judged.n < MIN_SEEDS:
+        return ''
+    ends = {judged.deepest, judged.best_shallower}
+    at_floor = all(each.highest_error == 0 for each in judged.networks if each.depth in ends)
+    floor = 'the error is at its floor, 0 %, at both depths. ' if at_floor else ''
+    start = 'The' if floor else 'the'
+    interval = loss.confidence_interval
+    spread = f'{_interval(interval)}, ' if interval else ''
+    side = 'lower' if loss.decades < 0 else 'higher'
+    return (
+        f'{floor}{start} training loss, which has no floor, is {side} at depth {judged.deepest} '
+        f'than at depth {loss.best_shallower}, the shallower network with the lowest loss, by '
+        f'{abs(loss.decades):.2f} decades ({spread}n = {loss.n}).'
+    )
+
+
+def _speed_in_words(verdict: Verdict, networks: Sequence[DepthOutcome]) -> str:
+    known = [(each.depth, each.updates) for each in networks if each.updates]
+    if not known:
+        return ''
+    said = ', '.join(f'{updates_in_words(updates)} at depth {depth}' for depth, updates in known)
+    return (
+        f'median number of updates to {verdict.target_error:g} % training error, looked at every '
+        f'{verdict.resolution} updates: {said}.'
+    )
+
+
+def updates_in_words(updates: Median) -> str:
+    """A median number of updates: '44', or 'more than 220' where the runs did not get there."""
+    return f'{"more than " * updates.is_exceeded}{updates.value:,.0f}'
+
+
+def _difference_in_words(difference: Difference) -> str:
+    (first, second), (mine, others) = difference.variants, difference.failed
+    said = (
+        f'At depth {difference.depth}, the deepest that both have, {first} failed to train in '
+        f'{mine} of {difference.n} runs and {second} in {others} of {difference.n}'
+    )
+    said += f' (exact test: {_p(difference.failure_p)}).' if mine > others else '.'
+    if difference.trained >= MIN_SEEDS:
+        interval = difference.confidence_interval
+        spread = f'{_interval(interval)}, ' if interval else ''
+        said += (
+            f' Where both trained, {first} has {_points(difference.excess_error)} excess error '
+            f'than {second} ({spread}n = {difference.trained}).'
+        )
+    return said
+
+
+def _excess_in_words(judged: VariantVerdict) -> str:
+    """The excess with its interval, or why it has none."""
+    who = 'all' if judged.trained == judged.n else f'{judged.trained} of'
+    who += f' {judged.n} seeds'
+    said = (
+        f'Depth {judged.deepest} has {_points(judged.excess_error)} error than depth '
+        f'{judged.best_shallower}, the best shallower network'
+    )
+    if judged.confidence_interval:
+        return f'{said} ({_interval(judged.confidence_interval)}, {who} trained at both)'
+    return (
+        f'{said} ({who} trained at both, with the same difference in each, so that its spread '
+        'cannot be estimated)'
+    )
 
 
 def _points(difference: float | None) -> str:
@@ -364,6 +788,11 @@ def _points(difference: float | None) -> str:
 def _interval(interval: Interval) -> str:
     low, high = (f'{end:.2f}'.replace('-', '−') for end in interval)
     return f'{100 * CONFIDENCE:g} % interval {low} to {high}'
+
+
+def _percent(interval: Interval) -> str:
+    low, high = interval
+    return f'{100 * CONFIDENCE:g} % interval {100 * low:.0f} to {100 * high:.0f} %'
 
 
 def _p(p: float) -> str:
