@@ -108,6 +108,8 @@ def get_config() -> ConfigDict:
     config.sweep.families = ('plain', 'resnet')  # see model.family
     config.sweep.depths = (8, 20, 32, 44, 56)  # weighted layers
     config.sweep.seeds = 3  # runs of each network, with seed, seed + 1, …
+    config.sweep.rates = (0.003, 0.01, 0.03, 0.1)  # where a sweep chooses learning rates
+    config.sweep.tuning_seeds = 1  # runs of each network at each of them, with seed 1000, …
 
     config.wandb = ConfigDict()
     config.wandb.mode = 'auto'  # 'online', 'offline', 'disabled'; auto: online with a credential
