@@ -9,8 +9,8 @@ which two of them the target was reached (see `censored`).
 The seed is the unit: runs of one seed share the order of the data, so a seed counts with all its
 depths or not at all, intervals are those of the jackknife over seeds, and a law is better where the
 seeds agree on it. They cannot tell what all seeds share, such as a rate of a coarse grid that suits
-one depth better than the next one. Therefore a law also has to stay the better one without any
-single depth.
+one depth better than the next one. Therefore the jackknife over depths may widen an interval, and a
+law has to stay the better one without any single depth.
 
 How often `judge` is right was simulated: five seeds at eight depths from 8 to 50, looks every five
 updates, normal noise of 10 % in each run; planted were an exponential law through 66 updates at
@@ -50,7 +50,7 @@ HELD_OUT = 2
 _BENDS = np.arange(-10, 51) / 10
 # Power laws above a floor that are tried: exponents, and parts of the shallowest network's updates.
 _EXPONENTS = np.arange(1, 17) / 2
-_FLOOR_PARTS = (0.0, *np.arange(1, 20) / 20, 0.98, 0.99)
+_FLOOR_PARTS = (*np.arange(0, 9) / 10, *np.arange(45, 49) / 50, 0.97, 0.98, 0.99)
 _MOST_DECADES = 300.0  # what a float can hold
 
 LAWS = ('exponential', 'power')
@@ -62,7 +62,7 @@ class Law:
 
     Attributes:
         slope: of log N: per layer for the exponential law, the exponent for the power law.
-        interval: of the slope, by the jackknife over seeds.
+        interval: of the slope, by the jackknife over seeds or, where it is wider, over depths.
         factor: between the fitted updates of the deepest network and those of the shallowest.
         factor_interval: of that factor.
         sigma: the standard deviation of log N around the law.
@@ -158,7 +158,8 @@ class Difference:
 
     Attributes:
         slope: the difference of the slopes of the exponential law, per layer.
-        interval: of the difference, by the jackknife over the seeds that both have.
+        interval: of the difference, by the jackknife over the seeds that both have or, where it is
+            wider, over depths.
         n: the number of those seeds.
     """
 
@@ -177,10 +178,10 @@ def judge(depths: np.ndarray, low: np.ndarray, high: np.ndarray) -> Growth:
       most seeds reached it at fewer than `MIN_DEPTHS` depths;
     - `flat` if, by both laws, two one-sided tests find the change from the shallowest network to
       the deepest within the factor `FLAT_FACTOR`;
-    - `falls` if the slopes of both laws are below 0;
-    - `exponential` or `power` if both slopes are above 0 and the law is better: the interval of its
-      advantage over seeds excludes 0, no single depth left out turns it around, and neither does
-      the prediction of the deepest networks, where that counts;
+    - `falls` if the slope of the law with the higher likelihood is below 0;
+    - `exponential` or `power` if the slope of that law is above 0 and it is the better one: the
+      interval of its advantage over seeds excludes 0, no single depth left out turns it around, and
+      neither does the prediction of the deepest networks, where that counts;
     - `inconclusive` otherwise.
 
     Args:
@@ -234,13 +235,12 @@ def difference(
         first: both bounds, as in `judge`, of at least two seeds.
         second: the same for the other family and the same seeds.
     """
-    n = len(first[0])
-    weights = _all_and_without_each(n)[..., None]
+    n, k = first[0].shape
+    weights = _left_out(n, k)
     one, other = (fit_lines(depths, *bounds, weights) for bounds in (first, second))
     slopes = one.slope - other.slope
     by_curvature = math.hypot(one.slope_error[0], other.slope_error[0])
-    error = max(_error(slopes), by_curvature)
-    return Difference(float(slopes[0]), _interval(float(slopes[0]), error, n, CONFIDENCE), n)
+    return Difference(float(slopes[0]), _widest(slopes, n, by_curvature, CONFIDENCE), n)
 
 
 def shape(depths: np.ndarray, low: np.ndarray, high: np.ndarray) -> Shape:
@@ -291,19 +291,19 @@ def _bent(depths: np.ndarray, p: float) -> np.ndarray:
 
 def _decide(growth: Growth, is_flat: bool) -> tuple[str, str]:
     """The status of a family whose laws were fitted, and the reason."""
-    exponential = growth.laws['exponential']
+    likelier = max(growth.laws.values(), key=lambda law: law.log_likelihood)
     first, last = growth.depths[0], growth.depths[-1]
-    low, high = (_number(end) for end in exponential.factor_interval)
+    low, high = (_number(end) for end in likelier.factor_interval)
     change = (
         f'from depth {first} to {last} the fitted number of updates changes by a factor of '
-        f'{_number(exponential.factor)} ({100 * CONFIDENCE:g} % interval {low} to {high}, '
+        f'{_number(likelier.factor)} ({100 * CONFIDENCE:g} % interval {low} to {high}, '
         f'n = {growth.n} seeds)'
     )
     if is_flat:
         return 'flat', _sentence(f'{change}, which is within {FLAT_FACTOR:g} either way.')
-    if all(law.interval[1] < 0 for law in growth.laws.values()):
+    if likelier.interval[1] < 0:
         return 'falls', _sentence(f'{change}.')
-    if not all(law.interval[0] > 0 for law in growth.laws.values()):
+    if likelier.interval[0] <= 0:
         reason = f'{change}: neither growth nor a change within {FLAT_FACTOR:g} is established.'
         return 'inconclusive', _sentence(reason)
     found = growth.comparison
@@ -362,14 +362,8 @@ class _Fits:
 
 def _fits(depths: np.ndarray, low: np.ndarray, high: np.ndarray) -> _Fits:
     n, k = low.shape
-    held_out = np.arange(k) < max(k - HELD_OUT, 2)
-    weights = np.concatenate(
-        [
-            _all_and_without_each(n)[..., None] * np.ones((1, 1, k)),
-            1 - np.eye(k)[:, None, :] * np.ones((1, n, 1)),
-            np.broadcast_to(held_out, (1, n, k)),
-        ]
-    )
+    fitted = np.arange(k) < max(k - HELD_OUT, 2)
+    weights = np.concatenate([_left_out(n, k), np.broadcast_to(fitted, (1, n, k))])
     x = np.stack([depths, np.log(depths)])[:, None, None, :]
     # Each law has its own scale, so that they are fitted apart.
     both = [fit_lines(each, low, high, weights) for each in x]
@@ -392,6 +386,13 @@ def _all_and_without_each(n: int) -> np.ndarray:
     return np.concatenate([np.ones((1, n)), 1 - np.eye(n)])
 
 
+def _left_out(n: int, k: int) -> np.ndarray:
+    """Weights `[1 + n + k, n, k]`: everything, all but each seed, all but each depth."""
+    by_seed = _all_and_without_each(n)[:, :, None] * np.ones(k)
+    by_depth = _all_and_without_each(k)[1:, None, :] * np.ones((n, 1))
+    return np.concatenate([by_seed, by_depth])
+
+
 def _error(estimates: np.ndarray) -> float:
     """The jackknife's standard error of an estimate from all seeds and from all but each one."""
     without = estimates[1:]
@@ -405,11 +406,29 @@ def _interval(estimate: float, error: float, n: int, level: float) -> Interval:
 
 
 def _slope_interval(fits: _Fits, law: int, level: float) -> Interval:
-    """Student's, from the larger of two standard errors: few seeds may agree by chance."""
-    n = len(fits.low)
-    slopes = fits.lines.slope[law, : 1 + n]
-    error = max(_error(slopes), float(fits.lines.slope_error[law, 0]))
-    return _interval(float(slopes[0]), error, n, level)
+    error = float(fits.lines.slope_error[law, 0])
+    return _widest(fits.lines.slope[law, :-1], len(fits.low), error, level)
+
+
+def _widest(slopes: np.ndarray, n: int, by_curvature: float, level: float) -> Interval:
+    """The widest of three intervals of a slope, all of them Student's.
+
+    Few seeds may agree by chance, so that the curvature of the likelihood counts as well; and the
+    seeds cannot tell what the runs of one depth share, so that the depths count, too.
+
+    Args:
+        slopes: `[1 + n + depths]`, from everything, without each seed, without each depth.
+        n: the number of seeds.
+        by_curvature: the standard error by the likelihood.
+        level: of the interval.
+    """
+    slope, k = float(slopes[0]), len(slopes) - 1 - n
+    by_seed, by_depth = _error(slopes[: 1 + n]), _error(slopes[n:])
+    return max(
+        _interval(slope, max(by_seed, by_curvature), n, level),
+        _interval(slope, by_depth, k, level),
+        key=lambda ends: ends[1] - ends[0],
+    )
 
 
 def _reach(fits: _Fits, law: int) -> float:
