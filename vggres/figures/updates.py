@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from vggres.figures.style import (
     LINE_WIDTH,
@@ -22,9 +23,17 @@ from vggres.figures.style import (
     styles,
 )
 
-_WIDTH = 2.4  # layers over which the runs of one depth and family stand side by side
+_WIDTH = 2.0  # layers over which the runs of one depth and family stand side by side
 _LAW_STYLES = ((0, (1, 1.2)), (0, (6, 2, 1, 2)))
-_ARROW = {'marker': r'$\uparrow$', 'markersize': 9.0, 'linestyle': ''}
+# An arrow that is slim enough for those of several seeds to stand side by side.
+_SHAFT_AND_HEAD = Path([(0, -1), (0, 1), (-0.22, 0.45), (0, 1), (0.22, 0.45)], [1, 2, 1, 2, 2])
+_ARROW = {
+    'marker': _SHAFT_AND_HEAD,
+    'markersize': 12.0,
+    'markerfacecolor': 'none',
+    'markeredgewidth': 1.1,
+    'linestyle': '',
+}
 
 
 class Reached(NamedTuple):
@@ -38,8 +47,9 @@ class Reached(NamedTuple):
 
 
 class LawLine(NamedTuple):
-    """A fitted law: its name and the updates at some depths."""
+    """A law that was fitted to a family: its name and the updates at some depths."""
 
+    family: str
     name: str
     depths: Sequence[float]
     updates: Sequence[float]
@@ -69,19 +79,21 @@ def updates_against_depth(
     figure, axes = new_figure(len(runs), share_y=True)
     for ax, (title, panel) in zip(axes, runs.items(), strict=True):
         label_panel(ax, title, 'depth (weighted layers)', 'updates' if ax is axes[0] else '')
-        for place, (family, style) in enumerate(looks.items()):
+        shifts = {family: _shift(place, len(looks)) for place, family in enumerate(looks)}
+        for family, style in looks.items():
             own = [run for run in panel if run.family == family]
-            _draw_family(ax, own, style, _shift(place, len(looks)))
+            _draw_family(ax, own, style, shifts[family])
         for law, line_style in zip(laws.get(title, ()), _LAW_STYLES, strict=False):
-            ax.plot(law.depths, law.updates, label=law.name, **_law(line_style))
+            places = np.array(law.depths) + shifts[law.family]
+            ax.plot(places, law.updates, label=f'{law.family}: {law.name}', **_law(line_style))
         ax.set_xticks(depths, [str(depth) for depth in depths])
         ax.set_yscale('log')
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,g}'))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.minorticks_off()
     lowest, highest = (choose(run.updates for run in everything) for choose in (min, max))
     axes[0].set_ylim(0.75 * lowest, 1.35 * highest)
-    names = dict.fromkeys(law.name for panel in laws.values() for law in panel)
+    names = dict.fromkeys(f'{law.family}: {law.name}' for own in laws.values() for law in own)
     handles = _explain(looks, any(run.censored for run in everything))
     handles += [
         Line2D([], [], label=name, **_law(line_style))
