@@ -127,12 +127,12 @@ def _gradient_case(
 
 _DRAWS = Repeated(
     one={
-        'en': 'draw of the weights or, during training, seed',
-        'zh': '次随机权重（训练中则为随机种子）',
+        'en': 'draw of the weights (in training: seed)',
+        'zh': '次随机权重（训练中为随机种子）',
     },
     several={
-        'en': 'draws of the weights or, during training, seeds',
-        'zh': '次随机权重（训练中则为随机种子）',
+        'en': 'draws of the weights (in training: seeds)',
+        'zh': '次随机权重（训练中为随机种子）',
     },
 )
 _SHRINKING_QUANTITY = {

@@ -99,8 +99,7 @@ def test_a_line_explains_curves_too():
 
 
 def test_slopes_of_parts_by_hand():
-    # One decade a layer in three layers, three in the next three: the whole has 2.2 or so by the
-    # least squares 35 · slope = Σ 2·x·y of x = ±½, ±3/2, ±5/2.
+    # One decade a layer in the first three layers, three decades a layer in the next three.
     row = 10.0 ** np.array([0, 1, 2, 5, 8, 11])
     found = along_layers.change([row, 10 * row], range(6), ['a'] * 3 + ['b'] * 3)
     x, y = np.arange(6) - 2.5, np.log10(row)
@@ -116,20 +115,20 @@ def test_slopes_of_parts_by_hand():
 
 
 def test_random_walks_seldom_grow_or_shrink():
-    """Without drift, five draws are called one of the two in at most 5 % of 1,000 cases.
+    """Without drift, draws are called one of the two in at most 5 % of cases.
 
-    Layers as the unit would call a single walk so much more often: the second assertion shows it.
+    Layers as the unit would call a single walk so much more often: the last assertion shows it.
     """
     random = np.random.default_rng(0)
-    judged, naive = [], []
-    for _ in range(1000):
+    judged, single, naive = [], set(), []
+    for _ in range(400):
         draws = 10 ** walks(random, 5, 0.3)
         judged.append(along_layers.judge(along_layers.change(draws, BLOCKS)))
-        fit = geometric_fit(BLOCKS, draws[0], along_layers.CONFIDENCE)
-        low, high = (53 * end for end in fit.interval)
-        naive.append(low > along_layers.DECADES or high < -along_layers.DECADES)
-        assert along_layers.judge(along_layers.change(draws[:1], BLOCKS)) == 'inconclusive'
-    assert judged.count('shrinks') + judged.count('grows') <= 50
+        single.add(along_layers.judge(along_layers.change(draws[:1], BLOCKS)))
+        low, high = geometric_fit(BLOCKS, draws[0], along_layers.CONFIDENCE).interval
+        naive.append(53 * low > along_layers.DECADES or 53 * high < -along_layers.DECADES)
+    assert judged.count('shrinks') + judged.count('grows') <= 0.05 * 400
+    assert single == {'inconclusive'}
     assert np.mean(naive) > 0.3
 
 
@@ -147,13 +146,13 @@ def test_the_level_of_a_profile():
 def test_a_log_normal_product_loses_half_of_its_variance():
     """Each layer multiplies the energy by a log-normal number with mean 1 (mean of log: −σ²/2)."""
     random, variance = np.random.default_rng(0), 0.05
-    logs = math.sqrt(variance) * random.normal(size=(4000, 54)) - variance / 2
+    logs = math.sqrt(variance) * random.normal(size=(1000, 54)) - variance / 2
     energies = np.exp(np.cumsum(logs, axis=1)[:, ::-1])
     # 53 layers lie between: each takes σ²/2 nats of the energy, half as many of the norm.
     expected = 53 * variance / 4 / math.log(10)
     found = along_layers.change(np.sqrt(energies), BLOCKS)
-    assert found.decades == pytest.approx(expected, abs=0.05)
-    assert along_layers.finite_width(np.sqrt(energies), BLOCKS) == pytest.approx(expected, rel=0.1)
+    assert found.decades == pytest.approx(expected, abs=0.1)
+    assert along_layers.finite_width(np.sqrt(energies), BLOCKS) == pytest.approx(expected, rel=0.2)
     assert math.isnan(along_layers.finite_width([[0.0, 1.0], [1.0, 1.0]], [1, 2]))
 
 
