@@ -243,7 +243,7 @@ def judge(found: Change) -> str:
 
     Returns:
         'vanishes' where it is zero in the first block and not in the last, because it fell below
-        the smallest float32 although probes scale the last block's gradient up; 'dead' where it is
+        the smallest float32 although probes scale the gradient up; 'dead' where it is
         zero in both; 'shrinks' or 'grows' where the whole interval of `decades` over draws is
         beyond `DECADES`; 'level' where the interval is within; 'inconclusive' otherwise, which
         includes a single draw.

@@ -7,8 +7,8 @@ the gradient of a number in the collection `taps`.
 
 A gradient that shrinks by 40 decades falls below the smallest float32, and the sooner the larger
 the batch, by which the loss is divided. The loss is therefore multiplied by a power of two, which
-changes no digit, such that the gradient in the input of the last block is about `_LAST_BLOCK`. What
-is fetched from the device is divided by it again, in double precision.
+changes no digit, such that the gradient in the input of the head is about 2 to the power of
+`_HEAD`. What is fetched from the device is divided by it again, in double precision.
 """
 
 import math
@@ -28,9 +28,9 @@ from vggres.training.train_step import TrainState, training_loss
 Path = tuple[str, ...]  # of a module in the tree of parameters
 Stacked = dict[str, dict[Path, jax.Array]]
 
-# log2 of the root mean square that the last block's gradient is brought to. Gradients shrink
-# further than they grow: below it there are 47 decades of float32, above it 28.
-_LAST_BLOCK = 32
+# log2 of the root mean square that the gradient in the input of the head is brought to. Gradients
+# shrink further than they grow on their way back: below it float32 has 47 decades, above it 28.
+_HEAD = 32
 _LARGEST = 126  # so that neither the factor nor its inverse leaves float32
 # The path under which quantities that are proportional to the loss keep log2 of its factor.
 _EXPONENT: Path = ('log2 of the factor',)
@@ -72,7 +72,7 @@ def observe(
         return loss, updated['activations']
 
     loss, pull, inputs = jax.vjp(loss_fn, state.params, taps(state.params), has_aux=True)
-    exponent = _exponent(by_path(pull(jnp.ones_like(loss))[1]), network.spec)
+    exponent = _exponent(pull(jnp.ones_like(loss))[1]['head']['input'])
     factor = jnp.ldexp(jnp.ones_like(loss), exponent)
     scaled, reaching = pull(factor)
     gradients = jax.tree.map(lambda each: each / factor, scaled)
@@ -116,22 +116,18 @@ def by_name(
     }
 
 
-def _exponent(reaching: dict[Path, jax.Array], network_spec: spec.NetworkSpec) -> jax.Array:
-    """log2 of the factor that brings the last block's gradient to `_LAST_BLOCK`, an int32.
+def _exponent(head: jax.Array) -> jax.Array:
+    """log2 of the factor that brings the gradient in the input of the head to 2^`_HEAD`, an int32.
 
-    It is 0 where that gradient is zero or not finite. Only the last stage has to be pulled back for
-    it; the compiler leaves out the rest.
+    It is 0 where that gradient is zero or not finite. Nothing else has to be pulled back for it:
+    the compiler leaves out the blocks.
 
     Args:
-        reaching: the scale of the gradient by the path of a layer or block.
-        network_spec: the network.
+        head: the root mean square of that gradient.
     """
-    stages = network_spec.stages
-    path, index = spec.place(network_spec, f'stage{len(stages)}/block{len(stages[-1].blocks)}')
-    last = reaching[path] if index is None else reaching[path][index]
-    usable = (last > 0) & jnp.isfinite(last)
-    _, exponent = jnp.frexp(jnp.where(usable, last, 1))
-    return jnp.where(usable, jnp.clip(_LAST_BLOCK - exponent, -_LARGEST, _LARGEST), 0)
+    usable = (head > 0) & jnp.isfinite(head)
+    _, exponent = jnp.frexp(jnp.where(usable, head, 1))
+    return jnp.where(usable, jnp.clip(_HEAD - exponent, -_LARGEST, _LARGEST), 0)
 
 
 def root_mean_square(x: jax.Array, axes: Sequence[int]) -> jax.Array:
