@@ -5,19 +5,18 @@ in `along_layers` and `analysis`, and the texts here quote them.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from statistics import median
+from collections.abc import Callable, Iterator, Mapping
 
 from experiments.gradient_flow.analysis import (
     CORRELATION,
+    FlowInTraining,
     FlowVerdict,
     NetworkFlow,
     deepest_shared,
 )
-from vggres.findings.along_layers import DECADES, R_SQUARED
+from vggres.findings.along_layers import DECADES, LEAST_SEEDS, UNEVENNESS
 from vggres.findings.claims import Case, Claim, Condition, Evidence, Repeated, Word
 
-_UNKNOWN = {'inconclusive', 'dead'}
 _SHRUNK = {'shrinks', 'vanishes'}
 _KEPT = {'level', 'grows'}
 
@@ -29,21 +28,34 @@ _AMONG = {'all depths': Word.ALL_DEPTHS, 'one depth': Word.ONE_DEPTH}
 
 
 def _shrinking(norm: str) -> Callable[[Evidence], Iterator[Case]]:
-    """Whether the gradient shrinks in the deepest networks of a norm that have no shortcuts.
+    """Whether the gradient shrinks geometrically in the deepest networks without shortcuts.
 
-    A gradient that falls below the smallest float32 has shrunk as well. (Amended after a first
-    sweep: what happens during training is a case of its own.)
+    Before training, n counts draws of the weights; during training, seeds, fewer than `LEAST_SEEDS`
+    of which decide nothing. A gradient that falls below the smallest float32 has shrunk as well.
+    (Amended after a first sweep: what happens during training is a case of its own. Amended after a
+    review: seeds instead of looks, and a test of "geometrically" for each part of a network.)
+
+    Args:
+        norm: 'batch' or 'none': only networks with this norm count.
     """
 
     def measure(evidence: Evidence) -> Iterator[Case]:
-        for network in _deepest(evidence):
+        for moment, network in _deepest(evidence):
             if network.norm == norm and network.family != 'resnet':
                 family, scheme = _FAMILIES[network.family], _SCHEMES[network.scheme]
-                for moment in _MOMENTS:
-                    where = {'when': _MOMENTS[moment], 'family': family, 'scheme': scheme}
-                    yield _gradient_case(network, moment, where, _SHRUNK, _UNKNOWN)
+                where = {'when': _MOMENTS[moment], 'family': family, 'scheme': scheme}
+                yield _gradient_case(network, where, _shrinks_geometrically(network))
 
     return measure
+
+
+def _shrinks_geometrically(network: NetworkFlow | FlowInTraining) -> bool | None:
+    """Whether it does; None where the size or the shape of the change is undecided."""
+    if network.judgement in _KEPT:
+        return False
+    if network.judgement in _SHRUNK:
+        return {'geometric': True, 'uneven': False}.get(network.shape or '')
+    return None
 
 
 def _failure(evidence: Evidence) -> Iterator[Case]:
@@ -65,74 +77,62 @@ def _failure(evidence: Evidence) -> Iterator[Case]:
 def _protection(evidence: Evidence) -> Iterator[Case]:
     """Whether shortcuts keep the gradient from shrinking.
 
-    The cases are those where the gradient of the deepest plain network shrinks or vanishes. The
-    claim is true where that of the residual network of the same norm and weights does neither.
-    Where the residual network diverged before it was observed again, nothing is decided. (Amended
-    after a first sweep: 'irregular' and 'dead' decide nothing; they had counted as kept.)
+    The cases are those where the gradient of the deepest plain network shrinks or vanishes,
+    geometrically or not. The claim is true where that of the residual network of the same norm and
+    weights does neither. Where the residual network diverged before it was observed again, nothing
+    is decided. (Amended after a first sweep: 'dead' decides nothing; it had counted as kept.)
     """
-    networks = {(n.family, n.norm, n.scheme, n.seed): n for n in _deepest(evidence)}
-    for plain in networks.values():
-        residual = networks.get(('resnet', plain.norm, plain.scheme, plain.seed))
-        if plain.family != 'plain' or residual is None:
-            continue
-        for moment in _MOMENTS:
-            if _judgement(plain, moment) in _SHRUNK:
-                norm, scheme = _NORMS[plain.norm], _SCHEMES[plain.scheme]
-                where = {'when': _MOMENTS[moment], 'norm': norm, 'scheme': scheme}
-                yield _gradient_case(residual, moment, where, _KEPT, {'irregular', *_UNKNOWN})
+    deepest = list(_deepest(evidence))
+    residual = {
+        (moment, n.norm, n.scheme, _seed(n)): n for moment, n in deepest if n.family == 'resnet'
+    }
+    for moment, plain in deepest:
+        found = residual.get((moment, plain.norm, plain.scheme, _seed(plain)))
+        if plain.family == 'plain' and plain.judgement in _SHRUNK and found is not None:
+            norm, scheme = _NORMS[plain.norm], _SCHEMES[plain.scheme]
+            where = {'when': _MOMENTS[moment], 'norm': norm, 'scheme': scheme}
+            judged = {**dict.fromkeys(_KEPT, True), **dict.fromkeys(_SHRUNK, False)}
+            yield _gradient_case(found, where, judged.get(found.judgement or ''))
 
 
-def _deepest(evidence: Evidence) -> list[NetworkFlow]:
+def _deepest(evidence: Evidence) -> Iterator[tuple[str, NetworkFlow | FlowInTraining]]:
+    """The networks of the greatest shared depth, each before and during training."""
     verdict: FlowVerdict = evidence.verdict
     deepest = deepest_shared(evidence.planned.values())
-    return [network for network in verdict.networks if network.depth == deepest]
+    for moment, networks in (('before', verdict.networks), ('during', verdict.training)):
+        yield from ((moment, network) for network in networks if network.depth == deepest)
 
 
-def _judgement(network: NetworkFlow, moment: str) -> str | None:
-    return network.judgement.before if moment == 'before' else network.judgement.during
+def _seed(network: NetworkFlow | FlowInTraining) -> int | None:
+    """The seed of a network before training; None during it, where seeds are taken together."""
+    return network.seed if isinstance(network, NetworkFlow) else None
 
 
 def _gradient_case(
-    network: NetworkFlow,
-    moment: str,
-    where: Mapping[str, Condition],
-    true: Collection[str],
-    undecided: Collection[str],
+    network: NetworkFlow | FlowInTraining, where: Mapping[str, Condition], holds: bool | None
 ) -> Case:
-    """The case of a network by the judgement of its gradient, in decades by which it shrinks.
-
-    During training the number is the median over the observations, of which there are n.
+    """The case of a network, in decades by which its gradient shrinks.
 
     Args:
-        network: with its gradient.
-        moment: 'before' or 'during' training.
+        network: before or during training.
         where: the conditions of the case.
-        true: the judgements for which the claim is true.
-        undecided: those that decide nothing; for all others the claim is false.
+        holds: whether the claim is true there.
     """
-    judgement, flow = _judgement(network, moment), network.input_gradient
-    if judgement is None:  # it diverged before it was observed again
-        return Case(where, None, None, None, 0)
-    holds = None if judgement in undecided else judgement in true
-    if moment == 'during':
-        found = list(flow.during.values())
-        decades = [each.decades for each in found if each.decades is not None]
-        value = median(decades) if decades else None
-        value = math.inf if judgement == 'vanishes' else value
-        return Case(where, holds, value, None, len(found))
-    if judgement == 'vanishes':
-        return Case(where, holds, math.inf, None, flow.before.n)
-    return Case(where, holds, flow.before.decades, flow.before.interval, flow.before.n)
+    change = network.gradient
+    if network.judgement == 'vanishes':
+        return Case(where, holds, math.inf, None, change.n)
+    is_judged = network.judgement is not None
+    return Case(where, holds, change.decades, change.interval if is_judged else None, change.n)
 
 
 _DRAWS = Repeated(
     one={
-        'en': 'draw of the weights or observation during training',
-        'zh': '次随机权重或训练中的观测',
+        'en': 'draw of the weights (in training: seed)',
+        'zh': '次随机权重（训练中为随机种子）',
     },
     several={
-        'en': 'draws of the weights or observations during training',
-        'zh': '次随机权重或训练中的观测',
+        'en': 'draws of the weights (in training: seeds)',
+        'zh': '次随机权重（训练中为随机种子）',
     },
 )
 _SHRINKING_QUANTITY = {
@@ -142,10 +142,13 @@ _SHRINKING_QUANTITY = {
 }
 _SHRINKING_CRITERION = {
     'en': f'The claim counts as true where the gradient shrinks by a factor of {10**DECADES:g} or '
-    f'more and a geometric fit explains the logarithm with an R² of {R_SQUARED:g} or more. Small '
-    'images lose gradient over their borders with He initialisation too; the report says how much.',
-    'zh': f'缩小 {10**DECADES:g} 倍以上，且几何拟合对其对数的 R² 不低于 {R_SQUARED:g} 为真；'
-    '小图像在边缘处损失梯度，He 初始化亦然（数值见报告）。',
+    'more and the slope of its logarithm deviates in no part of the network by more than '
+    f'{100 * UNEVENNESS:.0f} % from that of the whole, and as false where it does not shrink so '
+    f'far, or deviates by more. Fewer than {LEAST_SEEDS} seeds decide nothing. Small images lose '
+    'gradient over their borders with He initialisation too; the report has the prediction.',
+    'zh': f'缩小 {10**DECADES:g} 倍以上，且网络任一部分的对数斜率与整体之差不超过 '
+    f'{100 * UNEVENNESS:.0f} % 为真；未缩小至此或偏差更大为假；少于 {LEAST_SEEDS} 个种子不作判断。'
+    '小图像在边缘处损失梯度，He 初始化亦然（预测值见报告）。',
 }
 
 CLAIMS = (

@@ -12,16 +12,17 @@ their first blocks has not shrunk, by networks that train although it has, and b
 shortcuts in which it shrinks as much as without.
 
 All networks are observed before the first update, with five draws of weights and batches each, and
-during training. "Shrinks geometrically" means that log10(gradient) is a straight line when drawn
-against the layer (`along_layers.judge`). The slope is that of the Euclidean norm of the gradient in
-a block's input, so that layers of different resolution compare; the figures show the root mean
-square.
+during training. "Shrinks geometrically" means that log10(gradient) falls by as much in each part of
+the network (`along_layers.judge` and `shape`). The slope is that of the Euclidean norm of the
+gradient in a block's input, so that layers of different resolution compare; the figures show the
+root mean square. One seed is described in training and not judged: `sweep.seeds` of 3 or more
+decide.
 
 Three things to know. Small images lose gradient over their borders: in an image of 2×2 pixels a
-3×3 kernel meets four pixels with nine taps, so that the gradient shrinks even under He's variance
-(`along_layers.padding`). Batch norm turns the fate of the gradient around: before training it grows
-towards the image. And under the `vgg` scheme, which gives all weights one variance, the gradient
-grows or shrinks with the width of the layers: other widths, other answers.
+3×3 kernel meets four pixels with nine taps, so that the gradient shrinks even under He's variance;
+`expected_gradient` predicts by how much. Batch norm turns the fate of the gradient around: before
+training it grows towards the image. And under the `vgg` scheme, which gives all weights one
+variance, the gradient grows or shrinks with the width of the layers: other widths, other answers.
 """
 
 from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 
 import numpy as np
@@ -9,10 +10,10 @@ from matplotlib.figure import Figure
 
 from experiments.gradient_flow.analysis import (
     FailureCorrelation,
+    FlowInTraining,
     FlowVerdict,
     NetworkFlow,
     deepest_shared,
-    shrinkage,
 )
 from experiments.gradient_flow.question import NORMS
 from vggres.figures.layers import (
@@ -36,12 +37,16 @@ SCHEMES = {
 }
 _JUDGED = {
     'vanishes': 'It vanishes',
-    'shrinks': 'It shrinks geometrically',
+    'shrinks': 'It shrinks',
     'level': 'It stays level',
-    'grows': 'It grows geometrically',
-    'irregular': 'It changes irregularly',
+    'grows': 'It grows',
     'dead': 'It is zero at both ends',
-    'inconclusive': 'Its course is inconclusive',
+    'inconclusive': 'Whether it changes is inconclusive',
+}
+_SHAPED = {
+    'geometric': ' geometrically',
+    'uneven': ', but not geometrically',
+    'undecided': ', geometrically or not',
 }
 _MOMENTS = {'before': 'before training', 'during': 'during training'}
 _AMONG = {'all depths': 'among all depths', 'one depth': 'among networks of one depth'}
@@ -58,7 +63,8 @@ def words(verdict: FlowVerdict) -> str:
         f'At depth {deepest} and before the first update, the gradient was followed from the last '
         'block to the first. Brackets give the initialisation and the change in decades.',
         *_judged_words(deep),
-        *_padding_words(deep),
+        *_expected_words(deep, verdict.confidence),
+        *_training_words([each for each in verdict.training if each.depth == deepest]),
         *_update_words(deep),
         *_correlation_words(verdict),
     ]
@@ -85,8 +91,13 @@ def _deepest(networks: Iterable[tuple[str, int]]) -> int:
 
 
 def _judged_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
-    for judgement in along_layers.JUDGEMENTS:
-        found = [network for network in networks if network.judgement.before == judgement]
+    for judgement, shape in product(along_layers.JUDGEMENTS, along_layers.SHAPES):
+        changes = judgement in ('shrinks', 'grows')
+        found = [
+            network
+            for network in networks
+            if network.judgement == judgement and (network.shape == shape or not changes)
+        ]
         schemes: dict[str, list[str]] = {}
         for (family, norm, scheme), group in _pooled(found, 'family', 'norm', 'scheme').items():
             decades = _mean(each.input_gradient.before.decades for each in group)
@@ -95,25 +106,74 @@ def _judged_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
             )
             kind = f'{family}, {NORMS[norm]}'
             schemes.setdefault(kind, []).append(f'{SCHEMES[scheme].split()[0]}{change}')
-        if schemes:
+        # The shape of what does not change says nothing: such networks are told once.
+        if schemes and (changes or shape == along_layers.SHAPES[0]):
             said = '; '.join(f'{kind} ({", ".join(each)})' for kind, each in schemes.items())
-            yield f'{_JUDGED[judgement]} in: {said}.'
+            yield f'{_JUDGED[judgement]}{_SHAPED[shape] if changes else ""} in: {said}.'
 
 
-def _padding_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
-    shrunk = [
-        network
-        for network in networks
-        if (network.norm, network.scheme) == ('none', 'he')
-        and network.judgement.before == 'shrinks'
-    ]
-    for (variant,), group in _pooled(shrunk, 'variant').items():
-        measured = _mean(each.input_gradient.before.decades for each in group)
-        if measured is not None:
+def _expected_words(networks: Sequence[NetworkFlow], confidence: float) -> Iterator[str]:
+    known = [network for network in networks if network.expected is not None]
+    for norm, norm_words in NORMS.items():
+        said = []
+        for (family, scheme), group in _pooled(
+            [network for network in known if network.norm == norm], 'family', 'scheme'
+        ).items():
+            measured = _mean(each.input_gradient.before.decades for each in group)
+            if measured is not None:
+                which = f'{family} with {SCHEMES[scheme]}'
+                ends = group[0].input_gradient.before.interval if len(group) == 1 else None
+                within = f' [{interval(ends, "+.1f")}]' if ends else ''
+                draws = sum(each.input_gradient.before.n for each in group)
+                said.append(
+                    f'{which}: predicted {number(group[0].expected, "+.1f")}, measured '
+                    f'{number(measured, "+.1f")}{within}, n = {draws}'
+                )
+        if said:
             yield (
-                f'{variant}: on images of this size, padding alone predicts a loss of '
-                f'{group[0].padding:.1f} decades; we measured {measured:.1f}.'
+                f'With {norm_words}, theory alone predicts by how many decades it shrinks '
+                f'({100 * confidence:g} % intervals in brackets; n counts draws of the weights): '
+                f'{"; ".join(said)}.'
             )
+
+
+def _training_words(networks: Sequence[FlowInTraining]) -> Iterator[str]:
+    seen = [network for network in networks if network.gradient.n]
+    for judgement in along_layers.JUDGEMENTS:
+        found = [network.variant for network in seen if network.judgement == judgement]
+        if found:
+            yield (
+                f'During training, judged over {_seeds(seen)}: '
+                f'{_JUDGED[judgement][0].lower()}{_JUDGED[judgement][1:]} in: {"; ".join(found)}.'
+            )
+    described = [
+        f'{network.variant} {number(-network.gradient.decades, "+.1f")}'
+        for network in seen
+        if network.judgement is None and network.gradient.decades is not None
+    ]
+    if described:
+        yield (
+            f'During training, the change in decades is described and not judged, because '
+            f'{_seeds(seen)} cannot speak for others: {"; ".join(described)}.'
+        )
+    fallen = [
+        f'{network.variant} {number(-network.fallen, "+.1f")}'
+        for network in seen
+        if network.fallen is not None
+    ]
+    if fallen:
+        yield (
+            'The whole profile has moved, from before the first update to the last look, by so '
+            f'many decades: {"; ".join(fallen)}.'
+        )
+
+
+def _seeds(networks: Sequence[FlowInTraining]) -> str:
+    """The number of seeds in words: 'one seed', '3 seeds', or '1 to 3 seeds'."""
+    counts = sorted({network.gradient.n for network in networks})
+    if counts == [1]:
+        return 'one seed'
+    return f'{counts[0]} to {counts[-1]} seeds' if len(counts) > 1 else f'{counts[0]} seeds'
 
 
 def _update_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
@@ -166,36 +226,45 @@ def _which(found: FailureCorrelation) -> str:
 
 def tables(verdict: FlowVerdict) -> list[Table]:
     """The verdict in numbers: every network, and the correlations."""
-    return [_gradient_table(verdict), _weights_table(verdict), _correlation_table(verdict)]
+    return [
+        _gradient_table(verdict),
+        _shape_table(verdict),
+        _training_table(verdict),
+        _weights_table(verdict),
+        _correlation_table(verdict),
+    ]
 
 
 def _gradient_table(verdict: FlowVerdict) -> Table:
     return Table(
-        title='The gradient that reaches the blocks',
+        title='The gradient that reaches the blocks before training',
         columns=(
             Column('network', words=True),
             Column('depth'),
             Column('training error (%)'),
-            Column('before training', words=True),
+            Column('size', words=True),
+            Column('course', words=True),
+            Column('predicted'),
+            Column('finite width'),
             Column('decades shrunk'),
             Column(f'{100 * verdict.confidence:g} % CI'),
-            Column('by borders'),
-            Column('R²'),
             Column('first / last'),
             Column('zeros'),
-            Column('during training', words=True),
-            Column('decades shrunk'),
+            Column('n'),
         ),
         rows=[_gradient_row(network) for network in verdict.networks],
-        note='Before training: the decades by which the Euclidean norm of the gradient shrinks '
-        'from the last block to the first, by a least-squares fit of its logarithm, with mean and '
-        'interval over draws of weights and batch; a negative number means that it grows. '
-        f'"Shrinks" and "grows" mean a change of more than {verdict.decades:g} decade with an R² '
-        f"of at least {verdict.r_squared:g}. By borders: the decades that He's variance loses "
-        'because kernels reach beyond small images. First / last: the ratio of the two ends. '
-        'Zeros: blocks whose gradient is below the smallest float32. During training: the '
-        'judgement of most observations after the first update, by the interval of the fit, which '
-        'takes layers as independent, and their median. A diverged run has the error of guessing.',
+        note='Decades shrunk: those by which the Euclidean norm of the gradient shrinks from the '
+        'last block to the first, by a least-squares fit of its logarithm, with mean and interval '
+        'over n draws of weights and batch; a negative number means that it grows. Predicted: the '
+        'same fit through a profile that theory gives for wide layers, without looking at any '
+        "measurement: from the variance of the weights, ReLU and the image's borders without a "
+        'norm, and π / (π − 1) of the energy a layer with batch norm, which leaves out what '
+        'borders do to its means. With shortcuts there is no closed form. Finite width: what the '
+        'prediction lacks because the mean of a logarithm is below the logarithm of the mean, '
+        'estimated from the spread of the n draws and therefore rough. "Shrinks" and "grows" mean '
+        f'a change of more than {verdict.decades:g} decade. First / last: the ratio of the two '
+        'ends. Zeros: blocks whose gradient is below the smallest float32 even though probes scale '
+        'it up. A diverged run has the error of guessing.',
     )
 
 
@@ -205,15 +274,101 @@ def _gradient_row(network: NetworkFlow) -> list[str]:
         network.variant,
         str(network.depth),
         number(network.train_error, '.2f'),
-        network.judgement.before,
+        network.judgement,
+        network.shape if network.judgement in ('shrinks', 'grows', 'vanishes') else MISSING,
+        number(network.expected),
+        number(network.finite_width),
         number(before.decades),
         interval(before.interval),
-        number(network.padding),
-        number(before.r_squared),
         scientific(before.first_to_last),
         f'{before.zeros:g}',
-        network.judgement.during or MISSING,
-        number(shrinkage(network, 'during')),
+        str(before.n),
+    ]
+
+
+def _shape_table(verdict: FlowVerdict) -> Table:
+    return Table(
+        title='Is the course geometric? The slope in each part of the networks',
+        columns=(
+            Column('network', words=True),
+            Column('depth'),
+            Column('part', words=True),
+            Column('decades a layer'),
+            Column('deviation (%)'),
+            Column('CI (%)'),
+            Column('R²'),
+            Column('n'),
+        ),
+        rows=[
+            row
+            for network in verdict.networks
+            if network.judgement in ('shrinks', 'grows', 'vanishes')
+            for row in _shape_rows(network)
+        ],
+        note='Networks whose gradient shrinks or grows before training. A part is a run of blocks '
+        'whose inputs have one shape, height × width × channels. Last end: the slope of a parabola '
+        'through all blocks in the last one; in the first one it deviates as far to the other '
+        'side. Deviation: from the slope of the whole network, relative to that. The course is '
+        'geometric where all intervals are within '
+        f'{100 * verdict.unevenness:.0f} % and the line explains R² ≥ {verdict.r_squared:g} of the '
+        'variance; it is uneven where one of them is beyond. The intervals hold together at '
+        f'{100 * verdict.confidence:g} % for one network, over n draws.',
+    )
+
+
+def _shape_rows(network: NetworkFlow) -> Iterator[list[str]]:
+    before = network.input_gradient.before
+    for local in before.local:
+        ends = local.interval and (100 * local.interval[0], 100 * local.interval[1])
+        yield [
+            network.variant,
+            str(network.depth),
+            local.part,
+            number(local.slope, '+.3f'),
+            number(100 * local.deviation, '+.0f'),
+            interval(ends, '+.0f'),
+            number(before.r_squared),
+            str(before.n),
+        ]
+
+
+def _training_table(verdict: FlowVerdict) -> Table:
+    level = f'{100 * verdict.confidence:g} % CI'
+    return Table(
+        title='The gradient that reaches the blocks during training',
+        columns=(
+            Column('network', words=True),
+            Column('depth'),
+            Column('judged', words=True),
+            Column('course', words=True),
+            Column('decades shrunk'),
+            Column(level),
+            Column('whole profile fallen'),
+            Column(level),
+            Column('seeds'),
+        ),
+        rows=[_training_row(network) for network in verdict.training],
+        note='Each seed counts once, with the median of its looks after the first update, because '
+        f'looks at one run are not independent. Fewer than {along_layers.LEAST_SEEDS} seeds are '
+        'described and not judged. Whole profile fallen: the decades by which the gradient of all '
+        'blocks together, the mean of their logarithms, is lower at the last look than before the '
+        'first update. No seed: the run diverged before it was observed again.',
+    )
+
+
+def _training_row(network: FlowInTraining) -> list[str]:
+    found = network.gradient
+    is_judged = network.judgement is not None
+    return [
+        network.variant,
+        str(network.depth),
+        network.judgement or 'described',
+        (network.shape if network.judgement in ('shrinks', 'grows') else None) or MISSING,
+        number(found.decades),
+        interval(found.interval) if is_judged else MISSING,
+        number(network.fallen),
+        interval(network.fallen_interval),
+        str(found.n),
     ]
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from experiments.identity_shortcut.question import FACTORS, IDENTITY
+from vggres.findings import along_layers
 from vggres.findings.along_layers import along
 from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.verdict import MARGIN
@@ -95,12 +96,16 @@ class ShortcutNetwork:
         status: 'finished' or 'diverged'.
         train_error: at the end, in percent.
         blocks: their number.
-        fall: the decades by which the root mean square of the gradient falls from the input of the
-            last block to that of the first, before the first update, for each draw of the weights;
-            None where it is zero or not finite.
+        fall: the decades by which the norm of the gradient falls from the input of the last block
+            to that of the first, by a fit of its logarithm (`along_layers.change`), before the
+            first update, for each draw of the weights; None with fewer than three usable blocks.
         beyond: how much more it falls than in the identity network of the same depth and seed.
-        expected: what the factor λ of the shortcut alone would add: −log10 λ for each block but
-            one; None for shortcuts without a factor or with λ = 0.
+        shortest: the decades by which the shortest path falls more than with identity shortcuts,
+            the one through shortcuts alone: −log10 λ for each block but one. It bounds that path
+            and not the gradient. None for shortcuts without a factor or with λ = 0.
+        branches: the number of residual branches that the gradient passes through between the last
+            block and the first, in the mean over paths, at least (`least_branches`), the mean over
+            draws; None as above.
         chain: the root mean square of what all blocks together pull a random vector back to, over
             that of the vector, before the first update; the mean over draws.
         before: its Jacobians before the first update; None where they are not finite.
@@ -117,7 +122,8 @@ class ShortcutNetwork:
     blocks: int
     fall: tuple[float | None, ...]
     beyond: Excess
-    expected: float | None
+    shortest: float | None
+    branches: float | None
     chain: float | None
     before: Jacobians | None
     after: Jacobians | None
@@ -155,6 +161,8 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
     names, _ = along(cell.network_spec, 'block')
     kept = same_shape(cell.network_spec)
     before = [each for each in observations if each.step == 0]
+    fall = tuple(_fall(each, cell.network_spec, result.image_shape) for each in before)
+    factor = FACTORS.get(result.variant)
     after = observations[-1:] if result.status == 'finished' else []
     return ShortcutNetwork(
         cell=result.cell,
@@ -165,9 +173,13 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
         status=result.status,
         train_error=result.train_error,
         blocks=len(names),
-        fall=tuple(_fall(each, names) for each in before),
+        fall=fall,
         beyond=beyond((), ()),
-        expected=_expected(result.variant, len(names)),
+        shortest=_shortest(result.variant, len(names)),
+        branches=finite_mean(
+            least_branches(each, factor, len(names) - 1) if factor and each is not None else None
+            for each in fall
+        ),
         chain=finite_mean(each.values['chain'][names[0]] for each in before),
         before=summary(before, kept),
         after=summary(after, kept),
@@ -185,16 +197,38 @@ def same_shape(network_spec: NetworkSpec) -> list[str]:
     ]
 
 
-def _fall(observation: Observation, names: Sequence[str]) -> float | None:
-    """log10 of the gradient in the input of the last block over that of the first."""
-    gradients = observation.values['input_gradient']
-    first, last = gradients[names[0]], gradients[names[-1]]
-    return math.log10(last / first) if last and first else None
+def _fall(observation: Observation, network_spec: NetworkSpec, image_shape: tuple) -> float | None:
+    """The decades by which the norm of the gradient falls from the last block to the first."""
+    _, positions = along(network_spec, 'block')
+    row = along_layers.norms(observation, network_spec, image_shape)
+    return along_layers.change([row], positions).decades
 
 
-def _expected(variant: str, blocks: int) -> float | None:
+def _shortest(variant: str, blocks: int) -> float | None:
     factor = FACTORS.get(variant)
     return -(blocks - 1) * math.log10(factor) if factor else None
+
+
+def least_branches(fall: float, factor: float, blocks: int) -> float:
+    """How many residual branches the gradient passes through at least, in the mean over its paths.
+
+    A gradient passes each block either through the shortcut, which multiplies its energy, the
+    squared norm, by λ², or through the branch, by g². Energies add up where branches are random, so
+    that the paths through k of L branches carry C(L, k) λ^2(L − k) g^2k, the terms of
+    (λ² + g²)^L. The shortest path, λ^L of the norm, is one of them. The energy of a binomial sum
+    sits around k = L g² / (λ² + g²), and λ² + g² is measured. The last ReLU of a block stops a part
+    of both: then the shortcut passes less than λ², and there are more branches than this.
+
+    >>> round(least_branches(fall=0.0, factor=0.5, blocks=26), 2)  # a level gradient: 26 · 3/4
+    19.5
+
+    Args:
+        fall: the decades by which the norm falls over these blocks.
+        factor: λ.
+        blocks: L.
+    """
+    measured = 10 ** (-2 * fall / blocks)  # the factor of the energy for each block
+    return blocks * max(0.0, 1 - factor**2 / measured)
 
 
 def beyond(fall: Sequence[float | None], baseline: Sequence[float | None]) -> Excess:

@@ -3,15 +3,18 @@
 The claim: the derivative of the identity is 1, so the local Jacobian of a residual block is close
 to the identity, the product of many such Jacobians stays healthy, and any other shortcut spoils it.
 He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3: with a shortcut scaled by λ, the
-gradient that reaches layer l from layer L contains a factor λ^(L − l). In their Table 1 every
-shortcut other than the identity trains a ResNet-110 worse (test errors: identity 6.61 %; shortcut
-and branch by 0.5 12.35 %; exclusive gate 8.70 %; shortcut-only gate 12.86 %; 1×1 convolutions
-12.22 %; dropout fails). Their derivation of λ has no activation after the addition; the networks
-here have one, as those of their Table 1 do.
+gradient that reaches layer l from layer L is a sum, one term of which has the factor λ^(L − l). In
+their Table 1 every shortcut other than the identity trains a ResNet-110 worse (test errors:
+identity 6.61 %; shortcut and branch by 0.5 12.35 %; exclusive gate 8.70 %; shortcut-only gate
+12.86 %; 1×1 convolutions 12.22 %; dropout fails). Their derivation of λ has no activation after the
+addition; the networks here have one, as those of their Table 1 do.
 
 The claim would be refuted by residual blocks whose Jacobian is far from the identity although their
-network trains, by a gradient that does not follow λ^L, and by scaled, gated or convolved shortcuts
-that train as well as the identity.
+network trains, by a gradient that does not fall with λ, and by scaled, gated or convolved shortcuts
+that train as well as the identity. A gradient that falls by less than λ^L refutes nothing in the
+paper: λ^L is the path through shortcuts alone, and the other paths, through k of L branches, carry
+C(L, k) λ^2(L − k) g^2k of the energy (`analysis.least_branches`). Under batch norm the factor g of
+a branch is the larger, the smaller its input, and a smaller λ makes inputs smaller.
 
 Two yardsticks go with it. The last ReLU of a block closes a part of what comes in, whether the
 shortcut is the identity or not: `distance_from_relu` leaves that out, and is relative to the norm
@@ -29,7 +32,7 @@ from vggres.sweeps.grid import grid
 TITLE = 'What a shortcut changes'
 CLAIM = (
     "A residual block's local Jacobian is close to the identity, which carries the gradient "
-    'through any depth; a shortcut scaled by λ multiplies it by λ in each block, and every '
+    'through any depth; a shortcut scaled by λ < 1 lets it fade from block to block, and every '
     'shortcut other than the identity trains worse.'
 )
 SOURCE = (

@@ -43,7 +43,7 @@ def test_a_row_says_what_was_measured_and_where_it_holds():
     assert 'VGG networks, Glorot initialisation vanishes' in row.measured
     assert 'VGG networks, He initialisation −0.25' in row.measured
     assert 'counts as true where the gradient shrinks by a factor of 10 or more' in row.measured
-    assert row.n == '3 × 5 draws of the weights or observations during training'
+    assert row.n == '3 × 5 draws of the weights (in training: seeds)'
 
 
 def test_the_same_in_chinese():
@@ -53,7 +53,7 @@ def test_the_same_in_chinese():
     assert row.verdict == '仅在以下情形成立：采用 Glorot 初始化'
     assert '普通网络，Glorot 初始化 +3.00 [+2.00 至 +4.00]' in row.measured
     assert 'VGG 网络，Glorot 初始化 消失' in row.measured
-    assert row.n == '3 × 5 次随机权重或训练中的观测'
+    assert row.n == '3 × 5 次随机权重（训练中为随机种子）'
 
 
 def test_a_short_row_has_one_number_of_a_case_in_which_the_claim_holds():

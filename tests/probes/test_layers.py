@@ -79,6 +79,31 @@ def test_weight_gradients_and_updates_are_those_of_jax_grad(name):
         assert found['update_ratio'][layer] == pytest.approx(ratio, rel=1e-4)
 
 
+def test_a_profile_is_measured_below_the_smallest_float32():
+    """Without norm and bias, a factor of the head's kernel is a factor of all gradients behind it.
+
+    The other kernels are halved three times, so that the logits hardly leave zero and the gradient
+    shrinks by three bits a layer. Behind a head with a factor of 2⁻¹⁰⁰ it ends below 2⁻¹⁴⁹.
+    """
+    described = grammar.network_spec('plain', 20, norm='none', width=4)
+    network = Network(described, 10)
+    observe = jax.jit(partial(layers.observe, network=network, optimizer=SGD))
+    state = init_state(jax.random.key(0), network, SGD, (8, 8, 1))
+    params = jax.tree.map(lambda leaf: leaf / 8, state.params)
+    found = []
+    for exponent in (0, -100):
+        head = jax.tree.map(partial(jnp.multiply, 2.0**exponent), params['head'])
+        given = state.replace(params=params | {'head': head})
+        names = [n for n in spec.observable_names(described) if n != 'head']
+        found.append(layers.by_name(observe(given, *batch()), described, names))
+    for quantity in ('input_gradient', 'weight_gradient'):
+        expected = {name: value * 2.0**-100 for name, value in found[0][quantity].items()}
+        assert found[1][quantity] == pytest.approx(expected, rel=1e-4, abs=0)
+    assert 0 < found[1]['input_gradient']['stage1/block1'] < 2.0**-149
+    # What an update does is not scaled: weight decay alone is left, 0.1 · 0.01.
+    assert found[1]['update_ratio']['stage1/block1/conv1'] == pytest.approx(0.001, rel=1e-4)
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_block_inputs_and_their_gradients_are_those_of_an_unrolled_loop(name):
     network, state, found = observed(name)
@@ -206,9 +231,10 @@ def test_two_layers_by_hand():
         'weight_gradient': (np.sqrt(1.5625 / 4), np.sqrt(2.5 / 4)),
         'update_ratio': (0.2 * np.sqrt(1.5625 / 2), 0.2 * np.sqrt(2.5 / 1.25)),
     }
+    described = grammar.network_spec('plain', 8)  # names without a stage are the same everywhere
+    actual = layers.by_name(found, described, ('dense1', 'head'))
     for quantity, values in expected.items():
-        actual = (found[quantity]['dense1',], found[quantity]['head',])
-        np.testing.assert_allclose(actual, values, rtol=1e-6)
+        np.testing.assert_allclose(list(actual[quantity].values()), values, rtol=1e-6)
 
 
 def test_without_a_shortcut_a_block_and_its_first_layer_see_the_same():

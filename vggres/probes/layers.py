@@ -4,8 +4,14 @@ The measurements leave the scanned stages as stacked arrays. The input of each l
 passes through an identity function that is called a tap. On the way forward it stores the scale of
 the input in the collection `activations`; on the way back it delivers the scale of the gradient, as
 the gradient of a number in the collection `taps`.
+
+A gradient that shrinks by 40 decades falls below the smallest float32, and the sooner the larger
+the batch, by which the loss is divided. The loss is therefore multiplied by a power of two, which
+changes no digit, such that the gradient in the input of the head is about 2 to the power of
+`_HEAD`. What is fetched from the device is divided by it again, in double precision.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -21,6 +27,13 @@ from vggres.training.train_step import TrainState, training_loss
 
 Path = tuple[str, ...]  # of a module in the tree of parameters
 Stacked = dict[str, dict[Path, jax.Array]]
+
+# log2 of the root mean square that the gradient in the input of the head is brought to. Gradients
+# shrink further than they grow on their way back: below it float32 has 47 decades, above it 28.
+_HEAD = 32
+_LARGEST = 126  # so that neither the factor nor its inverse leaves float32
+# The path under which quantities that are proportional to the loss keep log2 of its factor.
+_EXPONENT: Path = ('log2 of the factor',)
 
 
 def observe(
@@ -47,7 +60,8 @@ def observe(
     Returns:
         Each quantity of `quantities.names(jacobians=False)` by the path of the parameters of a
         layer or block: a float32 scalar, or [blocks] where the parameters are stacked. Blocks have
-        an activation and an input gradient only.
+        an activation and an input gradient only. Gradients are those of the loss times a power of
+        two, whose logarithm stands beside them; `by_name` divides by it.
     """
     mutable = ('batch_stats', 'activations')
 
@@ -57,14 +71,18 @@ def observe(
             loss, _, updated = training_loss(network, variables, images, labels, key, mutable)
         return loss, updated['activations']
 
-    gradient_fn = jax.grad(loss_fn, argnums=(0, 1), has_aux=True)
-    (gradients, reaching), inputs = gradient_fn(state.params, taps(state.params))
+    loss, pull, inputs = jax.vjp(loss_fn, state.params, taps(state.params), has_aux=True)
+    exponent = _exponent(pull(jnp.ones_like(loss))[1]['head']['input'])
+    factor = jnp.ldexp(jnp.ones_like(loss), exponent)
+    scaled, reaching = pull(factor)
+    gradients = jax.tree.map(lambda each: each / factor, scaled)
     kernels = _kernels(state.params)
     updates, _ = optimizer.update(gradients, state.opt_state, state.params)
     return {
         'activation': by_path(inputs),
-        'input_gradient': by_path(reaching),
-        'weight_gradient': {p: _of_kernel(p, kernel) for p, kernel in _kernels(gradients).items()},
+        'input_gradient': by_path(reaching) | {_EXPONENT: exponent},
+        'weight_gradient': {p: _of_kernel(p, kernel) for p, kernel in _kernels(scaled).items()}
+        | {_EXPONENT: exponent},
         'update_ratio': {
             path: _of_kernel(path, update) / _of_kernel(path, kernels[path])
             for path, update in _kernels(updates).items()
@@ -89,12 +107,27 @@ def by_name(
     places = {name: spec.place(network_spec, name) for name in names}
     return {
         quantity: {
-            name: float(values[path] if index is None else values[path][index])
+            name: math.ldexp(values[path] if index is None else values[path][index], -exponent)
             for name, (path, index) in places.items()
             if path in values
         }
         for quantity, values in observed.items()
+        for exponent in [int(values.get(_EXPONENT, 0))]
     }
+
+
+def _exponent(head: jax.Array) -> jax.Array:
+    """log2 of the factor that brings the gradient in the input of the head to 2^`_HEAD`, an int32.
+
+    It is 0 where that gradient is zero or not finite. Nothing else has to be pulled back for it:
+    the compiler leaves out the blocks.
+
+    Args:
+        head: the root mean square of that gradient.
+    """
+    usable = (head > 0) & jnp.isfinite(head)
+    _, exponent = jnp.frexp(jnp.where(usable, head, 1))
+    return jnp.where(usable, jnp.clip(_HEAD - exponent, -_LARGEST, _LARGEST), 0)
 
 
 def root_mean_square(x: jax.Array, axes: Sequence[int]) -> jax.Array:

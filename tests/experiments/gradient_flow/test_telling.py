@@ -16,8 +16,20 @@ def test_the_words_carry_the_numbers(sweep):
     # have factors of 1 1 1 √½ √½ ½, by the number of elements. At distances of −5 −3 … 5 layers
     # from the middle these take 10 · (1 · 0.1505 + 3 · 0.1505 + 5 · 0.301) / 70 = 0.3 decades away.
     assert 'plain, no norm (He −9.7, Glorot −9.7, VGG −9.7)' in shrinks
-    (padding,) = [line for line in said if line.startswith('plain, no norm, he:')]
-    assert padding.endswith('decades; we measured 9.7.')
+    (predicted,) = [line for line in said if line.startswith('With no norm, theory alone')]
+    # What theory says of these networks has nothing to do with what was planted; n is three draws.
+    expected = next(
+        each.expected
+        for each in analyse(sweep).networks
+        if (each.variant, each.depth) == ('plain, no norm, he', 14)
+    )
+    assert f'plain with He initialisation: predicted +{expected:.1f}, measured +9.7 [' in predicted
+    assert 'n = 3' in predicted
+    assert 'resnet' not in predicted
+    (described,) = [line for line in said if 'described and not judged' in line]
+    assert 'because one seed cannot speak for others' in described
+    assert 'plain, no norm, he −9.7' in described
+    assert not any('judged over' in line for line in said)
     (correlation,) = [
         line for line in said if line.startswith('In networks without shortcuts and with no norm')
     ]
@@ -28,15 +40,32 @@ def test_the_words_carry_the_numbers(sweep):
 def test_no_network_is_said(sweep):
     nothing = dataclasses.replace(analyse(sweep), networks=(), failed=None)
     assert words(nothing) == 'No finished network was observed.'
-    assert all(not table.rows for table in tables(nothing)[:2])
+    assert [len(table.rows) for table in tables(nothing)[:2]] == [0, 0]
 
 
 def test_every_row_of_a_table_has_a_text_per_column(sweep):
     found = tables(analyse(sweep))
-    assert [len(table.rows) for table in found] == [36, 36, 8]
+    gradient, shape, training, weights, correlations = (table.rows for table in found)
+    assert [len(gradient), len(training), len(weights), len(correlations)] == [36, 36, 36, 8]
+    # Of the 36 networks, the gradient of those without norm and without shortcuts shrinks.
+    assert [row[2] for row in shape].count('last end') == 12
     for table in found:
         assert {len(row) for row in table.rows} == {len(table.columns)}
         assert table.note.endswith('.')
+
+
+def test_seeds_in_training_are_judged_in_words(sweep):
+    verdict = analyse(sweep)
+    judged = [
+        dataclasses.replace(
+            each, judgement='shrinks', gradient=dataclasses.replace(each.gradient, n=3)
+        )
+        for each in verdict.training
+    ]
+    said = words(dataclasses.replace(verdict, training=tuple(judged))).splitlines()
+    (line,) = [line for line in said if line.startswith('During training, judged over 3 seeds: it')]
+    assert 'it shrinks in: vgg, batch norm, he' in line
+    assert not any('described and not judged' in line for line in said)
 
 
 @pytest.mark.slow

@@ -12,7 +12,13 @@ def test_the_words_carry_the_numbers(sweep):
         'identity, depth 20, before training: the mean distance of the blocks is 0.25 from the '
         'identity, with 100 % of 7 blocks within 0.5; 0.05 from what the last ReLU makes of it'
     ) in said
-    assert 'shortcut × 0.5: +2.4 (λ^L alone: +2.4)' in said  # 8 · log10 2
+    # 8 · log10 2; `test_analysis` has the branches.
+    branches = next(
+        each.branches for each in analyse(sweep).networks if each.variant == 'shortcut × 0.5'
+    )
+    expected = f'shortcut × 0.5: +2.4 (shortest path +2.4; at least {branches:.0f} branches)'
+    assert expected in said
+    assert 'how many of 8 residual branches' in said
     assert 'with identity shortcuts is 0.00 %. Of 9 other shortcuts, 9 are worse by more' in said
     assert said.endswith('protocol.')
 
