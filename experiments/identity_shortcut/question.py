@@ -13,10 +13,14 @@ The claim would be refuted by residual blocks whose Jacobian is far from the ide
 network trains, by a gradient that does not follow λ^L, and by scaled, gated or convolved shortcuts
 that train as well as the identity.
 
+Near counts over depth: if each of L blocks is d away from the identity, the product of all is about
+√(L d²) away, so the sum of the squares over the blocks is what is judged (see `jacobians`).
+
 Two yardsticks go with it. The last ReLU of a block closes a part of what comes in, whether the
-shortcut is the identity or not: `distance_from_relu` leaves that out, and is relative to the norm
-of the identity as well. And the gradient changes from block to block in a network with identity
-shortcuts too, so a factor λ is judged by what it adds to that.
+shortcut is the identity or not: `relu_distance` compares with the Jacobian of that ReLU, relative
+to its norm; this comparison was added after a first sweep and is exploratory. And the gradient
+changes from block to block in a network with identity shortcuts too, so a factor λ is judged by
+what it adds to that.
 """
 
 from collections.abc import Iterator
