@@ -7,65 +7,24 @@ from statistics import fmean
 
 import numpy as np
 
+from experiments.identity_shortcut.jacobians import (
+    CLOSE,
+    CONFIDENCE,
+    Jacobians,
+    same_shape,
+    summary,
+)
 from experiments.identity_shortcut.question import FACTORS, IDENTITY
 from vggres.findings import along_layers
 from vggres.findings.along_layers import along
 from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.verdict import MARGIN
-from vggres.networks import spec
 from vggres.networks.spec import NetworkSpec
 from vggres.results import Observation, Result
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep
 
-# These were fixed before the first sweep was run. "Worse" means worse by `verdict.MARGIN` points of
-# training error.
-CONFIDENCE = 0.95
-# "Close to the identity": ‖J − I‖ is at most this part of ‖I‖, so that the identity is the larger
-# part.
-CLOSE = 0.5
-
-_SINGULAR = ('largest', 'smallest', 'mean_squared')
-_SIZE = 64  # pixels; which blocks keep their shape does not depend on it
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far Jacobians are from a map, relative to the identity, in Frobenius norm.
-
-    Attributes:
-        mean: the geometric mean over blocks of the means over draws of the weights.
-        interval: of the mean over blocks, by their logarithms; None with fewer than two blocks or a
-            distance of zero.
-        close: the part of the blocks that are at most `CLOSE` away.
-    """
-
-    mean: float
-    interval: Interval | None
-    close: float
-
-
-@dataclass(frozen=True)
-class Jacobians:
-    """The local Jacobians of a network's blocks that keep their shape, at one moment.
-
-    Singular values are geometric means over blocks of the means over draws.
-
-    Attributes:
-        distance_from_identity: of the Jacobian.
-        distance_from_relu: from what the block's last ReLU alone makes of the identity.
-        largest: singular value.
-        smallest: singular value, an upper bound.
-        mean_squared: singular value.
-        n: blocks.
-    """
-
-    distance_from_identity: Distance
-    distance_from_relu: Distance
-    largest: float
-    smallest: float
-    mean_squared: float
-    n: int
+# "Worse" means worse by `verdict.MARGIN` points of training error.
 
 
 @dataclass(frozen=True)
@@ -96,6 +55,7 @@ class ShortcutNetwork:
         status: 'finished' or 'diverged'.
         train_error: at the end, in percent.
         blocks: their number.
+        kept: the names of those that keep the shape of their input, whose Jacobians are summarised.
         fall: the decades by which the norm of the gradient falls from the input of the last block
             to that of the first, by a fit of its logarithm (`along_layers.change`), before the
             first update, for each draw of the weights; None with fewer than three usable blocks.
@@ -108,7 +68,8 @@ class ShortcutNetwork:
             draws; None as above.
         chain: the root mean square of what all blocks together pull a random vector back to, over
             that of the vector, before the first update; the mean over draws.
-        before: its Jacobians before the first update; None where they are not finite.
+        before: its Jacobians before the first update; None where no block keeps its shape, where
+            they are not finite, or where an earlier version observed other quantities.
         after: the same after the last one; None for a run that diverged, too.
     """
 
@@ -120,6 +81,7 @@ class ShortcutNetwork:
     status: str
     train_error: float
     blocks: int
+    kept: tuple[str, ...]
     fall: tuple[float | None, ...]
     beyond: Excess
     shortest: float | None
@@ -136,7 +98,7 @@ class ShortcutVerdict:
     Attributes:
         networks: all that finished and were observed.
         confidence: the level of all intervals.
-        close: the threshold `CLOSE`.
+        close: the threshold `jacobians.CLOSE`.
         margin: in points of training error: what "worse" means.
     """
 
@@ -173,6 +135,7 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
         status=result.status,
         train_error=result.train_error,
         blocks=len(names),
+        kept=tuple(kept),
         fall=fall,
         beyond=beyond((), ()),
         shortest=_shortest(result.variant, len(names)),
@@ -180,21 +143,10 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
             least_branches(each, factor, len(names) - 1) if factor and each is not None else None
             for each in fall
         ),
-        chain=finite_mean(each.values['chain'][names[0]] for each in before),
+        chain=finite_mean(each.values.get('chain_gain', {}).get(names[0]) for each in before),
         before=summary(before, kept),
         after=summary(after, kept),
     )
-
-
-def same_shape(network_spec: NetworkSpec) -> list[str]:
-    """The names of the blocks whose output has the shape of their input."""
-    blocks = [block for stage in network_spec.stages for block in stage.blocks]
-    inputs = spec.block_inputs(network_spec, (_SIZE, _SIZE, 1))
-    return [
-        name
-        for block, (name, (_, _, channels)) in zip(blocks, inputs.items(), strict=True)
-        if block.stride == 1 and block.channels == channels
-    ]
 
 
 def _fall(observation: Observation, network_spec: NetworkSpec, image_shape: tuple) -> float | None:
@@ -246,56 +198,3 @@ def finite_mean(values: Iterable[float | None]) -> float | None:
     """The mean of the values that are finite; None where there are none."""
     finite = [value for value in values if value is not None]
     return fmean(finite) if finite else None
-
-
-def summary(observations: Sequence[Observation], names: Sequence[str]) -> Jacobians | None:
-    """Summarises the Jacobians of some blocks over draws of the weights.
-
-    Args:
-        observations: one per draw.
-        names: of the blocks.
-
-    Returns:
-        None where there are no observations or no blocks, or where any value is not finite.
-    """
-
-    def by_block(quantity: str) -> np.ndarray:
-        rows = [[each.values[quantity][name] for name in names] for each in observations]
-        return np.array(rows, float).mean(axis=0)  # None becomes NaN
-
-    if not observations or not names:
-        return None
-    from_identity, from_relu = by_block('distance_from_identity'), by_block('distance_from_relu')
-    singular = [by_block(f'{which}_singular_value') for which in _SINGULAR]
-    if not np.isfinite([from_identity, from_relu, *singular]).all():
-        return None
-    largest, smallest, mean_squared = map(_geometric_mean, singular)
-    return Jacobians(
-        distance_from_identity=_distance(from_identity),
-        distance_from_relu=_distance(from_relu),
-        largest=largest,
-        smallest=smallest,
-        mean_squared=mean_squared,
-        n=len(names),
-    )
-
-
-def _distance(by_block: np.ndarray) -> Distance:
-    return Distance(
-        mean=_geometric_mean(by_block),
-        interval=_log_interval(by_block),
-        close=float((by_block <= CLOSE).mean()),
-    )
-
-
-def _geometric_mean(values: np.ndarray) -> float:
-    with np.errstate(divide='ignore'):
-        return float(np.exp(np.log(values).mean()))
-
-
-def _log_interval(values: np.ndarray) -> Interval | None:
-    """The interval of a geometric mean; None with a zero among the values or fewer than two."""
-    if not values.all():
-        return None
-    interval = t_interval(np.log(values), CONFIDENCE)
-    return (math.exp(interval[0]), math.exp(interval[1])) if interval else None

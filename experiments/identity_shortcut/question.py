@@ -16,10 +16,14 @@ paper: λ^L is the path through shortcuts alone, and the other paths, through k 
 C(L, k) λ^2(L − k) g^2k of the energy (`analysis.least_branches`). Under batch norm the factor g of
 a branch is the larger, the smaller its input, and a smaller λ makes inputs smaller.
 
+Near counts over depth: if each of L blocks is d away from the identity, the product of all is about
+√(L d²) away, so the sum of the squares over the blocks is what is judged (see `jacobians`).
+
 Two yardsticks go with it. The last ReLU of a block closes a part of what comes in, whether the
-shortcut is the identity or not: `distance_from_relu` leaves that out, and is relative to the norm
-of the identity as well. And the gradient changes from block to block in a network with identity
-shortcuts too, so a factor λ is judged by what it adds to that.
+shortcut is the identity or not: `relu_distance` compares with the Jacobian of that ReLU, relative
+to its norm; this comparison was added after a first sweep and is exploratory. And the gradient
+changes from block to block in a network with identity shortcuts too, so a factor λ is judged by
+what it adds to that.
 """
 
 from collections.abc import Iterator

@@ -3,25 +3,26 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.identity_shortcut.analysis import (
-    Distance,
     ShortcutNetwork,
     ShortcutVerdict,
     finite_mean,
-    same_shape,
 )
+from experiments.identity_shortcut.jacobians import Jacobians, same_shape
 from experiments.identity_shortcut.question import IDENTITIES, IDENTITY, PREACTIVATION
 from vggres.figures.layers import (
+    BlockLine,
     Point,
     Profile,
     agreement,
-    bands,
+    along_blocks,
     error_by_variant,
     profiles,
 )
-from vggres.findings.along_layers import values
+from vggres.findings.along_layers import along, values
 from vggres.findings.tables import Column, Table, interval, number, scientific
 from vggres.networks import spec
 from vggres.results import Observation
@@ -49,11 +50,8 @@ def words(verdict: ShortcutVerdict) -> str:
     deep = [network for network in networks if network.depth == deepest]
     several_seeds = len({network.seed for network in networks}) > 1
     lines = [
-        *(
-            line
-            for network in networks
-            for line in _jacobian_words(network, verdict.close, several_seeds)
-        ),
+        *_shape_words(networks),
+        *(line for network in networks for line in _jacobian_words(network, several_seeds)),
         *_scale_words(deep),
         *_error_words(deep, verdict.margin),
         'All of this holds for one learning rate and the few epochs of this protocol.',
@@ -61,28 +59,43 @@ def words(verdict: ShortcutVerdict) -> str:
     return '\n'.join(lines)
 
 
-def _jacobian_words(network: ShortcutNetwork, close: float, several_seeds: bool) -> Iterator[str]:
-    if network.variant not in (IDENTITY, PREACTIVATION):
+def _shape_words(networks: Sequence[ShortcutNetwork]) -> Iterator[str]:
+    """One line for each depth at which at most one block can be compared with the identity."""
+    for depth, kept in {network.depth: network.kept for network in networks}.items():
+        if not kept:
+            yield f'At depth {depth}, no block keeps its shape: none is compared with the identity.'
+        elif len(kept) == 1:
+            yield (
+                f'At depth {depth}, no block keeps its shape but {kept[0]}: no other block is '
+                'compared with the identity.'
+            )
+
+
+def _jacobian_words(network: ShortcutNetwork, several_seeds: bool) -> Iterator[str]:
+    if network.variant not in (IDENTITY, PREACTIVATION) or not network.kept:
         return
     seed = f', seed {network.seed}' if several_seeds else ''
     for moment, found in zip(_MOMENTS, (network.before, network.after), strict=True):
-        if found is None:
-            continue
-        distances = {'from the identity': found.distance_from_identity}
-        if network.variant == IDENTITY:
-            distances['from what the last ReLU makes of it'] = found.distance_from_relu
-        said = '; '.join(
-            f'{distance.mean:.2f} {which}, with {_close(distance, found.n)} within {close:g}'
-            for which, distance in distances.items()
-        )
-        yield (
-            f'{network.variant}, depth {network.depth}{seed}, {moment}: the mean distance of the '
-            f'blocks is {said}.'
-        )
+        where = f'{network.variant}, depth {network.depth}{seed}, {moment}'
+        if found:
+            yield f'{where}: {_distance_words(network.variant, found)}.'
+        elif found is network.before or network.status == 'finished':
+            yield f'{where}: the Jacobians of the blocks were not measured, or are not finite.'
 
 
-def _close(distance: Distance, blocks: int) -> str:
-    return f'{100 * distance.close:.0f} % of {blocks} {"block" if blocks == 1 else "blocks"}'
+def _distance_words(variant: str, found: Jacobians) -> str:
+    distance, blocks = found.from_identity, len(found.blocks)
+    over = f'over the {blocks} blocks that keep their shape' if blocks > 1 else found.blocks[0]
+    said = (
+        f'{over}, the squared distances d² from the identity add up to {distance.total:.2f}, and '
+        f'√Σd² is {distance.root:.2f}'
+    )
+    if blocks > 1:
+        first, last = distance.by_block[0], distance.by_block[-1]
+        said += f' (d is {first:.2f} in the first of them and {last:.2f} in the last)'
+    if variant == IDENTITY:
+        said += f'; from what the last ReLU makes of it, {found.from_relu.root:.2f} (exploratory)'
+    return f'{said}; n = {found.draws}'
 
 
 def _scale_words(networks: Sequence[ShortcutNetwork]) -> Iterator[str]:
@@ -134,7 +147,8 @@ def _mean_errors(networks: Sequence[ShortcutNetwork]) -> dict[str, float]:
 
 def tables(verdict: ShortcutVerdict) -> list[Table]:
     """The verdict in numbers: the gradient and the error of every network, and its Jacobians."""
-    return [_gradient_table(verdict), _jacobian_table(verdict)]
+    found = _jacobian_table(verdict)
+    return [_gradient_table(verdict), *([found] if found.rows else [])]
 
 
 def _gradient_table(verdict: ShortcutVerdict) -> Table:
@@ -182,27 +196,32 @@ def _gradient_row(network: ShortcutNetwork) -> list[str]:
 
 
 def _jacobian_table(verdict: ShortcutVerdict) -> Table:
-    level = f'{100 * verdict.confidence:g} % CI'
     return Table(
         title='Local Jacobians of the blocks that keep their shape',
         columns=(
             Column('shortcut', words=True),
             Column('depth'),
             Column('when', words=True),
-            Column('‖J − I‖/‖I‖'),
-            Column(level),
+            Column('blocks'),
+            Column('Σd²'),
+            Column('√Σd²'),
+            Column(f'{100 * verdict.confidence:g} % CI'),
             Column('to last ReLU'),
-            Column(level),
-            Column('largest'),
-            Column('smallest, at most'),
+            Column('spectral norm ≥'),
             Column('mean square'),
+            Column('between images'),
             Column('n'),
         ),
         rows=[row for network in verdict.networks for row in _jacobian_rows(network)],
-        note='Distances are in Frobenius norm, relative to that of the identity: from the identity '
-        'itself, and from what the last ReLU of the block alone makes of it. Distances and '
-        'singular values are geometric means over blocks; the smallest singular value is an upper '
-        'bound. n counts blocks.',
+        note='d is the distance ‖J − I‖/‖I‖ of a block from the identity in Frobenius norm; Σ runs '
+        f'over the blocks. The identity is the larger part of all blocks together up to √Σd² = '
+        f'{verdict.close:g}. To last ReLU: √Σd² with ‖J − D‖/‖D‖, where D is the Jacobian of the '
+        'last ReLU of the block (exploratory). Spectral norm: a lower bound, and the largest of '
+        'all blocks. Mean square: of the singular values, the geometric mean over blocks. Between '
+        'images: what flows between the images of a batch in training mode, relative to what '
+        'stays within each; the largest of all blocks. All others are for single images, with the '
+        'statistics of batch norm that evaluation uses (before training, those of one batch). n '
+        'counts draws of the weights; a single one is described, and nothing follows from it.',
     )
 
 
@@ -213,14 +232,15 @@ def _jacobian_rows(network: ShortcutNetwork) -> Iterator[list[str]]:
                 network.variant,
                 str(network.depth),
                 moment,
-                number(found.distance_from_identity.mean, '.2f'),
-                interval(found.distance_from_identity.interval, '.2f'),
-                number(found.distance_from_relu.mean, '.2f'),
-                interval(found.distance_from_relu.interval, '.2f'),
-                number(found.largest, '.2f'),
-                scientific(found.smallest),
-                number(found.mean_squared, '.2f'),
-                str(found.n),
+                str(len(found.blocks)),
+                number(found.from_identity.total, '.2f'),
+                number(found.from_identity.root, '.2f'),
+                interval(found.from_identity.interval, '.2f'),
+                number(found.from_relu.root, '.2f'),
+                number(found.spectral_norm, '.2f'),
+                number(found.gain, '.2f'),
+                number(found.coupling, '.3f'),
+                str(found.draws),
             ]
 
 
@@ -237,16 +257,34 @@ def figures(sweep: Sweep, verdict: ShortcutVerdict) -> dict[str, tuple[Figure, s
         )
     }
     deepest = max(network.depth for network in networks)
+    if lines := list(_distance_lines(sweep, deepest)):
+        drawn['distance_from_identity'] = (
+            along_blocks(
+                lines,
+                f'Distance of the Jacobian of each block from the identity, depth {deepest}',
+                '‖J − I‖ / ‖I‖',
+            ),
+            'Each block that keeps its shape, in Frobenius norm, for single images in evaluation '
+            'mode, and for postactivation blocks ‖J − D‖/‖D‖ with the Jacobian D of their last '
+            'ReLU (exploratory). Dashed: the slope that De & Smith 2020 (arXiv 2002.10444) predict '
+            'before training with batch norm, where the branch of block ℓ has the part 1/ℓ of the '
+            'variance; the level is not predicted. '
+            'Blocks are no sample: what counts is the sum of d² over them.',
+        )
     for moment in _MOMENTS:
-        if shown := _shown(sweep, deepest, moment):
-            title = f'Singular values of the blocks {moment}, depth {deepest}'
+        if lines := list(_gain_lines(sweep, deepest, moment)):
             drawn[f'singular_values_{moment.replace(" ", "_")}'] = (
-                bands([_band(*each) for each in shown], title),
-                'Singular values of the Jacobian of each block that keeps its shape: the band '
-                'reaches from the smallest (an upper bound) to the largest, and the line is their '
-                'root mean square. For the identity all are 1.',
+                along_blocks(
+                    lines,
+                    f'Singular values of the blocks {moment}, depth {deepest}',
+                    'singular value',
+                ),
+                'Singular values of the Jacobian of each block that keeps its shape: the spectral '
+                'norm (a lower bound) and their root mean square. For the identity both are 1.',
             )
-    if chains := [_profile(*each, 'chain') for each in _shown(sweep, deepest, _MOMENTS[0])]:
+    if chains := [
+        _profile(*each, 'chain_gain') for each in _shown(sweep, deepest, _MOMENTS[0], 'chain_gain')
+    ]:
         drawn['chain_before_training'] = (
             profiles(
                 chains,
@@ -273,40 +311,67 @@ def figures(sweep: Sweep, verdict: ShortcutVerdict) -> dict[str, tuple[Figure, s
     return drawn
 
 
-def _shown(sweep: Sweep, depth: int, moment: str) -> list[tuple[Cell, Observation]]:
+def _distance_lines(sweep: Sweep, depth: int) -> Iterator[BlockLine]:
+    """The distances along the blocks, before and after training, and what is expected of them."""
+    for moment in _MOMENTS:
+        for cell, observation in _shown(sweep, depth, moment, 'identity_distance'):
+            yield _block_line(cell, moment, observation, 'identity_distance')
+            if cell.coordinates()['variant'] == IDENTITY:
+                name = f'{moment}, from the last ReLU'
+                yield _block_line(cell, name, observation, 'relu_distance')
+    for cell, _ in _shown(sweep, depth, _MOMENTS[0], 'identity_distance'):
+        variant = cell.coordinates()['variant']
+        if variant in (IDENTITY, PREACTIVATION):
+            blocks = np.arange(1, 1 + len(_blocks(cell)))
+            yield BlockLine(variant, '1/√ℓ in block ℓ', blocks, blocks**-0.5, is_expected=True)
+
+
+def _gain_lines(sweep: Sweep, depth: int, moment: str) -> Iterator[BlockLine]:
+    """The spectral norm and the root mean square of the singular values along the blocks."""
+    for cell, observation in _shown(sweep, depth, moment, 'spectral_norm'):
+        yield _block_line(cell, 'spectral norm, at least', observation, 'spectral_norm')
+        yield _block_line(cell, 'root mean square', observation, 'mean_square_gain', power=0.5)
+
+
+def _shown(
+    sweep: Sweep, depth: int, moment: str, quantity: str
+) -> Iterator[tuple[Cell, Observation]]:
     """The cells that are drawn, each with an observation of its own weights at one moment.
 
     They are those of the variants in `_SHOWN`, at one depth, for the first seed, as far as any of
-    their blocks keeps its shape.
+    their blocks keeps its shape and the quantity was observed.
     """
     observed = [each for each in sweep.observed() if each[1].depth == depth]
     first = min((result.seed for _, result, _ in observed), default=0)
-    found = []
     for cell, result, observations in observed:
         is_shown = result.seed == first and result.variant in _SHOWN
-        if is_shown and same_shape(cell.network_spec):
-            if moment == 'before training':
-                found.append((cell, observations[0]))
-            elif result.status == 'finished':
-                found.append((cell, observations[-1]))
-    return found
+        is_there = moment == _MOMENTS[0] or result.status == 'finished'
+        found = observations[0 if moment == _MOMENTS[0] else -1]
+        if is_shown and is_there and same_shape(cell.network_spec) and quantity in found.values:
+            yield cell, found
 
 
-def _band(cell: Cell, observation: Observation) -> tuple[Profile, Profile, Profile]:
-    """The smallest, the root mean square and the largest singular value along the blocks."""
-    return (
-        _profile(cell, observation, 'smallest_singular_value'),
-        _profile(cell, observation, 'mean_squared_singular_value', power=0.5),
-        _profile(cell, observation, 'largest_singular_value'),
-    )
+def _blocks(cell: Cell) -> list[str]:
+    names, _ = along(cell.network_spec, 'block')
+    return names
 
 
-def _profile(cell: Cell, observation: Observation, quantity: str, power: float = 1) -> Profile:
+def _block_line(
+    cell: Cell, name: str, observation: Observation, quantity: str, power: float = 1
+) -> BlockLine:
+    """A quantity along the blocks of a network, with a gap at those that change their shape."""
+    names, kept = _blocks(cell), same_shape(cell.network_spec)
+    found = dict(zip(kept, values(observation, quantity, kept) ** power, strict=True))
+    line = np.array([found.get(block, np.nan) for block in names])
+    return BlockLine(cell.coordinates()['variant'], name, np.arange(1, 1 + len(names)), line)
+
+
+def _profile(cell: Cell, observation: Observation, quantity: str) -> Profile:
     names, positions = same_shape(cell.network_spec), spec.positions(cell.network_spec)
     at = cell.coordinates()
     return Profile(
         panel=at['variant'],
         depth=at['depth'],
         positions=[positions[name] for name in names],
-        values=values(observation, quantity, names) ** power,
+        values=values(observation, quantity, names),
     )

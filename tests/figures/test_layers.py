@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from vggres.figures import layers
-from vggres.figures.layers import Point, Profile
+from vggres.figures.layers import BlockLine, Point, Profile
 from vggres.figures.style import FAMILY_STYLES
 
 
@@ -120,15 +120,15 @@ def test_errors_are_means_over_seeds():
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[11, 0]]
 
 
-def band(panel, low, middle, high):
-    return tuple(Profile(panel, 20, [2, 4, 6], np.full(3, v)) for v in (low, middle, high))
-
-
-def test_a_band_reaches_from_the_smallest_to_the_largest():
-    figure = layers.bands([band('identity', 0.5, 1.5, 3.0)], 'Title')
-    ax = figure.axes[0]
-    ys = ax.collections[0].get_paths()[0].vertices[:, 1]
-    assert (ys.min(), ys.max()) == (0.5, 3)
+def test_lines_along_blocks_leave_gaps_and_mark_what_stands_alone():
+    values = np.array([3.0, np.nan, 2.0, 1.0])
+    line = BlockLine('identity', 'before training', np.arange(1, 5), values)
+    expected = BlockLine('identity', '1/√ℓ', np.arange(1, 5), np.ones(4), is_expected=True)
+    ax = layers.along_blocks([line, expected], 'Title', 'distance').axes[0]
+    drawn, dashed = ax.lines
+    np.testing.assert_array_equal(drawn.get_ydata(), values)
+    assert drawn.get_markevery() == [0]  # 2 and 1 are joined by a line
+    assert dashed.get_linestyle() != '-'
     assert ax.get_yscale() == 'log'
 
 
@@ -164,8 +164,14 @@ FIGURES = {
     'by variant': lambda: layers.error_by_variant(
         [Point(variant, depth, 0.0, float(depth)) for variant in SHORTCUTS for depth in (20, 56)]
     ),
-    'bands': lambda: layers.bands(
-        [band(f'panel {i}', 1e-9, 1.0, 30.0) for i in range(6)], 'Singular values, depth 56'
+    'along blocks': lambda: layers.along_blocks(
+        [
+            BlockLine(f'panel {i}', name, np.arange(1, 28), np.geomspace(0.01, 3, 27))
+            for i in range(6)
+            for name in ('before training', 'spectral norm, at least')
+        ],
+        'Singular values, depth 56',
+        'singular value',
     ),
     'agreement': lambda: layers.agreement(
         [Point(name, 20 + 6 * i, i, i) for i, name in enumerate(SHORTCUTS[:6])],
@@ -206,7 +212,7 @@ def test_texts_do_not_overlap_and_stay_inside(name):
     [
         lambda: layers.profiles([], '', ''),
         lambda: layers.heat_maps([], [0], '', ''),
-        lambda: layers.bands([], ''),
+        lambda: layers.along_blocks([], '', ''),
         lambda: layers.agreement([], 'x', 'y'),
         lambda: layers.error_by_variant([]),
         lambda: layers.error_against([], [''], ''),

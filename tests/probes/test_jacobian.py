@@ -1,4 +1,4 @@
-"""Singular values and chains against closed forms, dense Jacobians and numpy's own."""
+"""Norms, couplings and chains against closed forms, dense Jacobians and numpy's own."""
 
 from functools import partial
 
@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from vggres.networks import grammar, spec
+from vggres.networks.batch_norm import EPSILON, BatchNorm
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
 from vggres.probes import jacobian, layers
@@ -17,25 +18,29 @@ from vggres.training.train_step import init_state
 KEY = jax.random.key(5)
 
 
-def ends(matrix, steps=100):
+def largest(matrix, steps=100):
     matrix = jnp.asarray(matrix, jnp.float32)
     start = jax.random.normal(KEY, (matrix.shape[1],))
-    found = jacobian.singular_values(lambda v: matrix @ v, lambda u: u @ matrix, start, steps)
-    return [float(each) for each in found]
+    found = jacobian.largest_singular_value(
+        lambda v: matrix @ v, lambda u: u @ matrix, start, steps
+    )
+    return float(found)
 
 
 def orthogonal(size, seed=0):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
 
 
-def test_orthogonal_maps_have_ones_alone():
-    assert ends(orthogonal(30)) == pytest.approx([1, 1], rel=1e-5)
+def floats(found):
+    return {name: float(value) for name, value in found.items()}
 
 
-def test_known_singular_values():
+def test_the_largest_singular_value_of_known_matrices():
+    assert largest(orthogonal(30)) == pytest.approx(1, rel=1e-5)
     values = np.geomspace(0.02, 3, 12)
     matrix = orthogonal(12, 1) @ np.diag(values) @ orthogonal(12, 2)
-    assert ends(matrix) == pytest.approx([3, 0.02], rel=1e-3)
+    assert largest(matrix) == pytest.approx(3, rel=1e-4)
+    assert largest(np.diag([2.0, 1.0, 0.0, 0.5])) == pytest.approx(2, rel=1e-5)
 
 
 def test_a_chain_of_linear_layers():
@@ -44,8 +49,8 @@ def test_a_chain_of_linear_layers():
     eigenvalues = np.array([-1.0, -0.5, 0.0, 0.25, 1.0])
     basis = orthogonal(5, 3)
     step = np.eye(5) + epsilon * basis @ np.diag(eigenvalues) @ basis.T
-    expected = [(1 + epsilon) ** layers, (1 - epsilon) ** layers]
-    assert ends(np.linalg.matrix_power(step, layers)) == pytest.approx(expected, rel=1e-3)
+    expected = (1 + epsilon) ** layers
+    assert largest(np.linalg.matrix_power(step, layers)) == pytest.approx(expected, rel=1e-3)
 
     def network(x):  # the same, layer by layer
         for _ in range(layers):
@@ -53,58 +58,126 @@ def test_a_chain_of_linear_layers():
         return x
 
     push, pull = jacobian.products(network, jnp.ones((1, 5)))
-    found = jacobian.singular_values(push, pull, jax.random.normal(KEY, (5,)), 5)
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
-
-
-def test_means_over_random_vectors_of_a_long_linear_layer():
-    scales = jnp.linspace(0.5, 2, 20_000)
-    found = jacobian.measure(lambda x: scales * x, jnp.ones(20_000), KEY)
-    exact = np.asarray(scales, np.float64)
-    assert float(found['mean_squared_singular_value']) == pytest.approx(np.mean(exact**2), rel=0.02)
-    away = np.sqrt(np.mean((exact - 1) ** 2))
-    assert float(found['distance_from_identity']) == pytest.approx(away, rel=0.02)
-
-
-def test_a_null_space_is_found():
-    matrix = np.diag([2.0, 1.0, 0.0, 0.5])
-    largest, smallest = ends(matrix)
-    assert largest == pytest.approx(2, rel=1e-5)
-    assert smallest < 1e-4
+    found = jacobian.largest_singular_value(push, pull, jax.random.normal(KEY, (5,)), 5)
+    assert float(found) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize('shape', [(40, 25), (25, 40)])
 def test_maps_between_spaces_of_other_sizes(shape):
     matrix = np.random.default_rng(4).normal(size=shape)
     values = np.linalg.svd(matrix, compute_uv=False)
-    largest, smallest = ends(matrix)
-    assert largest == pytest.approx(values[0], rel=1e-4)
-    if shape[0] > shape[1]:
-        assert smallest == pytest.approx(values[-1], rel=1e-3)
+    assert largest(matrix) == pytest.approx(values[0], rel=1e-4)
 
 
-def test_few_steps_bound_both_ends():
+def test_few_steps_give_a_lower_bound():
     matrix = np.random.default_rng(6).normal(size=(200, 200))
     values = np.linalg.svd(matrix, compute_uv=False)
-    largest, smallest = ends(matrix, steps=24)
-    assert 0.97 * values[0] < largest <= values[0] * (1 + 1e-5)
-    assert values[-1] < smallest
+    for steps in (3, 24):
+        assert largest(matrix, steps) <= values[0] * (1 + 1e-5)
+    assert 0.97 * values[0] < largest(matrix, 24)
+    assert largest(matrix, 3) < 0.97 * values[0]
 
 
-def test_measures_of_a_scaled_identity():
-    found = jacobian.measure(lambda x: 3 * x, jnp.ones((2, 4, 4, 3)), KEY)
-    assert float(found['largest_singular_value']) == pytest.approx(3, rel=1e-5)
-    assert float(found['smallest_singular_value']) == pytest.approx(3, rel=1e-5)
-    assert float(found['mean_squared_singular_value']) == pytest.approx(9, rel=0.2)
-    # ‖2 v‖ / ‖v‖ up to the length of the random vectors.
-    ratio = found['distance_from_identity'] / jnp.sqrt(found['mean_squared_singular_value'])
-    assert float(ratio) == pytest.approx(2 / 3, rel=1e-5)
+def test_a_linear_map_has_the_norms_of_its_matrix():
+    # Two images of 4×3 numbers, and one matrix for each of them: exact to rounding.
+    matrix = np.random.default_rng(7).normal(size=(12, 12)) / 4
+
+    def f(x):
+        return (jnp.asarray(matrix, jnp.float32) @ x.ravel()).reshape(x.shape)
+
+    found = floats(jacobian.measure(f, jnp.ones((2, 4, 3)), KEY))
+    assert found['spectral_norm'] == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-4)
+    assert found['mean_square_gain'] == pytest.approx(np.sum(matrix**2) / 12, rel=1e-5)
+    away = np.linalg.norm(matrix - np.eye(12)) / np.sqrt(12)
+    assert found['identity_distance'] == pytest.approx(away, rel=1e-5)
+    assert found['relu_distance'] == found['identity_distance']  # nothing is closed
+
+
+def test_a_known_mask_of_the_last_relu():
+    # The branch doubles what the ReLU then lets through: D(2I), and so J − D = D.
+    images = jnp.array([[1.0, -1.0, 2.0, -3.0], [1.0, 1.0, 1.0, -1.0]])  # 2 and 3 of 4 are open
+    found = floats(jacobian.measure(lambda x: jax.nn.relu(2 * x), images, KEY, relu=True))
+    assert found['relu_distance'] == pytest.approx(1, rel=1e-6)
+    # ‖J − I‖²: 1 for each number, open or closed.
+    assert found['identity_distance'] == pytest.approx(1, rel=1e-6)
+    assert found['mean_square_gain'] == pytest.approx((2 * 4 + 3 * 4) / 8, rel=1e-6)
+    # A branch of zero leaves the ReLU: no distance from it, and the closed part from the identity.
+    found = floats(jacobian.measure(jax.nn.relu, images, KEY, relu=True))
+    assert found['relu_distance'] == 0
+    assert found['identity_distance'] == pytest.approx(np.sqrt(3 / 8), rel=1e-6)
+
+
+def test_the_distance_from_the_relu_is_relative_to_what_is_open():
+    # J = D + a D on one open number of four: ‖J − D‖ / ‖D‖ = a, where ‖J − D‖ / ‖I‖ = a / 2.
+    image = jnp.array([[1.0, -1.0, -1.0, -1.0]])
+    found = floats(jacobian.measure(lambda x: jax.nn.relu(1.3 * x), image, KEY, relu=True))
+    assert found['relu_distance'] == pytest.approx(0.3, rel=1e-5)
+
+
+def test_frozen_batch_norm_is_a_diagonal_map():
+    scale, variance = np.array([1.0, -2.0, 0.5]), np.array([0.25, 4.0, 1.0])
+    variables = {
+        'params': {'scale': jnp.asarray(scale), 'bias': jnp.ones(3)},
+        'batch_stats': {'mean': jnp.full(3, 0.7), 'var': jnp.asarray(variance)},
+    }
+    norm = BatchNorm(use_running_average=True)
+    images = jax.random.normal(KEY, (2, 4, 4, 3))
+    found = floats(jacobian.measure(lambda x: norm.apply(variables, x[None])[0], images, KEY))
+    slopes = scale / np.sqrt(variance + EPSILON)
+    assert found['spectral_norm'] == pytest.approx(np.abs(slopes).max(), rel=1e-5)
+    assert found['mean_square_gain'] == pytest.approx(np.mean(slopes**2), rel=1e-5)
+    away = np.sqrt(np.mean((slopes - 1) ** 2))
+    assert found['identity_distance'] == pytest.approx(away, rel=1e-5)
+
+
+def test_large_maps_are_estimated_from_random_vectors():
+    # A symmetric map that mixes neighbours: J = S(I + a R)S with R a shift and S a diagonal.
+    size = 20_000
+    scales = np.linspace(0.5, 2, size)
+
+    def f(x):
+        return jnp.asarray(scales, jnp.float32) * (x + 0.5 * jnp.roll(x, 1))
+
+    found = floats(jacobian.measure(f, jnp.ones((2, size)), KEY))
+    square = np.mean(scales**2) * (1 + 0.5**2)
+    assert found['mean_square_gain'] == pytest.approx(square, rel=0.03)
+    away = np.sqrt(np.mean((scales - 1) ** 2) + np.mean((0.5 * scales) ** 2))
+    assert found['identity_distance'] == pytest.approx(away, rel=0.03)
+    assert 0.9 * 3 < found['spectral_norm'] <= 3  # 2 · 1.5
 
 
 def test_where_the_shape_changes_nothing_is_near_the_identity():
-    found = jacobian.measure(lambda x: x[:, ::2], jnp.ones((2, 4, 3)), KEY)
-    assert np.isnan(found['distance_from_identity'])
-    assert float(found['largest_singular_value']) == pytest.approx(1, rel=1e-5)
+    found = floats(jacobian.measure(lambda x: x[::2], jnp.ones((2, 4, 3)), KEY))
+    assert np.isnan(found['identity_distance'])
+    assert np.isnan(found['relu_distance'])
+    assert found['spectral_norm'] == pytest.approx(1, rel=1e-5)
+
+
+def test_a_planted_coupling_between_images():
+    # y = x + a · the mean over images: J_ij = (δ_ij + a / n) I.
+    n, a = 5, 0.4
+    batch = jnp.ones((n, 3, 2))
+    found = jacobian.coupling(lambda x: x + a * x.mean(axis=0, keepdims=True), batch, KEY)
+    expected = np.sqrt(n - 1) * (a / n) / (1 + a / n)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert float(jacobian.coupling(jnp.tanh, batch, KEY)) == 0
+
+
+def test_the_coupling_by_batch_norm_against_a_dense_jacobian():
+    n, channels = 4, 2
+    batch = jax.random.normal(KEY, (n, 3, 3, channels))
+    norm = BatchNorm(use_running_average=False)
+    variables = norm.init(KEY, batch)
+
+    def f(x):
+        return norm.apply(variables, x, mutable=('batch_stats',))[0]
+
+    matrix = np.asarray(jax.jacrev(f)(batch)).reshape(n, -1, n, 9 * channels)
+    squares = np.square(matrix).sum(axis=(1, 3))
+    expected = np.sqrt((squares.sum() - np.trace(squares)) / np.trace(squares))
+    measure = jax.jit(jax.vmap(partial(jacobian.coupling, f, batch)))
+    found = measure(jax.random.split(KEY, 100))
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(expected, rel=0.05)
 
 
 NETWORKS = {
@@ -112,39 +185,59 @@ NETWORKS = {
     'plain': ('plain', 20, {'width': 2}),
     'no norm': ('resnet', 20, {'width': 2, 'norm': 'none'}),
     'preactivation': ('resnet', 20, {'width': 2, 'preactivation': True}),
+    'dropout': ('resnet', 20, {'width': 2, 'dropout': 0.5}),
     'bottleneck': ('resnet', 29, {'width': 1, 'block': 'bottleneck'}),
     'vgg': ('vgg', 9, {'width': 2, 'vgg_stages': 3}),
     'vgg with shortcuts': ('vgg', 14, {'width': 2, 'vgg_stages': 3, 'vgg_shortcuts': True}),
 }
 
 
-@pytest.fixture(scope='module', params=NETWORKS)
-def case(request):
-    """A network, its state, a batch, and what is found of it."""
-    family, depth, options = NETWORKS[request.param]
+def network_of(name):
+    """A network, its state and a batch."""
+    family, depth, options = NETWORKS[name]
     described = grammar.network_spec(family, depth, **options)
     network = Network(described, 3)
     state = init_state(KEY, network, optax.sgd(0.1), (8, 8, 1))
-    images = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
-    batch = images, jnp.array([0, 1, 2, 0]), jax.random.key(2)
+    images = jax.random.normal(jax.random.key(1), (6, 8, 8, 1))
+    return network, state, (images, jnp.array([0, 1, 2, 0, 1, 2]), jax.random.key(2))
+
+
+def block_names(described):
+    return [name for name in spec.observable_names(described) if name.count('/') == 1]
+
+
+@pytest.fixture(scope='module', params=NETWORKS)
+def case(request):
+    """A network, its state, a batch, and what is found of it."""
+    network, state, batch = network_of(request.param)
     found = jax.jit(partial(jacobian.observe, network=network))(state, *batch)
-    names = [name for name in spec.observable_names(described) if name.count('/') == 1]
-    return network, state, images, layers.by_name(found, described, names)
+    return network, state, batch, layers.by_name(found, network.spec, block_names(network.spec))
 
 
-def unrolled(network, state, images):
+def batch_statistics(network, state, images, key):
+    """The statistics of a batch, from the difference that one update makes to the averages."""
+    if not state.batch_stats:
+        return {}
+    variables = {'params': state.params, 'batch_stats': state.batch_stats}
+    _, updated = network.apply(
+        variables, images, train=True, rngs={'dropout': key}, mutable=('batch_stats',)
+    )
+    return jax.tree.map(
+        lambda new, old: (new - 0.9 * old) / 0.1, updated['batch_stats'], state.batch_stats
+    )
+
+
+def unrolled(network, variables, images):
     """Of each block by name its function and its input, one block after the other."""
     stem, stages = network.spec.stem, network.spec.stages
-    params, statistics = state.params, state.batch_stats
     x = images
     if stem:
         # Up to the first block the network is asked itself.
         _, kept = network.apply(
-            {'params': params, 'batch_stats': statistics},
+            variables,
             images,
-            train=True,
-            rngs={'dropout': jax.random.key(2)},
-            mutable=('batch_stats', 'intermediates'),
+            train=False,
+            mutable=('intermediates',),
             capture_intermediates=lambda module, _: module.name in ('stem', 'stem_norm'),
         )
         inner = kept['intermediates']
@@ -160,18 +253,12 @@ def unrolled(network, state, images):
                     tree = tree[key]
                 return tree if index is None else jax.tree.map(lambda leaf: leaf[index], tree)
 
-            variables = {'params': take(params)}
+            own = {'params': take(variables['params'])}
             if block.norm:
-                variables['batch_stats'] = take(statistics)
+                own['batch_stats'] = take(variables['batch_stats'])
 
-            def f(x, block=block, variables=variables):
-                return Block(block).apply(
-                    variables,
-                    x,
-                    True,
-                    mutable=('batch_stats',),
-                    rngs={'dropout': jax.random.key(0)},
-                )[0]
+            def f(x, block=block, own=own):
+                return Block(block).apply(own, x, False)
 
             yield name, f, x
             x = f(x)
@@ -180,46 +267,85 @@ def unrolled(network, state, images):
 
 
 def dense(f, x):
-    jacobian = jax.jit(jax.jacrev(f))(x)
-    return np.asarray(jacobian, np.float64).reshape(-1, x.size)
+    """The Jacobians of a function at some images, `[images, outputs, inputs]`."""
+    one = jax.jit(jax.jacrev(lambda image: f(image[None])[0]))
+    return np.stack([np.asarray(one(i), np.float64).reshape(-1, i.size) for i in x])
 
 
 @pytest.mark.slow
 def test_blocks_against_their_dense_jacobians(case):
-    network, state, images, found = case
+    network, state, (images, _, key), found = case
+    statistics = batch_statistics(network, state, images, key)
+    variables = {'params': state.params, 'batch_stats': statistics}
     seen = []
-    for name, f, x in unrolled(network, state, images):
-        matrix = dense(f, x)
-        values = np.linalg.svd(matrix, compute_uv=False)
-        assert found['largest_singular_value'][name] == pytest.approx(values[0], rel=0.02)
-        least = values[-1] if len(matrix) >= x.size else 0  # J cannot be injective
-        assert found['smallest_singular_value'][name] >= least - 1e-4 * values[0]
-        square = np.sum(values**2) / x.size
-        assert found['mean_squared_singular_value'][name] == pytest.approx(square, rel=0.25)
-        away = found['distance_from_identity'][name]
-        if matrix.shape == (x.size, x.size):
-            expected = np.linalg.norm(matrix - np.eye(x.size)) / np.sqrt(x.size)
-            assert away == pytest.approx(expected, rel=0.25)
-            is_open = np.asarray(f(x)).ravel() > 0
-            mask = np.eye(x.size) if network.spec.head.activation else np.diag(is_open)
-            expected = np.linalg.norm(matrix - mask) / np.sqrt(x.size)
-            assert found['distance_from_relu'][name] == pytest.approx(expected, rel=0.25)
+    for name, f, x in unrolled(network, variables, images[: jacobian.IMAGES]):
+        matrices, inputs = dense(f, x), x[0].size
+        norms = np.linalg.norm(matrices, 2, axis=(1, 2))
+        assert found['spectral_norm'][name] == pytest.approx(norms.mean(), rel=0.02)
+        assert found['spectral_norm'][name] <= norms.mean() * (1 + 1e-4)
+        square = np.sum(matrices**2, axis=(1, 2)).mean() / inputs
+        assert found['mean_square_gain'][name] == pytest.approx(square, rel=2e-3)
+        away = found['identity_distance'][name]
+        if matrices.shape[1:] == (inputs, inputs):
+            squares = np.sum((matrices - np.eye(inputs)) ** 2, axis=(1, 2))
+            assert away == pytest.approx(np.sqrt(squares.mean() / inputs), rel=2e-3)
+            is_open = np.asarray(f(x)).reshape(len(x), -1) > 0
+            if network.spec.head.activation:
+                is_open = np.ones_like(is_open)
+            masks = np.stack([np.diag(each) for each in is_open])
+            squares = np.sum((matrices - masks) ** 2, axis=(1, 2))
+            expected = np.sqrt(squares.sum() / is_open.sum())
+            assert found['relu_distance'][name] == pytest.approx(expected, rel=2e-3)
+        else:
+            assert np.isnan(away)
         seen.append(name)
-    assert seen == list(found['chain'])
+    assert seen == list(found['chain_gain'])
+    coupled = np.array(list(found['image_coupling'].values()))
+    has_norm = network.spec.stages[0].blocks[0].norm
+    assert (coupled > 0).all() if has_norm else not coupled.any()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('case', ['resnet', 'no norm', 'preactivation'], indirect=True)
 def test_the_chain_against_the_product_of_dense_jacobians(case):
-    network, state, images, found = case
-    blocks = list(unrolled(network, state, images))
-    product = np.eye(len(dense(*blocks[-1][1:])))
+    network, state, (images, _, key), found = case
+    statistics = batch_statistics(network, state, images, key)
+    variables = {'params': state.params, 'batch_stats': statistics}
+    blocks = list(unrolled(network, variables, images[: jacobian.IMAGES]))
+    product = np.eye(len(dense(*blocks[-1][1:])[0]))[None]
     for name, f, x in reversed(blocks):
         product = product @ dense(f, x)
         # E of the root mean square of Jᵀ u, over that of u.
         expected = np.sqrt(np.sum(product**2) / x.size)
-        assert found['chain'][name] == pytest.approx(expected, rel=0.3)
-    assert len(found['chain']) == 9
+        assert found['chain_gain'][name] == pytest.approx(expected, rel=0.3)
+    assert len(found['chain_gain']) == 9
+
+
+def test_running_averages_are_used_unless_they_are_those_of_a_fresh_network():
+    def averages(mean, variance):
+        return {'stem_norm': {'mean': jnp.full(2, mean), 'var': jnp.full(2, variance)}}
+
+    of_batch = averages(3.0, 5.0)
+    chosen = jacobian.frozen_statistics(averages(0.0, 1.0), of_batch)
+    jax.tree.map(np.testing.assert_array_equal, chosen, of_batch)
+    for mean, variance in ((0.1, 1.0), (0.0, 0.9)):
+        running = averages(mean, variance)
+        chosen = jacobian.frozen_statistics(running, of_batch)
+        jax.tree.map(np.testing.assert_array_equal, chosen, running)
+    assert jacobian.frozen_statistics({}, {}) == {}
+
+
+def test_every_block_image_and_step_has_a_random_key_of_its_own():
+    _, state, _ = network_of('resnet')
+    seen = set()
+    for step in range(3):
+        keys = jax.tree.leaves(jacobian._keys(state.params, jax.random.fold_in(KEY, step)))
+        for key in keys:
+            for image in jax.random.split(jnp.ravel(key)[0], jacobian.IMAGES):
+                seen.add(tuple(jax.random.key_data(image).tolist()))
+            seen |= {tuple(jax.random.key_data(each).tolist()) for each in jnp.ravel(key)}
+    # Six entries: the first block of each stage alone, and the two others stacked.
+    assert len(seen) == 3 * (9 + 6 * jacobian.IMAGES)
 
 
 @pytest.mark.slow
@@ -235,12 +361,13 @@ def test_blocks_that_pass_on_what_they_get():
     observe = jax.jit(partial(jacobian.observe, network=network))
     found = layers.by_name(observe(state, *batch), described, names)
     for name in names:
-        assert found['largest_singular_value'][name] == pytest.approx(1, rel=1e-4)
-        assert found['distance_from_relu'][name] == 0
-        closed = found['distance_from_identity'][name] ** 2
-        assert found['mean_squared_singular_value'][name] == pytest.approx(1 - closed, abs=0.05)
+        assert found['spectral_norm'][name] == pytest.approx(1, rel=1e-4)
+        assert found['relu_distance'][name] == 0
+        assert found['image_coupling'][name] == 0
+        closed = found['identity_distance'][name] ** 2
+        assert found['mean_square_gain'][name] == pytest.approx(1 - closed, rel=1e-5)
         assert 0.2 < closed < 0.8
     # Two halvings by subsampling pass a quarter of the pixels to the padded half of the channels.
-    chain = found['chain']
+    chain = found['chain_gain']
     assert chain['stage1/block1'] == pytest.approx(chain['stage1/block2'], rel=1e-5)
     assert 0 < chain['stage1/block1'] < 0.5

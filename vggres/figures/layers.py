@@ -55,6 +55,25 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class BlockLine:
+    """A line in a figure of the blocks of networks.
+
+    Attributes:
+        panel: the title of the panel that it is drawn in.
+        name: what the legend calls it; lines of one name look alike.
+        blocks: `[n]` the numbers of the blocks, 1 next to the stem.
+        values: `[n]`; NaN leaves a gap.
+        is_expected: whether it is a prediction, which is drawn thin and dashed.
+    """
+
+    panel: str
+    name: str
+    blocks: np.ndarray
+    values: np.ndarray
+    is_expected: bool = False
+
+
+@dataclass(frozen=True)
 class Point:
     """A network in a figure where each network is a point.
 
@@ -140,39 +159,51 @@ def heat_maps(
     return figure
 
 
-def bands(drawn: Sequence[tuple[Profile, Profile, Profile]], title: str) -> Figure:
-    """Draws a band from a lowest to a highest value along each network, and a line between.
+def along_blocks(drawn: Sequence[BlockLine], title: str, y_title: str) -> Figure:
+    """Draws quantities against the number of the block, on a logarithmic vertical axis.
 
-    The vertical axis is logarithmic; a dashed line at 1 stands for the identity.
+    Three panels stand in each row. A value with a gap on both sides is drawn as a dot.
 
     Args:
-        drawn: the lowest, the middle and the highest profile of each panel.
+        drawn: the lines of all panels.
         title: of the whole figure.
+        y_title: what the quantity is, with its unit.
 
     Raises:
         ValueError: where there is nothing to draw.
     """
     if not drawn:
-        raise ValueError('no bands to draw')
-    figure, axes = _grid([middle.panel for _, middle, _ in drawn], True)
-    floor = 1e-3  # a smaller value is as good as zero
-    for low, middle, high in drawn:
-        ax = axes[middle.panel]
-        ends = [np.clip(each.values, floor, None) for each in (low, high)]
-        ax.fill_between(middle.positions, *ends, color=_BLUE, alpha=0.22, linewidth=0)
-        ax.plot(middle.positions, middle.values, color=_BLUE, linewidth=LINE_WIDTH)
-        ax.axhline(1, color=QUIET_INK, linewidth=0.8, linestyle=_DASHES)
-        _label(ax, middle.panel, 'layer, 1 next to the image', 'singular value')
+        raise ValueError('no blocks to draw')
+    figure, axes = _grid([line.panel for line in drawn], True)
+    looks = styles(line.name for line in drawn if not line.is_expected)
+    quiet = {'color': QUIET_INK, 'linewidth': 0.8, 'linestyle': _DASHES}
+    handles = {}
+    for line in drawn:
+        ax, look = axes[line.panel], quiet
+        if not line.is_expected:
+            style = looks[line.name]
+            look = {
+                'color': style.color,
+                'linewidth': LINE_WIDTH,
+                'linestyle': style.line_style,
+                'markevery': _alone(line.values),
+            } | {'marker': style.marker, 'markersize': 4}
+        ax.plot(line.blocks, line.values, **look)
+        handles[line.name] = Line2D([], [], label=line.name, **look)
+    for name, ax in axes.items():
+        _label(ax, name, 'block, 1 next to the stem', y_title)
         ax.set_yscale('log')
         ax.margins(x=0.03)
-    handles = [
-        Line2D([], [], color=_BLUE, linewidth=7, alpha=0.3, label='smallest to largest'),
-        Line2D([], [], color=_BLUE, linewidth=LINE_WIDTH, label='root mean square'),
-        Line2D([], [], color=QUIET_INK, linestyle=_DASHES, label='the identity'),
-    ]
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
-    add_side_legend(figure, handles, title='')
+    add_side_legend(figure, list(handles.values()), title='')
     return figure
+
+
+def _alone(values: np.ndarray) -> list[int]:
+    """The indices of the values that have no neighbour to be joined to by a line."""
+    is_there = np.concatenate([[False], np.isfinite(values), [False]])
+    return np.flatnonzero(is_there[1:-1] & ~is_there[:-2] & ~is_there[2:]).tolist()
 
 
 def agreement(points: Sequence[Point], x_title: str, y_title: str) -> Figure:

@@ -192,7 +192,7 @@ def by_path(collection: dict, leaf: str = 'input') -> dict[Path, jax.Array]:
         leaf: the name under which they keep it.
     """
     flat = traverse_util.flatten_dict(collection, is_leaf=lambda path, _: path[-1:] == (leaf,))
-    return {path[:-1]: value for path, value in flat.items()}
+    return {path[:-1]: value for path, value in flat.items() if path[-1] == leaf}
 
 
 def _kernels(params: dict) -> dict[Path, jax.Array]:

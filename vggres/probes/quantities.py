@@ -26,10 +26,15 @@ class Quantity:
 
 # The first four are root mean squares over all elements. The loss is the batch's mean. The gradient
 # in the input of a block reaches it through its branch and its shortcut, that in the input of a
-# layer through this layer alone. J stands for the Jacobian of a block. The two distances are
-# ‖J − I‖ / ‖I‖ in Frobenius norm, and the same against the Jacobian of the block's last ReLU, which
-# zeroes what that ReLU closes (a preactivation block has none); they are not numbers where a block
-# changes the shape of its input.
+# layer through this layer alone.
+#
+# J stands for the Jacobian of a block for one image, in evaluation mode (see `jacobian`); what is
+# measured of it is averaged over a few images. The distances are ‖J − I‖ / ‖I‖ and ‖J − D‖ / ‖D‖ in
+# Frobenius norm, where D, the Jacobian of the block's last ReLU, zeroes what that ReLU closes (it
+# is I for a preactivation block, which ends without a ReLU). They are not numbers where a block
+# changes the shape of its input. The gain is ‖J‖² by the number of inputs. The coupling alone
+# belongs to training mode. Earlier versions looked at the Jacobian of a batch in training mode;
+# the names differ from theirs, so that no file is read as what it is not.
 _ALL = (
     Quantity('activation', 'block', 'Root mean square of the inputs of blocks'),
     Quantity('input_gradient', 'block', 'Root mean square of the gradient in the inputs of blocks'),
@@ -37,35 +42,30 @@ _ALL = (
     Quantity(
         'update_ratio', 'layer', 'Root mean square of the update, divided by that of the weights'
     ),
+    Quantity('spectral_norm', 'block', "Spectral norm of a block's Jacobian (a lower bound)", True),
     Quantity(
-        'largest_singular_value', 'block', "Largest singular value of a block's Jacobian", True
+        'mean_square_gain', 'block', "Mean squared singular value of a block's Jacobian", True
     ),
     Quantity(
-        'smallest_singular_value',
-        'block',
-        "Upper bound of the smallest singular value of a block's Jacobian",
-        True,
-    ),
-    Quantity(
-        'mean_squared_singular_value',
-        'block',
-        "Mean squared singular value of a block's Jacobian",
-        True,
-    ),
-    Quantity(
-        'distance_from_identity',
+        'identity_distance',
         'block',
         "Relative distance of a block's Jacobian from the identity",
         True,
     ),
     Quantity(
-        'distance_from_relu',
+        'relu_distance',
         'block',
         "Relative distance of a block's Jacobian from that of its last ReLU",
         True,
     ),
     Quantity(
-        'chain',
+        'image_coupling',
+        'block',
+        'Jacobian between different images of a batch, relative to that of single images',
+        True,
+    ),
+    Quantity(
+        'chain_gain',
         'block',
         'Relative size of a random vector pulled back from the last block',
         True,

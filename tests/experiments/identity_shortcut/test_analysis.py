@@ -7,16 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from planted import observation
 
-from experiments.identity_shortcut.analysis import (
-    analyse,
-    beyond,
-    least_branches,
-    same_shape,
-    summary,
-)
-from vggres.networks import grammar
+from experiments.identity_shortcut.analysis import analyse, beyond, least_branches
 
 
 def test_the_analysis_finds_what_was_planted(sweep):
@@ -43,14 +35,11 @@ def test_the_analysis_finds_what_was_planted(sweep):
         assert networks[variant].branches is None
     assert half.chain == 1
     found = networks['identity'].after
-    assert found.n == 7  # nine blocks, two change the shape
-    near = found.distance_from_identity
-    assert near.mean == pytest.approx(0.25)
-    assert near.interval is None  # equal values do not tell their spread
-    assert near.close == 1
-    assert found.distance_from_relu.mean == pytest.approx(0.05)
-    assert (found.largest, found.smallest) == pytest.approx((2, 0.5))
-    assert found.mean_squared == pytest.approx(1.5)
+    assert len(found.blocks) == len(networks['identity'].kept) == 7  # of nine, two change it
+    assert found.from_identity.total == pytest.approx(7 * 0.25**2)
+    assert found.from_relu.root == pytest.approx(math.sqrt(7) * 0.05)
+    assert found.draws == 1
+    assert networks['identity'].before.draws == 2
 
 
 def test_a_fall_is_measured_against_the_identity_of_the_same_draw():
@@ -105,34 +94,15 @@ def test_what_is_not_finite_or_missing_leaves_the_rest(sweep):
     assert verdict.networks[0].before is None
 
 
-@pytest.mark.parametrize(
-    ('options', 'kept'),
-    [
-        ({'depth': 8}, ['stage1/block1']),  # one block per stage; two of them change the shape
-        ({'depth': 14}, ['stage1/block1', *(f'stage{i}/block2' for i in (1, 2, 3))]),
-        ({'depth': 11, 'block': 'bottleneck'}, []),  # every block changes the channels
-    ],
-)
-def test_which_blocks_keep_their_shape(options, kept):
-    assert set(same_shape(grammar.network_spec('resnet', **options))) == set(kept)
-
-
-def test_a_zero_singular_value_has_a_mean_of_zero():
-    planted = observation(
-        distance_from_identity={'a': 1.0, 'b': 3.0},
-        distance_from_relu={'a': 0.5, 'b': 0.6},
-        largest_singular_value={'a': 1.0, 'b': 4.0},
-        smallest_singular_value={'a': 0.0, 'b': 1.0},
-        mean_squared_singular_value={'a': 1.0, 'b': 9.0},
-    )
-    found = summary([planted], ['a', 'b'])
-    means = found.largest, found.smallest, found.mean_squared
-    assert means == pytest.approx((2, 0, 3))
-    near = found.distance_from_identity
-    assert near.close == 0
-    assert near.mean == pytest.approx(3**0.5)  # of 1 and 3
-    # Logarithms 0 and log 3: a standard error of log √3, Student's 12.706.
-    assert near.interval == pytest.approx([3 ** (0.5 - 6.353), 3 ** (0.5 + 6.353)], rel=1e-3)
-    assert found.distance_from_relu.close == 0.5
-    assert summary([], ['a']) is None
-    assert summary([planted], []) is None
+def test_the_files_of_an_earlier_version_lack_the_jacobians_alone(sweep):
+    for cell in sweep.cells:
+        path = cell.directory / 'probes.jsonl'
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            for name in ('identity_distance', 'relu_distance', 'spectral_norm', 'chain_gain'):
+                row['earlier_' + name] = row.pop(name)
+        path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    for network in analyse(sweep).networks:
+        assert network.before is network.after is network.chain is None
+        assert network.kept
+        assert None not in network.fall

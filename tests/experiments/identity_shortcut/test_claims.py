@@ -3,42 +3,48 @@
 import pytest
 
 from experiments.identity_shortcut.analysis import (
-    CLOSE,
-    Distance,
     Excess,
-    Jacobians,
     ShortcutNetwork,
     ShortcutVerdict,
     analyse,
 )
 from experiments.identity_shortcut.claims import CLAIMS
-from vggres.findings.claims import Evidence, Word, find
+from experiments.identity_shortcut.jacobians import CLOSE, Distance, Jacobians
+from vggres.findings.claims import Evidence, Word
 
 (IDENTITY,) = CLAIMS
+PREACTIVATION = 'identity, preactivation'
 
 
-def jacobians(before, after, variant='identity, preactivation', relu=None):
-    """Evidence of one network, by the intervals of its distances before and after training."""
+def distance(roots):
+    """A distance of which only what the claim reads is planted."""
+    return Distance(by_block=(0.0,), total=0.0, root=0.0, interval=None, roots=tuple(roots))
 
-    def found(interval):
-        return interval and Jacobians(
-            distance_from_identity=Distance(0.5, interval, 0.5),
-            distance_from_relu=Distance(0.5, relu or interval, 0.5),
-            largest=1.0,
-            smallest=1.0,
-            mean_squared=1.0,
-            n=25,
+
+def network(before=None, after=None, variant=PREACTIVATION, relu=None, seed=0):
+    """A network by its √Σd² for each draw, before and after training."""
+
+    def found(roots):
+        return roots and Jacobians(
+            blocks=('stage1/block1',),
+            from_identity=distance(roots),
+            from_relu=distance(relu or roots),
+            spectral_norm=1.0,
+            gain=1.0,
+            coupling=0.0,
+            draws=len(roots),
         )
 
-    network = ShortcutNetwork(
+    return ShortcutNetwork(
         cell='',
         variant=variant,
         family='resnet',
         depth=56,
-        seed=0,
+        seed=seed,
         status='finished',
         train_error=0.0,
         blocks=27,
+        kept=('stage1/block1',),
         fall=(0.0,),
         beyond=Excess(0.0, None, 1),
         shortest=None,
@@ -47,41 +53,64 @@ def jacobians(before, after, variant='identity, preactivation', relu=None):
         before=found(before),
         after=found(after),
     )
-    return Evidence([], ShortcutVerdict((network,)), {})
+
+
+def cases(*networks):
+    return list(IDENTITY.measure(Evidence([], ShortcutVerdict(networks), {})))
 
 
 @pytest.mark.parametrize(
-    ('before', 'after', 'status'),
+    ('roots', 'holds'),
     [
-        ((0.1, 0.5), (0.2, 0.3), 'holds'),
-        ((0.51, 0.6), (0.8, 0.9), 'does not hold'),
-        ((0.51, 0.6), (0.1, 0.2), 'holds only if'),
-        ((0.4, 0.6), (0.4, 0.6), 'undecided'),
-        ((0.1, 0.2), None, 'holds'),  # it diverged
+        ((0.10, 0.11, 0.12), True),
+        ((2.0, 2.1, 2.2), False),
+        ((0.2, 0.5, 0.8), None),
+        ((0.1,), None),  # one network decides nothing, however near it is
+        ((9.0,), None),
     ],
 )
-def test_blocks_near_the_identity(before, after, status):
-    finding = find(IDENTITY, jacobians(before, after))
-    assert finding.status == status
-    if status == 'holds only if':
-        assert finding.conditions == [(Word.AFTER_TRAINING,)]
-    other = find(IDENTITY, jacobians(before, after, 'shortcut × 0'))
-    assert other.status == 'not measured'
+def test_the_networks_together_decide(roots, holds):
+    (case,) = cases(network(before=roots))
+    assert case.holds is holds
+    assert case.n == len(roots)
+    assert case.value == pytest.approx(sum(roots) / len(roots))
+    assert case.where['when'] is Word.BEFORE_TRAINING
 
 
-def test_the_last_relu_of_a_block_is_counted_and_not():
-    evidence = jacobians((0.6, 0.7), (0.6, 0.7), 'identity', relu=(0.1, 0.2))
-    finding = find(IDENTITY, evidence)
-    assert finding.status == 'holds only if'
-    assert finding.conditions == [(Word.POSTACTIVATION_WITHOUT_RELU,)]
+def test_seeds_are_pooled_and_blocks_are_not():
+    before, after = cases(
+        network(before=(0.1, 0.2), after=(2.0,)),
+        network(before=(0.3, 0.4), after=(2.2,), seed=1),
+    )
+    assert (before.n, after.n) == (4, 2)
+    assert before.value == pytest.approx(0.25)
+    # 2.0 and 2.2: a standard error of 0.1, and Student's 12.706.
+    assert after.interval == pytest.approx((2.1 - 1.2706, 2.1 + 1.2706), abs=1e-3)
+    assert after.where['when'] is Word.AFTER_TRAINING
+
+
+def test_only_identity_shortcuts_count_and_the_last_relu_is_a_case_of_its_own():
+    assert cases(network(before=(0.1, 0.1), variant='shortcut × 0')) == []
+    whole, without = cases(network(before=(2.0, 2.1), variant='identity', relu=(0.1, 0.11)))
+    assert (whole.holds, without.holds) == (False, True)
+    assert whole.where['activation'] is Word.POSTACTIVATION
+    assert without.where['activation'] is Word.POSTACTIVATION_WITHOUT_RELU
 
 
 def test_the_claim_reads_what_the_analysis_finds(sweep):
-    finding = find(IDENTITY, Evidence(sweep.results(), analyse(sweep), sweep.depths()))
-    assert finding.status == 'holds'
-    assert len(finding.cases) == 6
-    assert {case.where['depth'] for case in finding.cases} == {20}
+    found = list(IDENTITY.measure(Evidence(sweep.results(), analyse(sweep), sweep.depths())))
+    assert len(found) == 6
+    assert {case.where['depth'] for case in found} == {20}
+    # Seven blocks at 0.25, before training in two draws, and after it in one run.
+    root = 0.25 * 7**0.5
+    assert {round(case.value, 6) for case in found} == {round(root, 6), round(root / 5, 6)}
+    assert {(case.where['when'], case.n) for case in found} == {
+        (Word.BEFORE_TRAINING, 2),
+        (Word.AFTER_TRAINING, 1),
+    }
 
 
-def test_the_texts_quote_the_threshold():
+def test_the_texts_quote_the_threshold_and_say_what_is_exploratory():
     assert all(f'{CLOSE:g}' in IDENTITY.criterion[language] for language in ('en', 'zh'))
+    assert 'exploratory' in IDENTITY.criterion['en']
+    assert '探索性' in IDENTITY.criterion['zh']
