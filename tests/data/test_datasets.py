@@ -209,10 +209,24 @@ def test_the_fingerprint_of_image_files_is_that_of_the_images_chosen(config, req
         changed = fingerprints(config.data)
         assert changed['train'] != first['train']
         assert (changed['validation'], changed['test']) == (first['validation'], first['test'])
+    source = datasets.open_source(config.data)
+    choices = ([0, 1], [1, 0], [0, 2], [0])
+    assert len({source.content_digest(part, np.array(each)) for each in choices}) == len(choices)
     config.data.train_split, config.data.num_train = f'{part}[:20]', 10
     few = fingerprints(config.data)
     config.data.seed = 1
     assert fingerprints(config.data)['train'] not in (few['train'], first['train'])
+
+
+def test_the_identity_of_image_files_knows_how_parts_follow_one_another(config):
+    config.data.validation_split, config.data.test_split = 'test[3:7]', 'test[:3]'
+
+    def identity(train):
+        config.data.train_split = train
+        return datasets.files(streamed(config.data))['train'].identity
+
+    splits = 'train[:20]+test[7:]', 'train[:10]+test[7:]+train[10:20]', 'test[7:]+train[:20]'
+    assert len(set(map(identity, splits))) == 3
 
 
 def test_the_fingerprint_of_image_files_changes_with_a_byte_of_its_own_split_alone(mine):
