@@ -1,0 +1,279 @@
+"""Gaps of simulated families are judged as they were planted, and as rarely wrongly as is said."""
+
+import math
+
+import numpy as np
+import planted
+import pytest
+from scipy import stats
+
+from vggres.findings import tuned
+from vggres.findings.tuned import (
+    DEGRADES,
+    DOES_NOT,
+    FAILS,
+    FLOOR,
+    INCONCLUSIVE,
+    INSUFFICIENT,
+    LOSS_MARGIN,
+    SHRINKS,
+)
+from vggres.findings.verdict import MARGIN, MIN_SEEDS, TOLERATED_FAILURES
+
+BUDGETS = (1, 3, 10)
+SHALLOW, DEEP = 20, 56
+FAMILIES = ('plain', 'resnet')
+WORLDS = 200  # simulated sweeps in a test of a rate of error
+
+
+def run(family, depth, seed, decades, failed=False):
+    """A run whose loss is 10 to the power of `decades`; one that fails is near guessing."""
+    loss, error = (2.3, 88.0) if failed else (10**decades, 0.0)
+    return planted.result(family, depth, seed, error, train_loss=loss)
+
+
+def world(gaps, seeds=8, spread=0.15, fails=0.0, draw=0, families=FAMILIES):
+    """Families at depths 20 and 56, with gaps of `plain` in decades by budget.
+
+    Args:
+        gaps: {budget: gap of plain}; resnet has none.
+        seeds: of each network.
+        spread: the standard deviation of log10(loss) among the seeds of a network.
+        fails: the probability that a run of plain-56 fails to train.
+        draw: of the random numbers.
+        families: those that there are.
+    """
+    random = np.random.default_rng(draw)
+    runs = {}
+    for budget, gap in gaps.items():
+        for family in families:
+            for depth in (SHALLOW, DEEP):
+                is_deep_plain = (family, depth) == ('plain', DEEP)
+                middle = -2 - math.log10(budget) + (gap if is_deep_plain else 0)
+                runs[family, depth, budget] = [
+                    run(
+                        family,
+                        depth,
+                        seed,
+                        random.normal(middle, spread),
+                        failed=is_deep_plain and random.random() < fails,
+                    )
+                    for seed in range(seeds)
+                ]
+    return runs
+
+
+def judged(runs, family='plain', **more):
+    """The gaps of a family by budget, and its verdict over all budgets."""
+    shallower = {(name, budget): SHALLOW for name, _, budget in runs}
+    gaps = [gap for gap in tuned.judge(runs, shallower, **more) if gap.family == family]
+    return {gap.budget: gap for gap in gaps}, tuned.over_budgets(gaps)
+
+
+def shares(statuses):
+    """How often each status was given."""
+    statuses = list(statuses)
+    return {status: statuses.count(status) / len(statuses) for status in set(statuses)}
+
+
+NO_GAP = dict.fromkeys(BUDGETS, 0.0)
+CONSTANT = dict.fromkeys(BUDGETS, 1.0)
+SHRINKING = {budget: 1.2 / budget for budget in BUDGETS}
+
+
+@pytest.mark.parametrize(
+    ('gaps', 'status', 'each'),
+    [
+        (NO_GAP, DOES_NOT, [DOES_NOT] * 3),
+        (CONSTANT, DEGRADES, [DEGRADES] * 3),
+        (SHRINKING, SHRINKS, [DEGRADES, None, DOES_NOT]),
+    ],
+)
+def test_a_planted_world_is_recognised(gaps, status, each):
+    """At 3× the shrinking gap is 0.4, too near to the margin to be told from it every time."""
+    found = [judged(world(gaps, spread=0.08, draw=draw)) for draw in range(25)]
+    assert shares(verdict.status for _, verdict in found)[status] >= 0.9
+    for budget, expected in zip(gaps, each, strict=True):
+        if expected is not None:
+            assert shares(by_budget[budget].status for by_budget, _ in found)[expected] >= 0.9
+    residual = [judged(world(gaps, spread=0.08, draw=draw), 'resnet')[1] for draw in range(3)]
+    assert {verdict.status for verdict in residual} == {DOES_NOT}
+
+
+def test_the_gap_is_the_paired_difference_with_students_interval():
+    """Against scipy's own interval of a paired difference, with seeds that only one network has."""
+    runs = world({1: 0.6})
+    runs['plain', DEEP, 1] = [*runs['plain', DEEP, 1][::-1], run('plain', DEEP, 99, 0.0)]
+    gap = judged(runs)[0][1]
+    deep = np.log10([r.train_loss for r in sorted(runs['plain', DEEP, 1], key=lambda r: r.seed)])
+    shallow = np.log10([r.train_loss for r in runs['plain', SHALLOW, 1]])
+    expected = stats.ttest_rel(deep[:8], shallow).confidence_interval(0.95)
+    assert gap.seeds == tuple(range(8))
+    assert gap.loss.values == pytest.approx(deep[:8] - shallow)
+    assert gap.loss.interval == pytest.approx((expected.low, expected.high))
+
+
+def test_the_slope_is_that_of_a_line_through_each_seeds_gaps():
+    runs = world({1: 1.2, 3: 0.7, 10: 0.1})
+    gaps, verdict = judged(runs)
+    slopes = [
+        stats.linregress(np.log10(BUDGETS), [gaps[b].loss.values[seed] for b in BUDGETS]).slope
+        for seed in range(8)
+    ]
+    assert verdict.slope.values == pytest.approx(slopes)
+    assert verdict.slope.mean == pytest.approx(np.mean(slopes))
+    assert verdict.budgets == BUDGETS
+
+
+def test_the_interaction_is_the_difference_of_gaps_seed_by_seed():
+    gaps = tuned.judge(world({3: 0.9}), {('plain', 3): SHALLOW, ('resnet', 3): SHALLOW})
+    (found,) = tuned.interactions(gaps, ('plain', 'resnet'))
+    plain, resnet = (np.array(gap.loss.values) for gap in gaps)
+    assert found.budget == 3
+    assert found.loss.values == pytest.approx(plain - resnet)
+    assert tuned.interactions(gaps[:1], ('plain', 'resnet')) == []
+
+
+@pytest.mark.parametrize('seeds', [5, 8])
+def test_a_gap_of_just_the_margin_is_called_either_way_as_rarely_as_said(seeds):
+    """Each of the two one-sided tests is wrong in 2.5 %; three standard errors are allowed."""
+    found = shares(
+        judged(world({1: LOSS_MARGIN}, seeds, draw=draw, families=['plain']))[0][1].status
+        for draw in range(2 * WORLDS)
+    )
+    allowed = 0.025 + 3 * math.sqrt(0.025 * 0.975 / (2 * WORLDS))
+    assert found.get(DEGRADES, 0) <= allowed
+    assert found.get(DOES_NOT, 0) <= allowed
+
+
+@pytest.mark.parametrize('seeds', [3, 5, 8])
+def test_a_network_that_often_fails_is_rarely_said_not_to_degrade(seeds):
+    """A P(fail) of `TOLERATED_FAILURES` is missed in 5 % of sweeps at most, one of 30 % in 0.7⁸."""
+    for fails, said in ((TOLERATED_FAILURES, 0.05), (0.3, 0.7**8)):
+        found = shares(
+            judged(world({1: 0.0}, seeds, 0.1, fails, draw, ['plain']))[0][1].status
+            for draw in range(WORLDS)
+        )
+        allowed = said + 3 * math.sqrt(said * (1 - said) / WORLDS)
+        assert found.get(DOES_NOT, 0) <= (allowed if seeds == 8 else 0)
+        assert found.get(DEGRADES, 0) <= 0.05
+
+
+def test_failures_are_told_from_degradation():
+    gap = judged(world({1: 0.0}, fails=1.0))[0][1]
+    assert (gap.status, gap.failed) == (FAILS, (8, 0))
+    assert gap.failure_p <= 1 / math.comb(16, 8) * 2
+
+
+def test_a_network_that_fails_at_a_budget_and_degrades_at_the_next_is_worse_at_both():
+    """The planted gaps, between guessing and a loss that barely moves, do not shrink."""
+    runs = world({1: 1.0, 3: 2.4})
+    runs['plain', DEEP, 1] = [run('plain', DEEP, seed, 0, failed=True) for seed in range(8)]
+    gaps, verdict = judged(runs)
+    assert [gaps[budget].status for budget in (1, 3)] == [FAILS, DEGRADES]
+    assert verdict.status == DEGRADES
+
+
+def test_no_spread_is_no_certainty():
+    for gap in (0.0, 1.0):
+        found = judged(world({1: gap}, spread=0.0))[0][1]
+        assert (found.status, found.loss.interval) == (INCONCLUSIVE, None)
+
+
+def test_few_seeds_decide_nothing_and_the_forecast_is_the_minimum():
+    found = judged(world({1: 1.0}, seeds=MIN_SEEDS - 1, spread=1e-4))[0][1]
+    assert (found.status, found.seeds_needed) == (INCONCLUSIVE, MIN_SEEDS)
+    missing = judged(world({1: 0.0}) | {('plain', DEEP, 1): []})[0][1]
+    assert (missing.status, missing.loss.mean, missing.seeds) == (INCONCLUSIVE, None, ())
+
+
+def test_five_seeds_without_a_failure_call_for_eight():
+    """0.05^(1/8) > 2/3 and 0.05^(1/7) < 2/3: eight runs without a failure, by hand."""
+    found = judged(world({1: -0.1}, seeds=5))[0][1]
+    assert (found.status, found.seeds_needed) == (INCONCLUSIVE, 8)
+    assert 0.05 ** (1 / 8) > 1 - TOLERATED_FAILURES > 0.05 ** (1 / 7)
+
+
+@pytest.mark.parametrize(
+    ('untrained', 'plain', 'resnet'),
+    [
+        (('plain', SHALLOW), INSUFFICIENT, INSUFFICIENT),
+        (('resnet', DEEP), INSUFFICIENT, FAILS),
+        (('resnet', SHALLOW), DEGRADES, INSUFFICIENT),
+    ],
+)
+def test_without_its_controls_nothing_is_said_of_a_family(untrained, plain, resnet):
+    runs = world({1: 1.0})
+    family, depth = untrained
+    runs[family, depth, 1] = [run(family, depth, seed, 0, failed=True) for seed in range(8)]
+    assert judged(runs)[0][1].status == plain
+    assert judged(runs, 'resnet')[0][1].status == resnet
+
+
+def test_budgets_without_a_control_are_left_out_of_the_slope():
+    runs = world(SHRINKING)
+    runs['resnet', DEEP, 1] = [run('resnet', DEEP, seed, 0, failed=True) for seed in range(8)]
+    _, verdict = judged(runs)
+    assert verdict.budgets == (3, 10)
+    for budget in (3, 10):
+        failed = [run('resnet', DEEP, seed, 0, failed=True) for seed in range(8)]
+        runs['resnet', DEEP, budget] = failed
+    assert judged(runs)[1].status == INSUFFICIENT
+    assert tuned.over_budgets([]).status == INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ('gap', 'depth', 'status'),
+    [
+        (1.0, DEEP, INCONCLUSIVE),
+        (1.0, SHALLOW, DEGRADES),
+        (0.0, SHALLOW, INCONCLUSIVE),
+        (0.0, DEEP, DOES_NOT),
+    ],
+)
+def test_an_optimum_at_the_edge_of_the_grid_decides_nothing_in_its_favour(gap, depth, status):
+    """A better rate beyond the edge could only lower the loss of the network that lies there."""
+    found = judged(world({1: gap}), at_edge={('plain', depth, 1)})[0][1]
+    assert found.status == status
+    assert ('widen sweep.rates' in found.reason) == (status == INCONCLUSIVE)
+
+
+def test_the_error_has_a_floor_and_a_status_of_its_own():
+    def with_errors(errors):
+        runs = world({1: 1.0})
+        runs['plain', DEEP, 1] = [
+            planted.result('plain', DEEP, seed, error, train_loss=0.1)
+            for seed, error in enumerate(errors)
+        ]
+        return judged(runs)[0][1].error_status
+
+    assert with_errors([0.0] * 8) == FLOOR
+    assert with_errors([MARGIN] * 8) == FLOOR
+    assert with_errors(np.linspace(4, 6, 8)) == DEGRADES
+    assert with_errors([*np.linspace(0, 0.3, 7), 1.2]) == DOES_NOT
+    assert with_errors(np.linspace(0, 3, 8)) == INCONCLUSIVE
+
+
+def test_a_diverged_run_and_one_above_guessing_count_as_guessing():
+    guessing = math.log10(math.log(10))
+    diverged = planted.result(
+        error=90.0, status='diverged', train_loss=None, validation_loss=None, test_loss=None
+    )
+    assert tuned.capped_log_loss(diverged) == pytest.approx(guessing)
+    assert tuned.capped_log_loss(planted.result(train_loss=50.0)) == pytest.approx(guessing)
+    found = tuned.outcome([diverged, planted.result(train_loss=0.01), planted.result()])
+    assert (found.n, found.failed, found.median_error) == (3, 1, 0.0)
+    assert found.median_loss == pytest.approx(0.5)
+    low, high = stats.binomtest(1, 3).proportion_ci(0.95, method='exact')
+    assert found.failure_interval == pytest.approx((low, high))
+    assert tuned.outcome([]).failure_interval is None
+
+
+def test_the_shallower_network_is_chosen_by_the_training_loss_of_the_tuning_seeds():
+    def runs(losses):
+        return [planted.result(train_loss=loss) for loss in losses]
+
+    losses = {8: runs([0.1, 0.1]), 20: runs([0.01, 0.2]), 56: runs([1e-6, 1e-6])}
+    assert tuned.best_shallower(losses) == 20  # the geometric mean, and never the deepest one
+    assert tuned.best_shallower({8: runs([0.1]), 20: [], 56: runs([0.1])}) is None
+    assert tuned.best_shallower({8: runs([0.1])}) is None

@@ -1,0 +1,474 @@
+"""Judges whether deeper networks fit worse when each one trains at its own best learning rate.
+
+The *gap* of a family is the training loss of its deepest network over that of its best shallower
+one, in decades, seed by seed: runs of one seed saw the data in the same order. The loss counts
+because it has no floor; the error, which ends at 0 %, stands beside it. The shallower network is
+chosen on the seeds that chose the rates, so that no luck of the judged seeds enters. `judge` gives
+every family one status at each budget:
+
+- `fails to train`: the deepest network fails more often than the shallower one;
+- `degrades`: the gap is above `LOSS_MARGIN`;
+- `does not degrade`: the gap is below `LOSS_MARGIN`, and frequent failures are ruled out;
+- `budget insufficient`: a positive control does not train. The controls are the shallower network
+  and one of the other family: for plain networks the deepest residual one, for residual networks
+  the best shallower plain one;
+- `inconclusive`: none of these is shown; the number of seeds that would decide is forecast. So is
+  a gap that the grid of rates may have made: where the best rate of the deepest network lies at the
+  edge of the grid it may be no worse than the shallower one, and where that of the shallower one
+  does, the gap may be larger.
+
+A status over all budgets follows from these and from the slope of the gap against the logarithm of
+the budget: `shrinks with budget` is a gap that is there at some budget and falls by more than
+`LOSS_MARGIN` when the budget becomes ten times as large.
+
+How often the rules are wrong is simulated in `tests/findings/test_tuned.py`.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+
+from vggres.findings.estimates import (
+    Interval,
+    failure_p,
+    proportion_bound,
+    proportion_interval,
+    seeds_for_interval,
+    seeds_to_rule_out,
+    t_interval,
+)
+from vggres.findings.verdict import (
+    CONFIDENCE,
+    MARGIN,
+    MIN_SEEDS,
+    SIGNIFICANCE,
+    TOLERATED_FAILURES,
+    has_failed,
+    log_loss,
+)
+from vggres.results import Result
+
+# In decades: a factor of two in the training loss. The rates of a grid are half a decade apart, so
+# that the best one misses a network's optimum by up to a factor of 1.8; a smaller gap may come from
+# the grid.
+LOSS_MARGIN = 0.3
+
+DEGRADES = 'degrades'
+FAILS = 'fails to train'
+DOES_NOT = 'does not degrade'
+SHRINKS = 'shrinks with budget'
+INSUFFICIENT = 'budget insufficient'
+INCONCLUSIVE = 'inconclusive'
+FLOOR = 'floor'
+_WORSE = (DEGRADES, FAILS)
+# The other family of which a network has to train where a family is judged, and whether it is the
+# deepest one or the best shallower one.
+_OTHER_CONTROL = {'plain': ('resnet', True), 'resnet': ('plain', False)}
+
+Place = tuple[str, int, int]  # family, depth, budget
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        mean: None without values.
+        interval: of the mean; None where its spread cannot be estimated.
+        values: one per seed, seeds ascending.
+    """
+
+    mean: float | None
+    interval: Interval | None
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the runs of a network at a budget.
+
+    Attributes:
+        n: the number of runs.
+        failed: how many of them failed to train.
+        failure_interval: of the probability that a run fails, by Clopper and Pearson; None without
+            runs.
+        median_loss: of the training loss; failed runs count with no more than guessing's.
+        median_error: the median training error in percent.
+    """
+
+    n: int
+    failed: int
+    failure_interval: Interval | None
+    median_loss: float | None
+    median_error: float | None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The deepest network of a family against its best shallower one, at one budget.
+
+    Attributes:
+        family: 'plain' or 'resnet'.
+        budget: in multiples of the smallest one.
+        status: 'degrades', 'fails to train', 'does not degrade', 'budget insufficient' or
+            'inconclusive'.
+        reason: a sentence or more.
+        deepest: the greatest depth.
+        shallower: the depth of the best shallower network.
+        seeds: those that both networks have, ascending.
+        loss: in decades, deepest minus shallower.
+        error: in percentage points, deepest minus shallower.
+        error_status: 'degrades' or 'does not degrade' where the interval of the error is above or
+            below `verdict.MARGIN`; 'floor' where no run of either network errs by more than that,
+            so that the error cannot tell them apart; 'inconclusive' otherwise.
+        failed: how many runs of the deepest and of the shallower network failed.
+        failure_p: the p-value of "the deepest network fails no more often than the shallower one";
+            None without seeds.
+        seeds_needed: where it is inconclusive, a forecast of the seeds that would decide; None
+            where nothing can be forecast.
+    """
+
+    family: str
+    budget: int
+    status: str
+    reason: str
+    deepest: int
+    shallower: int
+    seeds: tuple[int, ...]
+    loss: Estimate
+    error: Estimate
+    error_status: str
+    failed: tuple[int, int]
+    failure_p: float | None
+    seeds_needed: int | None
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """How much larger the gap of one family is than that of another, seed by seed.
+
+    Attributes:
+        families: the two.
+        budget: in multiples of the smallest one.
+        loss: in decades, first minus second.
+        error: in percentage points, first minus second.
+    """
+
+    families: tuple[str, str]
+    budget: int
+    loss: Estimate
+    error: Estimate
+
+
+@dataclass(frozen=True)
+class FamilyVerdict:
+    """The verdict on a family over all budgets.
+
+    Attributes:
+        status: that of all budgets, 'shrinks with budget', or 'inconclusive'.
+        reason: a sentence or more.
+        slope: of the gap against log10(budget): in decades of loss per tenfold budget.
+        budgets: those that the slope rests on.
+    """
+
+    status: str
+    reason: str
+    slope: Estimate
+    budgets: tuple[int, ...]
+
+
+def outcome(runs: Sequence[Result]) -> Outcome:
+    """What became of the runs of one network at one budget."""
+    failed = sum(map(has_failed, runs))
+    if not runs:
+        return Outcome(0, 0, None, None, None)
+    return Outcome(
+        n=len(runs),
+        failed=failed,
+        failure_interval=proportion_interval(failed, len(runs), CONFIDENCE),
+        median_loss=10 ** median(map(capped_log_loss, runs)),
+        median_error=median(run.train_error for run in runs),
+    )
+
+
+def best_shallower(runs: Mapping[int, Sequence[Result]]) -> int | None:
+    """The depth of the shallower network with the lowest mean of log10(training loss).
+
+    Args:
+        runs: those of the tuning seeds by depth, each network at its own rate.
+
+    Returns:
+        None where a depth has no run. Of equal networks the shallowest.
+    """
+    shallower = sorted(runs)[:-1]
+    if not shallower or not all(runs.values()):
+        return None
+    return min(shallower, key=lambda depth: fmean(map(capped_log_loss, runs[depth])))
+
+
+def capped_log_loss(run: Result) -> float:
+    """log10 of the training loss; a run that ended above guessing counts as guessing."""
+    return min(log_loss(run), math.log10(math.log(run.num_classes)))
+
+
+def judge(
+    runs: Mapping[Place, Sequence[Result]],
+    shallower: Mapping[tuple[str, int], int],
+    at_edge: Collection[Place] = (),
+) -> list[Gap]:
+    """Judges the gap of each family at each budget.
+
+    Args:
+        runs: those of the fresh seeds by family, depth and budget, each network at its own rate;
+            an empty list for a network that has none yet.
+        shallower: the depth of the best shallower network by family and budget. Families and
+            budgets that it lacks are left out.
+        at_edge: the networks, at a budget, whose rate is the lowest or the highest of the grid.
+    """
+    gaps = []
+    for family, budget in sorted(shallower):
+        depths = _deepest(runs, family), shallower[family, budget]
+        control = _untrained_control(runs, shallower, family, budget)
+        edges = [(family, depth, budget) in at_edge for depth in depths]
+        gaps.append(_judged(runs, (family, budget), depths, control, edges))
+    return gaps
+
+
+def _judged(
+    runs: Mapping[Place, Sequence[Result]],
+    at: tuple[str, int],
+    depths: tuple[int, int],
+    control: str,
+    edges: Sequence[bool],
+) -> Gap:
+    (family, budget), (deepest, best) = at, depths
+    pairs = _pairs(runs[family, deepest, budget], runs[family, best, budget])
+    deep, shallow = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    losses = [capped_log_loss(a) - capped_log_loss(b) for a, b in pairs]
+    errors = [a.train_error - b.train_error for a, b in pairs]
+    failed = np.array([[has_failed(b), has_failed(a)] for a, b in pairs], bool).reshape(-1, 2)
+    status, reason, needed = _status(np.array(losses), failed, control, depths)
+    for depth, is_at_edge, unfair in zip(depths, edges, (_WORSE, (DOES_NOT,)), strict=True):
+        if is_at_edge and status in unfair:
+            status, reason = INCONCLUSIVE, f'It would be "{status}", but {_beyond(depth)}'
+    return Gap(
+        family=family,
+        budget=budget,
+        status=status,
+        reason=reason,
+        deepest=deepest,
+        shallower=best,
+        seeds=tuple(run.seed for run in deep),
+        loss=estimate(losses),
+        error=estimate(errors),
+        error_status=_error_status(errors, [run.train_error for run in (*deep, *shallow)]),
+        failed=(int(failed[:, 1].sum()), int(failed[:, 0].sum())),
+        failure_p=failure_p(failed) if len(failed) else None,
+        seeds_needed=needed,
+    )
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """The mean of some values, one per seed, with Student's interval."""
+    sample = np.array(values, float)
+    mean = float(sample.mean()) if len(sample) else None
+    return Estimate(mean, t_interval(sample, CONFIDENCE), tuple(map(float, values)))
+
+
+def _deepest(runs: Mapping[Place, Sequence[Result]], family: str) -> int:
+    return max(depth for name, depth, _ in runs if name == family)
+
+
+def _pairs(first: Sequence[Result], second: Sequence[Result]) -> list[tuple[Result, Result]]:
+    """The runs of the seeds that both networks have, seeds ascending."""
+    one, other = ({run.seed: run for run in runs} for runs in (first, second))
+    return [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
+
+
+def _untrained_control(
+    runs: Mapping[Place, Sequence[Result]],
+    shallower: Mapping[tuple[str, int], int],
+    family: str,
+    budget: int,
+) -> str:
+    """The positive control that failed in half of its runs or more, in words; '' for none."""
+    controls = [(family, shallower[family, budget])]
+    other, is_deepest = _OTHER_CONTROL[family]
+    if (other, budget) in shallower:
+        depth = _deepest(runs, other) if is_deepest else shallower[other, budget]
+        controls.append((other, depth))
+    for name, depth in controls:
+        found = runs[name, depth, budget]
+        failed = sum(map(has_failed, found))
+        if found and 2 * failed >= len(found):
+            return f'{name}-{depth} failed to train in {failed} of {len(found)} runs'
+    return ''
+
+
+def _status(
+    losses: np.ndarray, failed: np.ndarray, control: str, depths: tuple[int, int]
+) -> tuple[str, str, int | None]:
+    """The status of a gap, the reason, and the seeds that would decide.
+
+    Args:
+        losses: `[num_seeds]`, decades.
+        failed: `[num_seeds, 2]`, whether the shallower and the deepest network failed.
+        control: what `_untrained_control` found.
+        depths: the greatest, and that of the shallower network.
+    """
+    n, (deepest, best) = len(losses), depths
+    if control:
+        reason = f'The positive control does not train: {control}.'
+        return INSUFFICIENT, reason, None
+    if n < MIN_SEEDS:
+        reason = f'{_seeds(n)} both depths; at least {MIN_SEEDS} are needed.'
+        return INCONCLUSIVE, reason, MIN_SEEDS
+    p, (few, many) = failure_p(failed), failed.sum(axis=0).tolist()
+    if p <= SIGNIFICANCE:
+        reason = (
+            f'Depth {deepest} failed to train in {many} of {n} runs, depth {best} in {few} '
+            f'(exact test: p = {p:.2g}). An error near that of guessing is not degradation.'
+        )
+        return FAILS, reason, None
+    interval = t_interval(losses, CONFIDENCE)
+    if interval is None:
+        reason = 'The gap is the same in all seeds, so that its spread cannot be estimated.'
+        return INCONCLUSIVE, reason, n + 1
+    if interval[0] > LOSS_MARGIN:
+        return DEGRADES, f'The gap is above the margin of {LOSS_MARGIN:g} decades.', None
+    bound = proportion_bound(many, n, 1 - SIGNIFICANCE)
+    ruled_out = seeds_to_rule_out(many, n, TOLERATED_FAILURES, 1 - SIGNIFICANCE)
+    failures = (
+        f'depth {deepest} failed in {many} of {n} runs, so P(fail) is at most {100 * bound:.0f} %'
+    )
+    if interval[1] >= LOSS_MARGIN:
+        reason = f'The interval of the gap contains the margin of {LOSS_MARGIN:g} decades.'
+        needed = seeds_for_interval(losses, LOSS_MARGIN, CONFIDENCE)
+        if needed and losses.mean() < LOSS_MARGIN:
+            needed = max(needed, ruled_out)
+    elif bound < TOLERATED_FAILURES:
+        reason = f'The gap is below the margin of {LOSS_MARGIN:g} decades, and {failures}.'
+        return DOES_NOT, reason, None
+    else:
+        reason = (
+            f'The gap is below the margin of {LOSS_MARGIN:g} decades, but {failures}, which is '
+            f'not below {100 * TOLERATED_FAILURES:.0f} %.'
+        )
+        needed = ruled_out
+    return INCONCLUSIVE, f'{reason} {_forecast(needed)}', needed
+
+
+def _beyond(depth: int) -> str:
+    return (
+        f'the best rate of depth {depth} lies at the edge of the grid, and a better one may lie '
+        'beyond: widen sweep.rates.'
+    )
+
+
+def _seeds(n: int) -> str:
+    return {0: 'No seed has', 1: 'Only 1 seed has'}.get(n, f'Only {n} seeds have')
+
+
+def _forecast(needed: int | None) -> str:
+    if needed is None:
+        return 'More seeds than can be forecast would be needed to decide.'
+    return f'If all goes on like this, {needed} seeds will decide.'
+
+
+def _error_status(differences: Sequence[float], errors: Sequence[float]) -> str:
+    if len(differences) < MIN_SEEDS:
+        return INCONCLUSIVE
+    if max(errors) <= MARGIN:
+        return FLOOR
+    interval = t_interval(np.array(differences), CONFIDENCE)
+    if interval and interval[0] > MARGIN:
+        return DEGRADES
+    return DOES_NOT if interval and interval[1] < MARGIN else INCONCLUSIVE
+
+
+def interactions(gaps: Sequence[Gap], families: tuple[str, str]) -> list[Interaction]:
+    """The gap of one family minus that of another, over the seeds that both have, at each budget.
+
+    Args:
+        gaps: as `judge` returns them.
+        families: the two; nothing is returned where either has no gap.
+    """
+    found = []
+    for budget in sorted({gap.budget for gap in gaps}):
+        first, second = (
+            next((gap for gap in gaps if (gap.family, gap.budget) == (name, budget)), None)
+            for name in families
+        )
+        if first and second:
+            loss, error = (_difference(first, second, quantity) for quantity in ('loss', 'error'))
+            found.append(Interaction(families, budget, loss, error))
+    return found
+
+
+def _difference(first: Gap, second: Gap, quantity: str) -> Estimate:
+    one, other = (
+        dict(zip(gap.seeds, getattr(gap, quantity).values, strict=True)) for gap in (first, second)
+    )
+    return estimate([one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())])
+
+
+def over_budgets(gaps: Sequence[Gap]) -> FamilyVerdict:
+    """The verdict on one family over all budgets.
+
+    The slope is that of each seed's gap against log10(budget), by least squares, over the budgets
+    at which the controls train and the seeds that have all of them. Failed runs take part with the
+    loss of guessing, which can only make a gap at a small budget look smaller than it is.
+
+    Args:
+        gaps: of one family, one per budget.
+    """
+    counted = sorted((gap for gap in gaps if gap.status != INSUFFICIENT), key=lambda g: g.budget)
+    slope = _slope(counted)
+    statuses = [gap.status for gap in counted]
+    worse = [gap for gap in counted if gap.status in _WORSE]
+    budgets = tuple(gap.budget for gap in counted)
+
+    def verdict(status: str, reason: str) -> FamilyVerdict:
+        return FamilyVerdict(status, reason, slope, budgets)
+
+    if not gaps:
+        return verdict(INCONCLUSIVE, 'The rates of its networks are not known yet.')
+    if not counted:
+        return verdict(INSUFFICIENT, 'At no budget do the positive controls train.')
+    if worse and slope.interval and slope.interval[1] < -LOSS_MARGIN:
+        last = counted[-1]
+        return verdict(SHRINKS, f'At the largest budget, {last.budget}×, it {_still(last.status)}.')
+    said = ', '.join(f'{gap.status} at {gap.budget}×' for gap in counted)
+    if len(set(statuses)) == 1:
+        where = 'all budgets' if len(counted) > 1 else f'{counted[0].budget}×'
+        left_out = len(gaps) - len(counted)
+        more = ' at which the positive controls train' if left_out else ''
+        return verdict(statuses[0], f'That is the status at {where}{more}.')
+    if len(worse) == len(counted):
+        return verdict(statuses[-1], f'By budget: {said}.')
+    return verdict(
+        INCONCLUSIVE, f'The status differs between budgets, and no slope explains it: {said}.'
+    )
+
+
+def _still(status: str) -> str:
+    return {
+        DEGRADES: 'still degrades',
+        FAILS: 'still fails to train',
+        DOES_NOT: 'does not degrade any more',
+        INCONCLUSIVE: 'is inconclusive',
+    }[status]
+
+
+def _slope(gaps: Sequence[Gap]) -> Estimate:
+    """The slope of the gap against log10(budget), for each seed that has all budgets."""
+    if len(gaps) < 2:
+        return estimate([])
+    x = np.log10([gap.budget for gap in gaps])
+    x = x - x.mean()
+    values = [dict(zip(gap.seeds, gap.loss.values, strict=True)) for gap in gaps]
+    seeds = sorted(set.intersection(*(set(each) for each in values)))
+    return estimate([float(x @ [each[seed] for each in values] / (x @ x)) for seed in seeds])
