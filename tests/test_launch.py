@@ -400,3 +400,27 @@ def test_cifar10_runs_through(tmp_path):
     assert {r['parameters'] for r in results if r['depth'] == 8} == {75_290}
     assert max(result['train_error'] for result in results) < 88
     assert (tmp_path / 'depth' / 'report.html').exists()
+
+
+@pytest.mark.slow
+def test_a_tuned_sweep_runs_through_its_stages(tmp_path):
+    """Four networks, three rates, 11 and 33 updates: it tunes, runs fresh seeds, and reports."""
+    arguments = [
+        *('--sweep=depth_tuned', '--config.train.epochs=1', '--config.sweep.depths=(8, 14)'),
+        *('--config.sweep.rates=(0.01, 0.03, 0.1)', '--config.sweep.seeds=1'),
+        f'--workdir={tmp_path}',
+    ]
+    done = launch(*arguments)
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads((tmp_path / 'depth_tuned' / 'verdict.json').read_text())
+    assert verdict['updates'] == {'1': 11, '3': 33}
+    assert len(verdict['networks']) == 4 * 2
+    for network in verdict['networks']:
+        assert network['rate'] in (0.01, 0.03, 0.1)
+        assert network['outcome']['n'] == 1
+    assert {family['status'] for family in verdict['families'].values()} <= {
+        *('inconclusive', 'budget insufficient'),
+    }
+    again = launch(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert 'to run' not in again.stdout

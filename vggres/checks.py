@@ -60,6 +60,7 @@ _RANGES = {
     'probes.draws': (1, 10),
     'checkpoint.every_seconds': (0, math.inf),
     'sweep.seeds': (1, 1000),
+    'sweep.tuning_seeds': (1, 1000),
 }
 _BELOW_ONE = ('model.vgg.dropout', 'model.shortcut.dropout')  # probabilities of dropping
 # Knobs that change nothing where another knob has some value.

@@ -47,6 +47,8 @@ ADDED_KNOBS = {
     'train.until_error': (),
     'evaluation.every_steps': 0,
     'sweep.rates': (0.003, 0.01, 0.03, 0.1),
+    'sweep.tuning_seeds': 1,
+    'sweep.thorough': False,
 }
 # Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
 # host alone reads them.

@@ -1,0 +1,29 @@
+"""Degradation with a learning rate for each network: see `question`."""
+
+from experiments.depth_tuned.analysis import analyse
+from experiments.depth_tuned.question import (
+    CLAIM,
+    CLAIMS,
+    SOURCE,
+    TITLE,
+    VARIES,
+    cells,
+    defaults,
+)
+from experiments.depth_tuned.stages import next_cells
+from experiments.depth_tuned.telling import figures, tables, words
+
+__all__ = [
+    'CLAIM',
+    'CLAIMS',
+    'SOURCE',
+    'TITLE',
+    'VARIES',
+    'analyse',
+    'cells',
+    'defaults',
+    'figures',
+    'next_cells',
+    'tables',
+    'words',
+]

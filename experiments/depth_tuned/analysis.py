@@ -1,0 +1,124 @@
+"""Turns the finished runs into the rates of the networks, the gaps, and a verdict."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.depth_tuned.question import FAMILIES
+from experiments.depth_tuned.stages import Search, of_seeds, own_rate, plan, runs, search_all
+from vggres.findings import tuned
+from vggres.findings.tuned import (
+    LOSS_MARGIN,
+    FamilyVerdict,
+    Gap,
+    Interaction,
+    Outcome,
+    Place,
+)
+from vggres.findings.tuning import Choice
+from vggres.findings.verdict import CONFIDENCE, MARGIN
+from vggres.results import Result
+from vggres.sweeps.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class TunedNetwork:
+    """A network at a budget.
+
+    Attributes:
+        family: 'plain' or 'resnet'.
+        depth: weighted layers.
+        budget: in multiples of the smallest one.
+        choice: of its rate; None while rates are still being tried.
+        rate: that it runs at; None without a choice.
+        outcome: of the fresh seeds.
+    """
+
+    family: str
+    depth: int
+    budget: int
+    choice: Choice | None
+    rate: float | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class TunedVerdict:
+    """What the sweep finds.
+
+    Attributes:
+        confidence: the level of all intervals.
+        loss_margin: in decades: see `tuned.LOSS_MARGIN`.
+        error_margin: in percentage points.
+        rates: the grid.
+        tuning_seeds: those that chose the rates.
+        updates: those of each budget, by its multiple as text; budgets without a run are left out.
+        guessing: the cross-entropy of guessing; None without results.
+        networks: each network at each budget.
+        gaps: of each family at each budget at which all rates are known.
+        interactions: the gap of plain networks minus that of residual ones.
+        families: the verdict on each family over all budgets.
+    """
+
+    confidence: float
+    loss_margin: float
+    error_margin: float
+    rates: tuple[float, ...]
+    tuning_seeds: tuple[int, ...]
+    updates: Mapping[str, int]
+    guessing: float | None
+    networks: tuple[TunedNetwork, ...]
+    gaps: tuple[Gap, ...]
+    interactions: tuple[Interaction, ...]
+    families: Mapping[str, FamilyVerdict]
+
+
+def analyse(sweep: Sweep) -> TunedVerdict:
+    """Judges the fresh runs of each network at its own rate."""
+    planned, found, searches = plan(sweep), runs(sweep), search_all(sweep)
+    tuning: dict[Place, list[Result]] = {}
+    fresh: dict[Place, list[Result]] = {}
+    for place, search in searches.items():
+        own = found.get((place, own_rate(search.choice)), []) if search.choice else []
+        tuning[place] = of_seeds(own, planned.tuning_seeds)
+        fresh[place] = of_seeds(own, planned.seeds)
+    shallower = _best_shallower(tuning)
+    at_edge = {place for place, search in searches.items() if search.choice and search.choice.edge}
+    gaps = tuned.judge(fresh, shallower, at_edge)
+    results = [run for each in found.values() for run in each]
+    steps = {place[2]: each[0].steps for (place, _), each in sorted(found.items()) if each}
+    families = dict.fromkeys(family for family, _ in planned.networks)
+    return TunedVerdict(
+        confidence=CONFIDENCE,
+        loss_margin=LOSS_MARGIN,
+        error_margin=MARGIN,
+        rates=planned.rates,
+        tuning_seeds=planned.tuning_seeds,
+        updates={str(budget): steps[budget] for budget in sorted(steps)},
+        guessing=math.log(results[0].num_classes) if results else None,
+        networks=tuple(_network(place, search, fresh[place]) for place, search in searches.items()),
+        gaps=tuple(gaps),
+        interactions=tuple(tuned.interactions(gaps, FAMILIES)),
+        families={
+            family: tuned.over_budgets([gap for gap in gaps if gap.family == family])
+            for family in families
+        },
+    )
+
+
+def _best_shallower(tuning: Mapping[Place, list[Result]]) -> dict[tuple[str, int], int]:
+    """The best shallower depth by family and budget, where every depth has its rate."""
+    found = {}
+    depths = {family: {d for name, d, _ in tuning if name == family} for family, _, _ in tuning}
+    for family, budget in dict.fromkeys((family, budget) for family, _, budget in tuning):
+        own = {depth: tuning.get((family, depth, budget), []) for depth in depths[family]}
+        best = tuned.best_shallower(own)
+        if best is not None:
+            found[family, budget] = best
+    return found
+
+
+def _network(place: Place, search: Search, fresh: list[Result]) -> TunedNetwork:
+    choice = search.choice
+    rate = own_rate(choice) if choice else None
+    return TunedNetwork(*place, choice, rate, tuned.outcome(fresh))
