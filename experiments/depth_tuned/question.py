@@ -53,6 +53,7 @@ def defaults(config: ConfigDict) -> dict[str, object]:
     """The grid of the question, and no evaluation before the last update: the end is judged."""
     longest = budgets(config)[-1] * (config.train.epochs or config.train.steps)
     return {
+        'sweep.thorough': config.sweep.thorough,  # named here, so that it may be given
         'sweep.families': FAMILIES,
         'sweep.depths': _DEPTHS,
         'sweep.rates': RATES,

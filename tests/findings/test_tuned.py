@@ -181,7 +181,7 @@ def test_no_spread_is_no_certainty():
 
 
 def test_few_seeds_decide_nothing_and_the_forecast_is_the_minimum():
-    found = judged(world(CONSTANT, seeds=MIN_SEEDS - 1))[0][1]
+    found = judged(world({1: 1.0}, seeds=MIN_SEEDS - 1, spread=1e-4))[0][1]
     assert (found.status, found.seeds_needed) == (INCONCLUSIVE, MIN_SEEDS)
     missing = judged(world({1: 0.0}) | {('plain', DEEP, 1): []})[0][1]
     assert (missing.status, missing.loss.mean, missing.seeds) == (INCONCLUSIVE, None, ())

@@ -144,5 +144,8 @@ def _set_up(name: str, config: ConfigDict, given: Iterable[str], overrides: Iter
         raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
     if 'sweep.rates' in overrides and 'optimizer.learning_rate' not in experiment.VARIES:
         raise UserError(f'sweep.rates changes nothing in --sweep {name}, which has one rate.')
-    set_defaults(config, experiment.defaults(config), {*given, *overrides})
+    defaults = experiment.defaults(config)
+    if 'sweep.thorough' in overrides and 'sweep.thorough' not in defaults:
+        raise UserError(f'sweep.thorough changes nothing in --sweep {name}, which has one size.')
+    set_defaults(config, defaults, {*given, *overrides})
     config.train.protocol = 'given'  # that of one network's paper would not be fair to the others
