@@ -1,0 +1,29 @@
+"""Do plain networks become exponentially slow with depth? Updates to a target, at best rates."""
+
+from experiments.convergence.analysis import analyse
+from experiments.convergence.question import (
+    CLAIM,
+    CLAIMS,
+    SOURCE,
+    TITLE,
+    VARIES,
+    cells,
+    defaults,
+    next_cells,
+)
+from experiments.convergence.telling import figures, tables, words
+
+__all__ = [
+    'CLAIM',
+    'CLAIMS',
+    'SOURCE',
+    'TITLE',
+    'VARIES',
+    'analyse',
+    'cells',
+    'defaults',
+    'figures',
+    'next_cells',
+    'tables',
+    'words',
+]

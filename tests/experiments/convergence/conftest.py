@@ -1,0 +1,73 @@
+"""A sweep with planted updates: plain networks exponential in depth, residual ones flat."""
+
+import math
+
+import numpy as np
+import planted
+import pytest
+
+from experiments import convergence
+from experiments.convergence.question import is_tuning
+from vggres.config import set_defaults
+from vggres.sweeps.sweep import Sweep, assemble
+
+BEST = {'plain': 0.01, 'resnet': 0.03}
+
+
+def updates(config, noise):
+    """The updates to the first target and to the last one, at the best rate and at others."""
+    family, depth = config.model.family, config.model.depth
+    n = 66 * (242 / 66) ** ((depth - 20) / 24) if family == 'plain' else 50
+    # A rate that is three times too high or too low takes twice as long.
+    n *= 2 ** (abs(math.log(config.optimizer.learning_rate / BEST[family])) / math.log(3))
+    return [each * math.exp(noise) for each in (n, 1.5 * n)]
+
+
+def finish(cell, noise):
+    """Leaves the counts, as looks every few updates and a budget make them."""
+    every, budget = cell.config.evaluation.every_steps, cell.config.train.steps
+    found = {}
+    for target, count in zip((5.0, 1.0), updates(cell.config, noise), strict=True):
+        if target in cell.config.train.until_error:
+            look = int(every * math.ceil(count / every))
+            found[f'{target:g}'] = look if look <= budget else None
+    cell.directory.mkdir(parents=True, exist_ok=True)
+    (cell.directory / 'metrics.jsonl').write_text('')
+    planted.finish(cell, steps_to_error=found, error=0.0)
+
+
+def finish_all(sweep):
+    """Finishes all cells; fresh seeds have noise of 10 %."""
+    rng = np.random.default_rng(0)
+    for cell in sweep.cells:
+        finish(cell, 0.0 if is_tuning(cell) else 0.1 * rng.normal())
+
+
+@pytest.fixture
+def asked(config):
+    """The configuration of the sweep, by its defaults but for fewer depths and seeds."""
+    set_defaults(config, convergence.defaults(config), [])
+    config.sweep.depths, config.sweep.seeds = (8, 14, 20, 32, 44, 56), 4
+    return config
+
+
+@pytest.fixture
+def both_stages(tmp_path):
+    """config → the tuning runs and the fresh seeds that they call for, all of them done."""
+
+    def both(config):
+        tuning = assemble('convergence', config, tmp_path, convergence.cells(config))
+        finish_all(tuning)
+        called_for = convergence.next_cells(tuning)
+        more = assemble('convergence', config, tmp_path, called_for)
+        whole = Sweep('convergence', config, tuning.directory, (*tuning.cells, *more.cells))
+        finish_all(whole)
+        return whole
+
+    return both
+
+
+@pytest.fixture
+def sweep(asked, both_stages):
+    """Both stages, done."""
+    return both_stages(asked)
