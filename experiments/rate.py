@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from experiments import no_more_cells
 from vggres.figures.rates import LossLine, loss_against_rate
 from vggres.findings.tables import MISSING, Column, Table
 from vggres.findings.tuning import (
@@ -97,6 +98,9 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
         for rate in check_rates(config.sweep.rates)
     }
     return grid(config, variants)
+
+
+next_cells = no_more_cells
 
 
 def analyse(sweep: Sweep) -> RateVerdict:
