@@ -44,7 +44,7 @@ ADDED_KNOBS = {
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
     'train.protocol': 'given',
-    'sweep.rates': (0.003, 0.01, 0.03, 0.1),
+    'sweep.rates': (0.003, 0.01, 0.03, 0.1, 0.3),
 }
 # How the papers trained each family on ImageNet (Simonyan & Zisserman 2014, arXiv 1409.1556, §3; He
 # et al. 2015, arXiv 1512.03385, §3.4). The papers divided the rate by 10 whenever the validation
