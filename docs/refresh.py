@@ -13,6 +13,9 @@ import statistics
 import sys
 from pathlib import Path
 
+from vggres.findings.tables import error_range
+from vggres.findings.verdict import failing_error
+
 DOCS = Path(__file__).parent
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
 HEADINGS = {'en': ('claim', 'verdict', 'one number'), 'zh': ('说法', '结论', '一个数字')}
@@ -23,6 +26,7 @@ COPIES = {
     'depth/verdict.json': 'run/depth.json',
     'depth/results.csv': 'run/depth.csv',
     'depth/figures/error_against_depth.png': 'error_against_depth.png',
+    'rate/verdict.json': 'run/rate.json',
     'gradient_flow/figures/gradient_by_layer_glorot.png': 'gradient_by_depth.png',
     'identity_shortcut/figures/error_by_shortcut.png': 'error_by_shortcut.png',
 }
@@ -37,19 +41,47 @@ def table(language: str) -> str:
 
 
 def error_table(results: Path) -> str:
-    """The errors in a `results.csv` as a Markdown table: mean ± standard deviation over seeds."""
+    """The errors in a `results.csv` as a Markdown table: the median, the lowest and the highest.
+
+    Errors are bounded and often bimodal, so that a mean and a deviation would describe no run.
+    """
     runs: dict[tuple[str, str], list[dict[str, str]]] = {}
     with results.open() as file:
         for row in csv.DictReader(file):
             runs.setdefault((row['variant'], row['depth']), []).append(row)
-    lines = ['| network | depth | training error | validation error | n |', '|---|---|---|---|---|']
+    lines = [
+        '| network | depth | training error | validation error | failed | n |',
+        '|---|---|---|---|---|---|',
+    ]
     for (variant, depth), group in runs.items():
         errors = []
         for split in ('train', 'validation'):
             values = [float(run[f'{split}_error']) for run in group]
-            errors.append(f'{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}')
-        lines.append(f'| {variant} | {depth} | {" | ".join(errors)} | {len(group)} |')
+            errors.append(error_range(statistics.median(values), min(values), max(values)))
+        failed = sum(
+            run['status'] == 'diverged'
+            or float(run['train_error']) >= failing_error(int(run['num_classes']))
+            for run in group
+        )
+        lines.append(f'| {variant} | {depth} | {" | ".join(errors)} | {failed} | {len(group)} |')
     return '\n'.join(lines)
+
+
+def rate_table(stored: Path) -> str:
+    """The validation losses by learning rate in the verdict of `--sweep rate`, as Markdown."""
+    verdict = json.loads(stored.read_text())
+    rows = [(f'{each["family"]} {each["depth"]}', each) for each in verdict['networks']]
+    lines = [('network', *(f'{rate:g}' for rate in verdict['choice']['rates']), 'best')]
+    lines.append(('---',) * len(lines[0]))
+    for name, each in [*rows, ('all', verdict)]:
+        choice = each['choice']
+        failed = each.get('failed', [0] * len(choice['rates']))
+        losses = [
+            f'{loss:.3g}{f" ({count})" if count else ""}'
+            for loss, count in zip(choice['losses'], failed, strict=True)
+        ]
+        lines.append((name, *losses, f'{choice["rate"]:g}{"*" if choice["edge"] else ""}'))
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def replace(path: Path, marker: str, text: str) -> None:
@@ -68,6 +100,7 @@ def main(workdir: Path) -> None:
     for language, path in READMES.items():
         replace(path, 'claims', table(language))
     replace(DOCS / 'results.md', 'table', error_table(DOCS / 'run' / 'depth.csv'))
+    replace(DOCS / 'results.md', 'rates', rate_table(DOCS / 'run' / 'rate.json'))
 
 
 if __name__ == '__main__':
