@@ -5,6 +5,7 @@ unit is the seed: the blocks of a network are an ordered profile, and no sample.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from itertools import product
 
@@ -25,10 +26,10 @@ from vggres.findings.contrasts import (
 )
 from vggres.findings.controls import Control, has_failed
 
-# The sum over blocks of ‖J − I‖² / ‖I‖². The Jacobian of a whole network is the product of those
-# of its blocks; where their deviations are independent, its own squared distance from the identity
-# is exp(sum) − 1, so that beyond a sum of 1 it deviates by more than the identity itself.
-FAR = 1.0
+# √Σd² over blocks, where d = ‖J − I‖ / ‖I‖. The Jacobian of a whole network is the product of those
+# of its blocks; where their deviations do not line up, its own distance from the identity is
+# √(Π(1 + d²) − 1), about √Σd², so that up to here the identity is the larger part of it.
+CLOSE = 0.5
 # Weighted layers: the story is told of networks as deep as this.
 DEEP = 50
 
@@ -66,11 +67,11 @@ def _contrast(
     where: dict[str, Condition],
     moment: Word,
 ) -> Contrast:
-    found = sample([sum_ for network in networks for sum_ in _sums_of_squares(network, moment)])
+    found = sample([root for network in networks for root in _roots(network, moment)])
     if found is None:
         words = {'en': 'a run diverged, or a Jacobian is not finite', 'zh': '训练发散或数值非有限'}
         return barred(Status.NOT_MEASURED, words, where)
-    contrast = below(found, FAR, where)
+    contrast = below(found, CLOSE, where)
     failed = _failed(evidence, networks)
     if moment is Word.BEFORE_TRAINING or not any(failed):
         return contrast
@@ -81,12 +82,12 @@ def _contrast(
     return dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
 
 
-def _sums_of_squares(network: ShortcutNetwork, moment: Word) -> list[float]:
-    """Σ ‖J − I‖² / ‖I‖² over the blocks of a network that keep their shape: one number per seed."""
+def _roots(network: ShortcutNetwork, moment: Word) -> list[float]:
+    """√Σd² over the blocks of a network that keep their shape: one number per seed."""
     jacobians = network.before if moment is Word.BEFORE_TRAINING else network.after
     if jacobians is None:
         return []
-    return [jacobians.n * jacobians.distance_from_identity.mean**2]
+    return [math.sqrt(jacobians.n) * jacobians.distance_from_identity.mean]
 
 
 def _deepest(evidence: Evidence, variant: str) -> list[ShortcutNetwork]:
@@ -165,15 +166,16 @@ CLAIMS = (
         control=_control,
         factors=('activation', 'when'),
         quantity={
-            'en': 'Σ ‖J − I‖² / ‖I‖² over the blocks of the deepest network that keep their shape',
-            'zh': '最深网络中保持形状的各块的 Σ ‖J − I‖² / ‖I‖²',
+            'en': '√Σd² over the blocks of the deepest network that keep their shape, where '
+            'd = ‖J − I‖ / ‖I‖',
+            'zh': '最深网络中保持形状的各块的 √Σd²，其中 d = ‖J − I‖ / ‖I‖',
         },
-        unit={'en': '(sum of squares)', 'zh': '（平方和）'},
+        unit={'en': '(√Σd²)', 'zh': '（√Σd²）'},
         criterion={
-            'en': f'The claim is true below {FAR:g} and false above it: there, the blocks together '
-            'deviate by more than the identity itself. It is a sum, because many small deviations '
-            'make a large one.',
-            'zh': f'小于 {FAR:g} 为真，大于它为假：此时各块合起来的偏离超过单位矩阵本身。'
+            'en': f'The claim is true below {CLOSE:g}, where the identity is the larger part of '
+            'what the blocks do together, and false above it. It is a sum, because many small '
+            'deviations make a large one.',
+            'zh': f'小于 {CLOSE:g}（各块合起来仍以单位矩阵为主）为真，大于它为假；'
             '取总和，是因为许多小的偏离会积成大的偏离。',
         },
         counted=SEEDS,

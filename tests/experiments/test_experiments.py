@@ -19,7 +19,7 @@ from experiments.identity_shortcut.analysis import (
     ShortcutNetwork,
     ShortcutVerdict,
 )
-from experiments.identity_shortcut.claims import FAR
+from experiments.identity_shortcut.claims import CLOSE
 from experiments.identity_shortcut.question import IDENTITY, PREACTIVATION
 from vggres.errors import UserError
 from vggres.findings.along_layers import DECADES, Change, Flow
@@ -148,10 +148,10 @@ def null_flow(generator):
 
 
 def null_shortcuts(generator):
-    """The sums of squares of 25 blocks are 1 on average, before and after training."""
+    """The roots of the sums of squares are at the margin on average, before and after training."""
 
     def jacobians():
-        distance = Distance(math.sqrt(generator.normal(FAR, 0.2) / 25), None, 0.0)
+        distance = Distance(generator.normal(CLOSE, 0.1) / math.sqrt(25), None, 0.0)
         return Jacobians(distance, distance, 1.0, 1.0, 1.0, 25)
 
     networks = []
