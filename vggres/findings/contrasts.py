@@ -165,7 +165,10 @@ def sample(values: Sequence[float] | np.ndarray) -> Sample | None:
 
 
 def sample_of_interval(mean: float, interval: Interval | None, n: int) -> Sample:
-    """The sample that Student's interval at `CONFIDENCE` was computed from."""
+    """The sample that Student's interval at `CONFIDENCE` was computed from.
+
+    Where there is no interval, the spread is not known, and the mean counts as a single value.
+    """
     if interval is None or n < 2:
         return Sample(mean, None, 1)
     half = (interval[1] - interval[0]) / 2
