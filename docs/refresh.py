@@ -18,7 +18,7 @@ from vggres.findings.verdict import failing_error
 
 DOCS = Path(__file__).parent
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
-HEADINGS = {'en': ('claim', 'verdict', 'one number'), 'zh': ('说法', '结论', '一个数字')}
+HEADINGS = {'en': ('claim', 'status', 'one number'), 'zh': ('说法', '结论', '一个数字')}
 COPIES = {
     'claims.json': 'run/claims.json',
     'claims.md': 'claims.md',
@@ -36,7 +36,7 @@ def table(language: str) -> str:
     """The claims of `docs/run/claims.json` as a Markdown table in one language."""
     rows = json.loads((DOCS / 'run' / 'claims.json').read_text())[language]
     lines = [HEADINGS[language], ('---',) * 3]
-    lines += [(sentence, f'**{verdict}**', number) for sentence, verdict, number in rows]
+    lines += [(sentence, f'**{status}**', number) for sentence, status, number in rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 

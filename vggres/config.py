@@ -44,15 +44,11 @@ ADDED_KNOBS = {
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
     'train.protocol': 'given',
-<<<<<<< HEAD
     'train.until_error': (),
     'evaluation.every_steps': 0,
-    'sweep.rates': (0.003, 0.01, 0.03, 0.1),
+    'sweep.rates': (0.003, 0.01, 0.03, 0.1, 0.3),
     'sweep.tuning_seeds': 1,
     'sweep.thorough': False,
-=======
-    'sweep.rates': (0.003, 0.01, 0.03, 0.1, 0.3),
->>>>>>> w14v
 }
 # Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
 # host alone reads them.

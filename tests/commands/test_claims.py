@@ -1,4 +1,5 @@
 import io
+import math
 
 import pytest
 from planted import finish
@@ -18,35 +19,42 @@ def judged(workdir):
 
 @pytest.fixture
 def sweep(config, tmp_path):
-    """A sweep of which plain networks degrade: depth 14 errs by 40, 41 and 42 %, others by 0."""
-    config.sweep.seeds = 3
+    """A sweep of which plain networks degrade: depth 56 errs by 10, 11 and 12 %, others by 0."""
+    config.sweep.seeds, config.sweep.depths = 3, (8, 20, 56)
     asked = sweeps.assemble('depth', config, tmp_path, depth.cells(config))
     asked.directory.mkdir()
     for cell in sweeps.joined(asked).cells:
         at = cell.coordinates()
-        fails = (at['family'], at['depth']) == ('plain', 14)
-        finish(cell, error=40.0 + at['seed'] if fails else 0.0)
+        is_worse = (at['family'], at['depth']) == ('plain', 56)
+        finish(cell, error=10.0 + at['seed'] if is_worse else 0.0)
     return asked
 
 
 def test_claims_are_judged_by_the_sweeps_that_are_there(sweep, tmp_path):
     found, text = judged(tmp_path)
+    assert found['degradation'].judged[0].contrast.value == 11
+    # The t of excesses of 10, 11 and 12 against a margin of 1 is 10 √3. With two degrees of
+    # freedom, its two-sided p is 1 − t / √(2 + t²),
+    # times nine, since the story has nine contrasts: two of them belong to one claim.
+    assert found['degradation'].judged[0].p == pytest.approx(9 * (1 - math.sqrt(300 / 302)))
     assert found['degradation'].status == 'holds'
-    assert found['degradation'].cases[0].value == 41
+    assert found['gain'].status == 'floor'
     assert found['shrinking'].status == 'not measured'
     assert 'not measured yet: python launch.py --sweep gradient_flow --workdir=x' in text
+    assert 'holds (exploratory)' in text
     for name in ('claims.html', 'claims.md', 'claims.zh.md', 'claims.json'):
         assert (tmp_path / name).stat().st_size > 1000
-    assert '12 of 12 cells' in (tmp_path / 'claims.md').read_text()
+    assert '18 of 18 cells' in (tmp_path / 'claims.md').read_text()
 
 
 def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):
     (sweep.cells[0].directory / 'result.json').write_text('{}')
     (sweep.cells[1].directory / 'result.json').unlink()
     found, text = judged(tmp_path)
-    assert 'depth: 2 of 12 cells have no result.' in text
+    assert 'depth: 2 of 18 cells have no result.' in text
     assert 'is damaged' in text
-    assert found['degradation'].status == 'not measured'  # one seed is left
+    assert found['degradation'].status == 'inconclusive'  # one seed is left
+    assert found['degradation'].judged[0].contrast.n == 1
 
 
 def test_without_a_finished_sweep_it_says_what_to_run(config, tmp_path):

@@ -1,12 +1,12 @@
-"""Each language has a word for everything, and puts conditions as its speakers would."""
+"""Each language has a word for everything."""
 
 import dataclasses
 import re
 
 import pytest
 
-from vggres.findings.claims import Finding, Status, Word
-from vggres.findings.languages import CHINESE, ENGLISH, LANGUAGES, SweepProtocol, verdict_words
+from vggres.findings.contrasts import LEVEL, MAX_N, POWER, Status, Word
+from vggres.findings.languages import CHINESE, ENGLISH, LANGUAGES, SweepProtocol
 
 PROTOCOL = SweepProtocol(
     finished=70,
@@ -20,58 +20,43 @@ PROTOCOL = SweepProtocol(
 )
 
 
-def said(status, conditions, language):
-    return verdict_words(Finding(None, status, conditions, []), language)
-
-
 @pytest.mark.parametrize('language', LANGUAGES, ids=lambda language: language.code)
 def test_every_status_and_every_condition_has_its_words(language):
     assert set(language.statuses) == set(Status)
-    assert set(language.labels) == set(language.conditions) == set(Word)
+    assert len(set(language.statuses.values())) == len(Status)
+    assert set(language.labels) == set(Word)
     assert len(set(language.labels.values())) == len(Word)  # no two alike
-    assert len(set(language.conditions.values())) == len(Word)
+    assert set(language.answers) == {True, False, None}
 
 
-ONE = [(Word.DURING_TRAINING,)]
-EITHER = [(Word.HE,), (Word.GLOROT,)]
-SHARED = [
-    (Word.POSTACTIVATION_WITHOUT_RELU, Word.AFTER_TRAINING),
-    (Word.PREACTIVATION, Word.AFTER_TRAINING),
-]
-BOTH = [(Word.NO_NORM, Word.BEFORE_TRAINING)]
+@pytest.mark.parametrize('language', LANGUAGES, ids=lambda language: language.code)
+def test_the_words_have_the_gaps_that_are_filled(language):
+    gaps = {
+        **dict.fromkeys(('depth', 'frozen', 'equal', 'adjusted', 'bears_on'), 1),
+        **dict.fromkeys(('too_many', 'one_is_none'), 1),
+        **dict.fromkeys(('seeds', 'more_needed'), 2),
+    }
+    for field in dataclasses.fields(language):
+        text = getattr(language, field.name)
+        if isinstance(text, str):
+            assert text.count('{}') == gaps.get(field.name, 0), field.name
+    assert f'{MAX_N:,}' in language.too_many
+    for level in (f'{LEVEL:g}', f'{100 * POWER:g}'):
+        assert level in language.method
 
 
-@pytest.mark.parametrize(
-    ('status', 'conditions', 'english', 'chinese'),
-    [
-        (Status.HOLDS, [], 'holds', '成立'),
-        (Status.FAILS, [], 'does not hold', '不成立'),
-        (Status.ONLY_IF, ONE, 'holds only during training', '仅在以下情形成立：训练中'),
-        (
-            Status.HOLDS_IF,
-            EITHER,
-            'holds at least with He initialisation, or with Glorot initialisation',
-            '至少在以下情形成立：采用 He 初始化；或采用 Glorot 初始化',
-        ),
-        (
-            Status.HOLDS_IF,
-            SHARED,
-            'holds at least after training: for postactivation blocks if the final ReLU is '
-            'excluded, or for preactivation blocks',
-            '至少在以下情形成立：训练后，且满足其一：不计末端 ReLU 的后激活块；或预激活块',
-        ),
-        (
-            Status.ONLY_IF,
-            BOTH,
-            'holds only before training without a norm',
-            '仅在以下情形成立：训练前且无归一化',
-        ),
-        (Status.ONLY_IF, [(56,)], 'holds only at depth 56', '仅在以下情形成立：深度 56'),
-    ],
-)
-def test_conditions_are_said_as_one_would(status, conditions, english, chinese):
-    assert said(status, conditions, ENGLISH) == english
-    assert said(status, conditions, CHINESE) == chinese
+def test_conditions_are_labels_in_a_row():
+    where = {'family': Word.PLAIN, 'depth': 56}
+    assert ENGLISH.conditions(where) == 'plain networks, depth 56'
+    assert CHINESE.conditions(where) == '普通网络，深度 56'
+    assert ENGLISH.conditions({}) == ''
+
+
+def test_words_that_favoured_the_story_are_gone():
+    """A status is symmetric: none holds "at least", and none leaves a refutation undecided."""
+    said = ' '.join(ENGLISH.statuses.values())
+    for word in ('undecided', 'only', 'at least', 'does not hold'):
+        assert word not in said
 
 
 def test_a_protocol_is_a_sentence_and_one_is_singular():
@@ -93,7 +78,8 @@ def test_a_protocol_is_a_sentence_and_one_is_singular():
 
 
 def test_the_chinese_words_are_free_of_english_ones():
-    table = [*CHINESE.statuses.values(), *CHINESE.labels.values(), *CHINESE.conditions.values()]
-    names = {'VGG', 'He', 'Glorot', 'ReLU'}
-    for words in (CHINESE.title, CHINESE.run, CHINESE.caption, CHINESE.origin, *table):
-        assert set(re.findall(r'[A-Za-z]{2,}', words)) <= names
+    names = {'VGG', 'He', 'Glorot', 'ReLU', 'Holm', 'zh'}
+    texts = [*CHINESE.statuses.values(), *CHINESE.labels.values(), *CHINESE.headings]
+    texts += [text for text in vars(CHINESE).values() if isinstance(text, str)]
+    for text in texts:
+        assert set(re.findall(r'[A-Za-z]{2,}', text)) <= names

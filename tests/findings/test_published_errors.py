@@ -106,6 +106,7 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'init.scheme': ('glorot', 'init.scheme glorot instead of he'),
     'init.weights': ('a.pth', "init.weights a.pth instead of ''"),
     'train.batch_size': (64, 'train.batch_size 64 instead of 128'),
+    'train.until_error': ((5.0,), 'train.until_error (5.0,) instead of ()'),
     'optimizer.learning_rate': (0.05, 'optimizer.learning_rate 0.05 instead of 0.1'),
     'optimizer.momentum': (0.0, 'optimizer.momentum 0.0 instead of 0.9'),
     'optimizer.weight_decay': (5e-4, 'optimizer.weight_decay 0.0005 instead of 0.0001'),

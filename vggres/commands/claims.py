@@ -12,13 +12,13 @@ import experiments
 from vggres.errors import UserError
 from vggres.findings import claims, claims_page
 from vggres.findings.claims import Evidence, Finding
-from vggres.findings.languages import ENGLISH, SweepProtocol, verdict_words
+from vggres.findings.languages import ENGLISH, SweepProtocol
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 
 
 def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding]:
-    """Writes `claims.html`, `claims.md` and `claims.zh.md`, and prints the verdicts.
+    """Writes `claims.html`, `.md`, `.zh.md` and `.json`, and prints what each claim comes to.
 
     Args:
         workdir: where the sweeps are.
@@ -43,13 +43,13 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
     if not os.access(workdir, os.W_OK):
         raise UserError(f'cannot write to {workdir}: it is read-only.')
     evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
-    findings = [claims.find(claim, evidence.get(claim.sweep)) for claim in told]
+    findings = claims.judge(told, evidence)
     missing = {name: commands[name] for name in names if name not in finished}
     protocols = {name: _protocol(sweep) for name, sweep in finished.items()}
     paths = claims_page.write(workdir, findings, missing, protocols)
-    table = Table('claim', 'verdict', show_lines=True)
+    table = Table('claim', 'status', 'number', show_lines=True)
     for finding in findings:
-        table.add_row(finding.claim.sentence['en'], verdict_words(finding, ENGLISH))
+        table.add_row(*claims_page.short_row(finding, ENGLISH))
     console.print(table)
     for command in missing.values():
         console.print(f'not measured yet: {command}', soft_wrap=True)

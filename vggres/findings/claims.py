@@ -3,63 +3,41 @@
     more layers fit better → yet plain networks get worse → because the gradient shrinks on its way
     back → which a shortcut, whose derivative is 1, prevents → so residual networks gain from depth
 
-Each experiment states its claims, their thresholds and how their cases are measured; nothing here
-knows an experiment. A case is a measurement under certain conditions: a family, a norm, a scheme of
-initialisation. A claim that is true in some cases and false in all others holds only under the
-conditions of the former.
+Each experiment states its claims; nothing here knows an experiment. A claim rests on one primary
+contrast, which is measured under each level of the factors that the claim declares, if any. It is
+stated as true at all of them, so that one decided counterexample refutes it. Everything else that a
+claim shows is descriptive and decides nothing.
+
+A contrast decides where its two-sided p-value is below `contrasts.LEVEL` after Holm's adjustment
+for all contrasts of the story, those of claims that were not measured included. So a table with
+nothing to find decides anything in at most that part of all cases.
 """
 
-import itertools
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
-from statistics import median
 from typing import Any
 
-from vggres.findings.estimates import Interval
+from vggres.findings.contrasts import (
+    LEVEL,
+    Barrier,
+    Condition,
+    Contrast,
+    Counted,
+    Status,
+    Text,
+    barred,
+    holm,
+    n_to_decide,
+    two_sided,
+)
+from vggres.findings.controls import Control
 from vggres.results import Result
-
-Text = Mapping[str, str]  # words by language: 'en' and 'zh'
-
-
-class Status(StrEnum):
-    """What became of a claim."""
-
-    HOLDS = 'holds'
-    FAILS = 'does not hold'
-    ONLY_IF = 'holds only if'
-    HOLDS_IF = 'holds at least if'
-    UNDECIDED = 'undecided'
-    NOT_MEASURED = 'not measured'
-
-
-class Word(Enum):
-    """A condition that cases were measured under; `languages` says each in words."""
-
-    VGG = auto()
-    PLAIN = auto()
-    RESNET = auto()
-    BATCH_NORM = auto()
-    NO_NORM = auto()
-    HE = auto()
-    GLOROT = auto()
-    SMALL_NORMAL = auto()  # the scheme of the VGG paper
-    BEFORE_TRAINING = auto()
-    DURING_TRAINING = auto()
-    AFTER_TRAINING = auto()
-    POSTACTIVATION = auto()
-    POSTACTIVATION_WITHOUT_RELU = auto()
-    PREACTIVATION = auto()
-    ALL_DEPTHS = auto()
-    ONE_DEPTH = auto()
-
-
-Condition = Word | int  # a number is a depth
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A finished sweep, as the measure of a claim sees it.
+    """A finished sweep, as a claim sees it.
 
     Attributes:
         results: of its cells.
@@ -73,30 +51,35 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One measurement.
+class Description:
+    """A number that stands beside a claim and decides nothing.
 
     Attributes:
-        where: the condition that it was measured under, by factor: {'norm': Word.NO_NORM}.
-        holds: whether the claim is true here; None where the measurement does not decide it.
-        value: the measured number; None where there is none.
-        interval: of the number; None where there is none.
-        n: the number of repetitions.
+        what: it is, with its unit.
+        where: the conditions that it was measured under.
+        value: the number; None where the run diverged before it was measured.
+        n: how many measurements it is the mean or the median of.
+        counted: what n counts.
     """
 
+    what: Text
     where: Mapping[str, Condition]
-    holds: bool | None
     value: float | None
-    interval: Interval | None
     n: int
+    counted: Counted
 
 
 @dataclass(frozen=True)
-class Repeated:
-    """What n counts, in words: one of it, and several."""
+class Picture:
+    """A figure of a sweep.
 
-    one: Text
-    several: Text
+    Attributes:
+        name: of its file, without the ending.
+        caption: what it shows, whatever that is; it asserts nothing.
+    """
+
+    name: str
+    caption: Text
 
 
 @dataclass(frozen=True)
@@ -108,25 +91,51 @@ class Claim:
         sentence: what is claimed.
         source: who says so.
         sweep: the experiment whose sweep it rests on.
-        measure: turns the evidence into cases, none where there is nothing to judge by.
-        quantity: what the number of a case is.
+        contrasts: measures the primary contrast, once for each level of the declared factors.
+        control: says whether the networks trained that have to.
+        factors: that the claim is declared over; conditions are stated over these alone.
+        quantity: what the number of the primary contrast is.
         unit: of that number, in a word or two.
-        criterion: from where on the claim counts as true, and where it counts as false; it quotes
-            the thresholds of `measure`.
-        repeated: what n counts.
-        figure: the file name of the sweep's figure that shows it.
+        criterion: where the claim is true and where it is false; it quotes the margin and says why
+            it is what it is.
+        counted: what n counts.
+        figure: that goes with it.
+        describe: gives numbers beside the primary contrast.
+        frozen: the commit that fixed contrast and margin before the judged runs were made; None for
+            a claim that is exploratory, because they were chosen or amended after data were seen.
     """
 
     key: str
     sentence: Text
     source: Text
     sweep: str
-    measure: Callable[[Evidence], Iterable[Case]]
+    contrasts: Callable[[Evidence], Sequence[Contrast]]
+    control: Callable[[Evidence], Control]
+    factors: Sequence[str]
     quantity: Text
     unit: Text
     criterion: Text
-    repeated: Repeated
-    figure: str
+    counted: Counted
+    figure: Picture
+    describe: Callable[[Evidence], Iterable[Description]] = lambda evidence: ()
+    frozen: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a contrast.
+
+    Attributes:
+        contrast: the contrast.
+        answer: whether the claim is true here; None where that is not decided.
+        p: two-sided, adjusted for all contrasts of the story; None behind a barrier.
+        needed: the n that would decide, where a larger one can; None otherwise.
+    """
+
+    contrast: Contrast
+    answer: bool | None
+    p: float | None
+    needed: int | None
 
 
 @dataclass(frozen=True)
@@ -135,85 +144,128 @@ class Finding:
 
     Attributes:
         claim: the claim.
-        status: whether it holds.
-        conditions: where it holds, if only in some cases: in each case that meets all parts of one
-            of them.
-        cases: what was measured.
+        status: what it comes to.
+        control: its positive control; None where the sweep was not run.
+        judged: its contrasts, at least one unless the sweep was not run.
+        descriptions: the numbers beside them.
     """
 
     claim: Claim
     status: Status
-    conditions: Sequence[Sequence[Condition]]
-    cases: Sequence[Case]
+    control: Control | None
+    judged: Sequence[Judged]
+    descriptions: Sequence[Description]
+
+    @property
+    def primary(self) -> list[Judged]:
+        """The contrasts that make the status what it is, the clearest first.
+
+        A universal sentence rests on its weakest level where it holds, and on its clearest
+        counterexample where it fails.
+        """
+        by_p = sorted(self.judged, key=lambda each: 1.0 if each.p is None else each.p)
+        true = [each for each in by_p if each.answer is True]
+        false = [each for each in by_p if each.answer is False]
+        undecided = [each for each in by_p if each.answer is None]
+        undecided.sort(key=lambda each: each.contrast.value is None)
+        return {
+            Status.HOLDS: true[-1:],
+            Status.FAILS: false[:1],
+            Status.MIXED: true[:1] + false[:1],
+        }.get(self.status, undecided[:1])
 
 
-def find(claim: Claim, evidence: Evidence | None) -> Finding:
-    """Judges a claim; without evidence it is not measured."""
-    cases = _pooled(claim.measure(evidence)) if evidence else []
-    status, conditions = decide(cases)
-    return Finding(claim, status, conditions, cases)
+def judge(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Finding]:
+    """Judges all claims of a story together.
 
+    Args:
+        claims: the story.
+        evidence: of the sweeps that are there, by name.
 
-def decide(cases: Sequence[Case]) -> tuple[Status, list[tuple[Condition, ...]]]:
-    """The status of a claim by its cases, and the conditions under which it holds.
-
-    It holds *only* under the conditions where it is false in all other cases. (Amended after a
-    first sweep: cases that are undecided had been enough.)
+    Returns:
+        A finding for each claim.
     """
-    true = [case for case in cases if case.holds]
-    others = [case for case in cases if not case.holds]
-    is_decided = all(case.holds is False for case in others)
-    if not cases:
-        return Status.NOT_MEASURED, []
-    if not others:
-        return Status.HOLDS, []
-    if not true:
-        return (Status.FAILS if is_decided else Status.UNDECIDED), []
-    return (Status.ONLY_IF if is_decided else Status.HOLDS_IF), _conditions(true, others)
+    controls = [
+        claim.control(evidence[claim.sweep]) if claim.sweep in evidence else None
+        for claim in claims
+    ]
+    measured = [
+        _measured(claim, evidence.get(claim.sweep), control)
+        for claim, control in zip(claims, controls, strict=True)
+    ]
+    family = [two_sided(contrast) for contrasts in measured for contrast in contrasts]
+    adjusted = iter(holm(family))
+    findings = []
+    for claim, control, contrasts in zip(claims, controls, measured, strict=True):
+        judged = [_judged(each, next(adjusted), LEVEL / len(family)) for each in contrasts]
+        found = evidence.get(claim.sweep)
+        findings.append(
+            Finding(
+                claim=claim,
+                status=status(judged),
+                control=control,
+                judged=judged if found else [],
+                descriptions=list(claim.describe(found)) if found else [],
+            )
+        )
+    return findings
 
 
-def _conditions(true: Sequence[Case], others: Sequence[Case]) -> list[tuple[Condition, ...]]:
-    """Few and short conditions, such that every true case meets one and no other case meets any.
+def _measured(
+    claim: Claim, evidence: Evidence | None, control: Control | None
+) -> Sequence[Contrast]:
+    """The contrasts of a claim, at least one, behind a barrier where its control is not passed."""
+    if evidence is None or control is None:
+        return [barred(Status.NOT_MEASURED, {'en': 'no sweep', 'zh': '没有实验'})]
+    contrasts = claim.contrasts(evidence)
+    for contrast in contrasts:
+        if set(contrast.where) - set(claim.factors):
+            raise ValueError(f'{claim.key} has conditions over factors that it does not declare')
+    if control.passed:
+        nothing = {'en': 'the sweep lacks the networks', 'zh': '实验中没有所需的网络'}
+        return contrasts or [barred(Status.NOT_MEASURED, nothing)]
+    stopped = Status.NOT_MEASURED if control.passed is None else Status.BUDGET
+    return [
+        _behind(Barrier(stopped, control.words), contrast) for contrast in contrasts or [Contrast()]
+    ]
 
-    The search is greedy: the next condition is always one that most of the remaining true cases
-    meet, and of those one with the fewest factors.
+
+def _behind(barrier: Barrier, contrast: Contrast) -> Contrast:
+    """A contrast behind a barrier; what was not measured at all keeps its own reason."""
+    if contrast.barrier and contrast.barrier.status is Status.NOT_MEASURED:
+        return contrast
+    return dataclasses.replace(contrast, barrier=barrier)
+
+
+def _judged(contrast: Contrast, p: float, level: float) -> Judged:
+    if contrast.barrier:
+        return Judged(contrast, None, None, None)
+    if p < LEVEL:
+        return Judged(contrast, contrast.p_true < contrast.p_false, p, None)
+    needed = n_to_decide(contrast, level)
+    # Where this n would be enough already, something else than the spread stands in the way.
+    return Judged(contrast, None, p, needed if needed and needed > contrast.n else None)
+
+
+def status(judged: Sequence[Judged]) -> Status:
+    """What contrasts come to, for a claim that is stated as true under all of their conditions.
+
+    - `holds` where it is decided to be true under all of them;
+    - `mixed` where it is decided to be true under some and false under others;
+    - `fails` where it is false under some and true under none;
+    - the status of the barriers where nothing else could decide;
+    - `inconclusive` otherwise.
+
+    Args:
+        judged: at least one.
     """
-    names = list(true[0].where)
-    possible: dict[tuple, set[int]] = {}
-    for count in range(1, len(names) + 1):
-        for i, chosen in itertools.product(range(len(true)), itertools.combinations(names, count)):
-            key = tuple((name, true[i].where[name]) for name in chosen)
-            if not any(set(key) <= set(other.where.items()) for other in others):
-                possible.setdefault(key, set()).add(i)
-    found, left = [], set(range(len(true)))
-    while left:
-        key = max(possible, key=lambda each: len(possible[each] & left))  # the first of equals
-        left -= possible[key]
-        found.append(tuple(value for _, value in key))
-    return found
-
-
-def _pooled(cases: Iterable[Case]) -> list[Case]:
-    """One case for all that were measured under the same conditions: seeds have to agree."""
-    places: dict[tuple, list[Case]] = {}
-    for case in cases:
-        places.setdefault(tuple(case.where.items()), []).append(case)
-    return [found[0] if len(found) == 1 else _agreed(found) for found in places.values()]
-
-
-def _agreed(found: Sequence[Case]) -> Case:
-    answers = {case.holds for case in found}
-    values = [case.value for case in found if case.value is not None]
-    return Case(
-        where=found[0].where,
-        holds=answers.pop() if len(answers) == 1 else None,
-        value=median(values) if values else None,
-        interval=None,
-        n=sum(case.n for case in found),
-    )
-
-
-def is_below(interval: Interval, threshold: float) -> bool | None:
-    """True where a whole interval is below a threshold, False where it is above, None otherwise."""
-    low, high = interval
-    return True if high < threshold else False if low > threshold else None
+    answers = [each.answer for each in judged]
+    if False in answers:
+        return Status.MIXED if True in answers else Status.FAILS
+    if all(answers):
+        return Status.HOLDS
+    barriers = [each.contrast.barrier.status for each in judged if each.contrast.barrier]
+    if len(barriers) == len(judged):
+        order = (Status.BUDGET, Status.FLOOR, Status.NOT_MEASURED)
+        return min(barriers, key=order.index)
+    return Status.INCONCLUSIVE

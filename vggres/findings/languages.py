@@ -1,13 +1,13 @@
 """The words of the claims page, one table per language.
 
 The claims bring their own sentences; these tables hold what all pages share: headings, statuses,
-conditions, and how numbers and lists of them are put.
+conditions, and how numbers are put.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vggres.findings.claims import Condition, Finding, Status, Word
+from vggres.findings.contrasts import CONFIDENCE, LEVEL, MAX_N, POWER, Condition, Status, Word
 
 
 @dataclass(frozen=True)
@@ -40,101 +40,102 @@ class Language:
     """The words of one language.
 
     Attributes:
-        code: of HTML, and the key of a `claims.Text`.
+        code: of HTML, and the key of a `contrasts.Text`.
         title: of the page.
-        headings: of the table: claim, source, verdict, measured, n.
-        statuses: by status; conditions follow where there are any.
-        labels: each condition as a label of a case.
-        conditions: each condition as a part of a sentence.
-        depth: the label and the condition of a depth, with a gap for the number.
-        figures: the heading above the figures.
-        caption: in front of the claims that a figure bears on.
-        origin: in front of the address of the report that a figure is taken from.
-        quotes: around a claim.
-        colon: between a quantity and its cases.
-        comma: between the labels of a case.
-        semicolon: between cases.
-        stop: at the end of a sentence that another one follows.
-        either: between conditions any of which will do.
-        within: between what these conditions share and what they do not.
-        pair: between the parts of one condition.
-        to: between the ends of an interval.
-        vanishes: instead of a number that is below the smallest float32.
-        diverged: instead of a number where the run diverged before it was measured.
+        headings: of the table, in the order of `claims_page.Row.cells`.
+        statuses: by status.
+        labels: the conditions that something was measured under.
+        depth: the label of a depth, with a gap for the number.
+        exploratory: marks a claim whose margin was chosen or amended after data were seen.
+        exploratory_tag: the same in a word, beside a status.
+        frozen: marks another one, with a gap for the commit.
+        true_for: in front of the conditions under which a claim is true.
+        false_for: in front of those under which it is false.
+        details: unfolds what decides nothing.
+        source: in front of a source.
+        number: in front of what the primary number is.
+        all_contrasts: in front of the primary contrast under each condition.
+        descriptive: marks the numbers that decide nothing.
+        answers: after a contrast: true, false, or None where it is not decided.
+        equal: instead of an interval, with a gap for n.
+        adjusted: says an adjusted p-value, with a gap for it.
+        seeds: says n, with gaps for the number and for what it counts.
+        more_needed: what would decide, with gaps for n and for what it counts.
+        too_many: the same where n would be beyond `contrasts.MAX_N`.
+        one_is_none: the same where n is 1.
+        confirm: what an exploratory claim needs next.
+        longer: what would decide where the budget is insufficient.
+        more_room: the same for a floor.
         run: before the command that would measure a claim.
+        passed: in front of a control that is passed.
+        failed: in front of one that is not.
+        missing: in front of one that was not run.
+        figures: the heading above the figures.
+        bears_on: after a caption, with a gap for the numbers of claims.
+        origin: in front of the address of the report that a figure is taken from.
+        colon: between a label and what it labels.
+        comma: between the labels of a condition.
+        semicolon: between numbers.
+        stop: at the end of a sentence that another one follows.
+        brackets: around a remark.
+        to: between the ends of an interval.
+        diverged: instead of a number where the run diverged before it was measured.
+        method: a paragraph on how claims are judged.
         note: says what a sweep's findings hold for.
     """
 
     code: str
     title: str
-    headings: tuple[str, str, str, str, str]
+    headings: tuple[str, ...]
     statuses: Mapping[Status, str]
     labels: Mapping[Word, str]
-    conditions: Mapping[Word, str]
     depth: str
+    exploratory: str
+    exploratory_tag: str
+    frozen: str
+    true_for: str
+    false_for: str
+    details: str
+    source: str
+    number: str
+    all_contrasts: str
+    descriptive: str
+    answers: Mapping[bool | None, str]
+    equal: str
+    adjusted: str
+    seeds: str
+    more_needed: str
+    too_many: str
+    one_is_none: str
+    confirm: str
+    longer: str
+    more_room: str
+    run: str
+    passed: str
+    failed: str
+    missing: str
     figures: str
-    caption: str
+    bears_on: str
     origin: str
-    quotes: tuple[str, str]
     colon: str
     comma: str
     semicolon: str
     stop: str
-    either: str
-    within: str
-    pair: str
+    brackets: tuple[str, str]
     to: str
-    vanishes: str
     diverged: str
-    run: str
+    method: str
     note: Callable[[str, SweepProtocol], str]
 
     def label(self, condition: Condition) -> str:
-        """A condition as a label of a case."""
+        """A condition in words."""
         if isinstance(condition, int):
             return self.depth.format(condition)
         return self.labels[condition]
 
-    def quoted(self, sentences: Sequence[str]) -> str:
-        """Some claims, quoted because nothing here says whether they hold."""
-        first, last = self.quotes
-        return ' '.join(f'{first}{sentence}{last}' for sentence in sentences)
-
-    def condition(self, condition: Condition) -> str:
-        """A condition as a part of a sentence."""
-        if isinstance(condition, int):
-            return self.depth.format(condition)
-        return self.conditions[condition]
-
-
-_MOMENTS = (Word.BEFORE_TRAINING, Word.DURING_TRAINING, Word.AFTER_TRAINING)
-
-
-def verdict_words(finding: Finding, language: Language) -> str:
-    """The status of a claim with its conditions: 'holds only during training'.
-
-    What all conditions have in common is said once, in front.
-    """
-    status = language.statuses[finding.status]
-    if not finding.conditions:
-        return status
-    parts = [_moments_first(condition) for condition in finding.conditions]
-    shared = [each for each in parts[0] if all(each in condition for condition in parts)]
-    left = [[each for each in condition if each not in shared] for condition in parts]
-    several = _either(left, language) if all(left) else ''
-    if not shared:
-        return status + several
-    once = language.pair.join(map(language.condition, shared))
-    return f'{status}{once}{language.within}{several}' if several else status + once
-
-
-def _moments_first(condition: Sequence[Condition]) -> list[Condition]:
-    return sorted(condition, key=lambda each: each not in _MOMENTS)
-
-
-def _either(conditions: Sequence[Sequence[Condition]], language: Language) -> str:
-    said = (language.pair.join(map(language.condition, each)) for each in conditions)
-    return language.either.join(said)
+    def conditions(self, where: Mapping[str, Condition]) -> str:
+        """All conditions of a measurement in words; '' where there are none."""
+        return self.comma.join(map(self.label, where.values()))
 
 
 def _counted(number: int, one: str, several: str) -> str:
@@ -172,13 +173,21 @@ def _chinese_note(sweep: str, protocol: SweepProtocol) -> str:
 ENGLISH = Language(
     code='en',
     title='The story, claim by claim',
-    headings=('claim', 'source', 'verdict', 'measured', 'n'),
+    headings=(
+        'claim',
+        'status',
+        f'number [{100 * CONFIDENCE:g} % interval], n, p',
+        'control',
+        'prediction',
+        'what would decide',
+    ),
     statuses={
         Status.HOLDS: 'holds',
-        Status.FAILS: 'does not hold',
-        Status.ONLY_IF: 'holds only ',
-        Status.HOLDS_IF: 'holds at least ',
-        Status.UNDECIDED: 'undecided',
+        Status.FAILS: 'fails',
+        Status.MIXED: 'mixed',
+        Status.INCONCLUSIVE: 'inconclusive',
+        Status.FLOOR: 'floor',
+        Status.BUDGET: 'budget insufficient',
         Status.NOT_MEASURED: 'not measured',
     },
     labels={
@@ -199,54 +208,71 @@ ENGLISH = Language(
         Word.ALL_DEPTHS: 'among networks of all depths',
         Word.ONE_DEPTH: 'among networks of one depth',
     },
-    conditions={
-        Word.VGG: 'for VGG networks',
-        Word.PLAIN: 'for plain networks',
-        Word.RESNET: 'for residual networks',
-        Word.BATCH_NORM: 'with batch norm',
-        Word.NO_NORM: 'without a norm',
-        Word.HE: 'with He initialisation',
-        Word.GLOROT: 'with Glorot initialisation',
-        Word.SMALL_NORMAL: 'with VGG initialisation',
-        Word.BEFORE_TRAINING: 'before training',
-        Word.DURING_TRAINING: 'during training',
-        Word.AFTER_TRAINING: 'after training',
-        Word.POSTACTIVATION: 'for postactivation blocks',
-        Word.POSTACTIVATION_WITHOUT_RELU: (
-            'for postactivation blocks if the final ReLU is excluded'
-        ),
-        Word.PREACTIVATION: 'for preactivation blocks',
-        Word.ALL_DEPTHS: 'among networks of all depths',
-        Word.ONE_DEPTH: 'among networks of one depth',
-    },
-    depth='at depth {}',
+    depth='depth {}',
+    exploratory='exploratory: thresholds amended after these data',
+    exploratory_tag='exploratory',
+    frozen='thresholds frozen by commit {}',
+    true_for='true for',
+    false_for='false for',
+    details='Source, criterion, all numbers',
+    source='Source',
+    number='Number',
+    all_contrasts='Under each condition',
+    descriptive='descriptive, without weight in the status',
+    answers={True: 'true', False: 'false', None: 'not decided'},
+    equal='all {} equal',
+    adjusted='p = {}',
+    seeds='n = {} {}',
+    more_needed='about {} {}, if mean and spread stay as observed',
+    too_many=f'more than {MAX_N:,} {{}}: the mean is too close to the margin for its spread',
+    one_is_none='several {}: a single value has no spread',
+    confirm='a run on fresh seeds, with these thresholds frozen',
+    longer='a budget, or a learning rate, at which these networks train',
+    more_room='data or a measure with more room',
+    run='run',
+    passed='passed',
+    failed='failed',
+    missing='not run',
     figures='Figures',
-    caption='This figure bears on:',
-    origin='Source:',
-    quotes=('“', '”'),
+    bears_on='For claim {}.',
+    origin='From',
     colon=': ',
     comma=', ',
     semicolon='; ',
     stop='. ',
-    either=', or ',
-    within=': ',
-    pair=' ',
+    brackets=(' (', ')'),
     to=' to ',
-    vanishes='vanishes',
     diverged='diverged',
-    run='To measure it, run',
+    method=(
+        'Each claim rests on one number with a margin, which can confirm or refute it. n counts '
+        'independent seeds, or draws of random weights where nothing is trained; layers, blocks '
+        f'and looks in training are never counted. p is two-sided and adjusted by Holm’s method '
+        f'for all numbers of this table; a claim is decided where it is below {LEVEL:g}, so that '
+        f'a table with nothing to find decides anything in at most {100 * LEVEL:g} % of all '
+        'cases. Intervals are not adjusted. A claim is stated for all of its conditions: one '
+        'counterexample refutes it. Where the control does not train, nothing is concluded. What '
+        f'would decide is computed for a chance of {100 * POWER:g} %.'
+    ),
     note=_english_note,
 )
 CHINESE = Language(
     code='zh',
     title='逐条检验流行的解释',
-    headings=('说法', '出处', '结论', '测量结果', 'n'),
+    headings=(
+        '说法',
+        '结论',
+        f'数值 [{100 * CONFIDENCE:g}% 区间]、n、p',
+        '对照',
+        '理论值',
+        '如何才能判定',
+    ),
     statuses={
         Status.HOLDS: '成立',
         Status.FAILS: '不成立',
-        Status.ONLY_IF: '仅在以下情形成立：',
-        Status.HOLDS_IF: '至少在以下情形成立：',
-        Status.UNDECIDED: '未定',
+        Status.MIXED: '因条件而异',
+        Status.INCONCLUSIVE: '无法判定',
+        Status.FLOOR: '已达极限',
+        Status.BUDGET: '训练预算不足',
         Status.NOT_MEASURED: '未测量',
     },
     labels={
@@ -267,40 +293,49 @@ CHINESE = Language(
         Word.ALL_DEPTHS: '所有深度的网络之间',
         Word.ONE_DEPTH: '同一深度的网络之间',
     },
-    conditions={
-        Word.VGG: 'VGG 网络',
-        Word.PLAIN: '普通网络',
-        Word.RESNET: '残差网络',
-        Word.BATCH_NORM: '有批归一化',
-        Word.NO_NORM: '无归一化',
-        Word.HE: '采用 He 初始化',
-        Word.GLOROT: '采用 Glorot 初始化',
-        Word.SMALL_NORMAL: '采用 VGG 初始化',
-        Word.BEFORE_TRAINING: '训练前',
-        Word.DURING_TRAINING: '训练中',
-        Word.AFTER_TRAINING: '训练后',
-        Word.POSTACTIVATION: '后激活块',
-        Word.POSTACTIVATION_WITHOUT_RELU: '不计末端 ReLU 的后激活块',
-        Word.PREACTIVATION: '预激活块',
-        Word.ALL_DEPTHS: '所有深度的网络之间',
-        Word.ONE_DEPTH: '同一深度的网络之间',
-    },
     depth='深度 {}',
+    exploratory='探索性：阈值在看过这些数据之后有过修改',
+    exploratory_tag='探索性',
+    frozen='阈值在提交 {} 中固定',
+    true_for='成立',
+    false_for='不成立',
+    details='出处、判据与全部数值',
+    source='出处',
+    number='数值',
+    all_contrasts='各条件下',
+    descriptive='描述性数值，不影响结论',
+    answers={True: '成立', False: '不成立', None: '未判定'},
+    equal='{} 个值全部相等',
+    adjusted='p = {}',
+    seeds='n = {} {}',
+    more_needed='约 {} {}（假定均值与离散程度不变）',
+    too_many=f'需要超过 {MAX_N:,} {{}}：相对于离散程度，均值离阈值太近',
+    one_is_none='需要多{}：单个数值没有离散程度可言',
+    confirm='固定这些阈值，用全新的随机种子再运行一次',
+    longer='更长的训练，或能使这些网络训练成功的学习率',
+    more_room='余地更大的数据或指标',
+    run='运行',
+    passed='通过',
+    failed='未通过',
+    missing='未运行',
     figures='图',
-    caption='本图所涉及的说法：',
+    bears_on='对应第 {} 条说法。',
     origin='来源：',
-    quotes=('“', '”'),
     colon='：',
     comma='，',
     semicolon='；',
     stop='。',
-    either='；或',
-    within='，且满足其一：',
-    pair='且',
+    brackets=('（', '）'),
     to=' 至 ',
-    vanishes='消失',
     diverged='发散',
-    run='测量方法：运行',
+    method=(
+        '每条说法由一个数值及其阈值判定，既可证实，也可否定。n 只计独立的随机种子'
+        '（不涉及训练时为随机权重的抽样次数），从不计入层、块或训练中的多次观测。'
+        f'p 为双侧值，并按 Holm 方法对本表全部数值作了校正；小于 {LEVEL:g} 方可判定，'
+        f'因此若实际上毫无效应，整张表误判任何一条的概率不超过 {100 * LEVEL:g}%。'
+        '区间未作校正。每条说法都针对其全部条件：一个反例即可否定。对照未能训练时，不下结论。'
+        f'“如何才能判定”按 {100 * POWER:g}% 的把握计算。'
+    ),
     note=_chinese_note,
 )
 LANGUAGES = (ENGLISH, CHINESE)

@@ -129,6 +129,7 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'init.scheme': ('he',),
     'init.weights': ('',),
     'train.batch_size': (128,),
+    'train.until_error': ((),),
     'optimizer.learning_rate': (0.1,),
     'optimizer.momentum': (0.9,),
     'optimizer.weight_decay': (1e-4,),

@@ -1,0 +1,97 @@
+"""Positive controls: networks that have to train before a comparison can count.
+
+Where even the networks that should train do not, the budget decides the errors, and nothing can be
+said about depth or shortcuts. Errors are in percent of the training set, by depth and seed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from vggres.findings.contrasts import Text
+from vggres.findings.verdict import failing_error
+
+# In points of training error: by how much the deeper network of a control may be worse than the
+# shallower one. It is wider than the margin of degradation, because the control asks whether the
+# networks train at all; 5 % is the error at which updates are counted, too.
+CONTROL_MARGIN = 5.0
+
+_NAMES = {'plain': {'en': 'plain', 'zh': '普通网络'}, 'resnet': {'en': 'ResNet', 'zh': '残差网络'}}
+
+Errors = Mapping[int, Sequence[float]]  # depth → one error per seed
+
+
+@dataclass(frozen=True)
+class Control:
+    """What became of the positive control of a claim.
+
+    Attributes:
+        passed: None where what it needs was not run.
+        words: what was compared, or what is missing.
+        is_needed: whether the claim needs one at all; if not, it counts as passed.
+    """
+
+    passed: bool | None
+    words: Text
+    is_needed: bool = True
+
+
+NOTHING_IS_TRAINED = Control(
+    True,
+    {'en': 'not needed, because nothing is trained', 'zh': '不需要，因为不涉及训练'},
+    is_needed=False,
+)
+
+
+def residual(errors: Errors, num_classes: int) -> Control:
+    """Whether the deepest residual network trains: it fits no worse than the shallowest one."""
+    if len(errors) < 2:
+        return Control(
+            None,
+            {
+                'en': 'residual networks of two depths were not run',
+                'zh': '没有运行两种深度的残差网络',
+            },
+        )
+    return _compared('resnet', errors, min(errors), max(errors), num_classes)
+
+
+def plain(errors: Errors, num_classes: int) -> Control:
+    """Whether the second plain network, plain-20 as a rule, fits no worse than the shallowest."""
+    depths = sorted(errors)
+    if len(depths) < 3:
+        return Control(
+            None,
+            {
+                'en': 'plain networks of two depths below the deepest were not run',
+                'zh': '除最深的普通网络外，没有运行另外两种较浅的深度',
+            },
+        )
+    return _compared('plain', errors, depths[0], depths[1], num_classes)
+
+
+def both(first: Control, second: Control) -> Control:
+    """A control that is passed where two are, and missing where one is."""
+    answers = {first.passed, second.passed}
+    passed = None if None in answers else answers == {True}
+    decisive = [each for each in (first, second) if each.passed is passed]
+    join = {'en': '; ', 'zh': '；'}
+    return Control(
+        passed, {code: join[code].join(each.words[code] for each in decisive) for code in join}
+    )
+
+
+def _compared(family: str, errors: Errors, low: int, high: int, num_classes: int) -> Control:
+    shallow, deep = fmean(errors[low]), fmean(errors[high])
+    passed = shallow < failing_error(num_classes) and deep <= shallow + CONTROL_MARGIN
+    name = _NAMES[family]
+    n = min(len(errors[low]), len(errors[high]))
+    return Control(
+        passed,
+        {
+            'en': f'{name["en"]}-{high} {"trains" if passed else "does not train"}: its training '
+            f'error is {deep:.1f} %, that of {name["en"]}-{low} {shallow:.1f} % (n = {n})',
+            'zh': f'{high} 层{name["zh"]}{"能够训练" if passed else "未能训练"}：训练误差为 '
+            f'{deep:.1f}%，{low} 层为 {shallow:.1f}%（n = {n}）',
+        },
+    )
