@@ -267,8 +267,9 @@ def figures(sweep: Sweep, verdict: ShortcutVerdict) -> dict[str, tuple[Figure, s
             'Each block that keeps its shape, in Frobenius norm, for single images in evaluation '
             'mode, and for postactivation blocks ‖J − D‖/‖D‖ with the Jacobian D of their last '
             'ReLU (exploratory). Dashed: the slope that De & Smith 2020 (arXiv 2002.10444) predict '
-            'before training with batch norm, where the branch of block ℓ has the part 1/ℓ of the '
-            'variance; the level is not predicted. '
+            'before training with batch norm, where the branch has the part 1/ℓ of the variance '
+            'in block ℓ; here ℓ is counted from the start of a stage, whose new channels begin at '
+            'zero. The level is not predicted. '
             'Blocks are no sample: what counts is the sum of d² over them.',
         )
     for moment in _MOMENTS:
@@ -322,8 +323,20 @@ def _distance_lines(sweep: Sweep, depth: int) -> Iterator[BlockLine]:
     for cell, _ in _shown(sweep, depth, _MOMENTS[0], 'identity_distance'):
         variant = cell.coordinates()['variant']
         if variant in (IDENTITY, PREACTIVATION):
-            blocks = np.arange(1, 1 + len(_blocks(cell)))
-            yield BlockLine(variant, '1/√ℓ in block ℓ', blocks, blocks**-0.5, is_expected=True)
+            yield _expected_line(cell)
+
+
+def _expected_line(cell: Cell) -> BlockLine:
+    """1/√ℓ in block ℓ of each stage (see the caption of the figure)."""
+    names, kept = _blocks(cell), same_shape(cell.network_spec)
+    in_stage = [int(name.rpartition('block')[2]) for name in names]
+    line = [
+        number**-0.5 if name in kept else np.nan
+        for name, number in zip(names, in_stage, strict=True)
+    ]
+    blocks = np.arange(1, 1 + len(names))
+    variant, name = cell.coordinates()['variant'], '1/√ℓ in block ℓ of a stage'
+    return BlockLine(variant, name, blocks, np.array(line), is_expected=True)
 
 
 def _gain_lines(sweep: Sweep, depth: int, moment: str) -> Iterator[BlockLine]:

@@ -197,7 +197,7 @@ def network_of(name):
     family, depth, options = NETWORKS[name]
     described = grammar.network_spec(family, depth, **options)
     network = Network(described, 3)
-    state = init_state(KEY, network, optax.sgd(0.1), (8, 8, 1))
+    state = jax.jit(lambda: init_state(KEY, network, optax.sgd(0.1), (8, 8, 1)))()
     images = jax.random.normal(jax.random.key(1), (6, 8, 8, 1))
     return network, state, (images, jnp.array([0, 1, 2, 0, 1, 2]), jax.random.key(2))
 
@@ -336,16 +336,17 @@ def test_running_averages_are_used_unless_they_are_those_of_a_fresh_network():
 
 
 def test_every_block_image_and_step_has_a_random_key_of_its_own():
-    _, state, _ = network_of('resnet')
-    seen = set()
-    for step in range(3):
-        keys = jax.tree.leaves(jacobian._keys(state.params, jax.random.fold_in(KEY, step)))
-        for key in keys:
-            for image in jax.random.split(jnp.ravel(key)[0], jacobian.IMAGES):
-                seen.add(tuple(jax.random.key_data(image).tolist()))
-            seen |= {tuple(jax.random.key_data(each).tolist()) for each in jnp.ravel(key)}
-    # Six entries: the first block of each stage alone, and the two others stacked.
-    assert len(seen) == 3 * (9 + 6 * jacobian.IMAGES)
+    state = jax.eval_shape(lambda: network_of('resnet')[1])
+
+    @jax.jit
+    def keys(step):
+        of_blocks = jax.tree.leaves(jacobian._keys(state.params, jax.random.fold_in(KEY, step)))
+        of_blocks = jnp.concatenate([key.ravel() for key in of_blocks])
+        of_images = jax.vmap(lambda key: jax.random.split(key, jacobian.IMAGES))(of_blocks)
+        return jax.random.key_data(jnp.concatenate([of_blocks, of_images.ravel()]))
+
+    seen = {tuple(key) for step in range(3) for key in np.asarray(keys(step)).tolist()}
+    assert len(seen) == 3 * 9 * (1 + jacobian.IMAGES)
 
 
 @pytest.mark.slow

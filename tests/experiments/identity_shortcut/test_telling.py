@@ -59,6 +59,9 @@ def test_every_figure_has_a_caption(sweep):
     assert len([ax for ax in panels if ax.get_visible()]) == 6
     # Before and after training, the same from the last ReLU, and what is expected.
     assert [len(ax.lines) for ax in panels] == [5, 3, 2, 2, 2, 2]
+    expected = panels[0].lines[-1].get_ydata()  # three stages of three blocks
+    first, later = [1, 2**-0.5, 3**-0.5], [np.nan, 2**-0.5, 3**-0.5]
+    np.testing.assert_allclose(expected, [*first, *later, *later])
 
 
 def without_jacobians(sweep):
