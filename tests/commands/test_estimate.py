@@ -51,10 +51,12 @@ def test_what_depends_on_results_is_announced(printed, config, tmp_path, monkeyp
     config.sweep.depths = (8,)
     text = printed(name='stages')
     assert '2 cells to run' in text
-    assert 'This is the time of these cells alone. More cells follow: their results decide' in text
+    assert (
+        'This is the time of these cells alone. More cells may follow: the results decide' in text
+    )
     console = Console(file=io.StringIO(), width=200)
     module.dry_run(*planning.checked_sweep('stages', config, tmp_path), console)
     assert '2 cells, 2 to run' in console.file.getvalue()
-    assert 'More cells follow' in console.file.getvalue()
+    assert 'More cells may follow' in console.file.getvalue()
     module.dry_run(*planning.checked_sweep('depth', config, tmp_path), console)
-    assert console.file.getvalue().count('More cells follow') == 1
+    assert console.file.getvalue().count('More cells may follow') == 1

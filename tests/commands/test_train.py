@@ -181,7 +181,7 @@ def test_a_launch_runs_stage_after_stage(config, tmp_path, stage_run):
     ]
     assert 'By these results, 2 cells more will run.' in text
     assert '2 of 6 cells to run' in text
-    assert 'More cells follow' not in text
+    assert 'More cells may follow' not in text
     stored = json.loads((tmp_path / 'stages' / 'sweep.json').read_text())
     assert [launch['cells'] for launch in stored['launches']] == [2, 2, 2]
     assert len(stored['grid']) == 6

@@ -98,7 +98,7 @@ def undecided(sweep: Sweep) -> str:
     if not missing or not sweep.name or not experiments.has_stages(experiments.load(sweep.name)):
         return ''
     return (
-        f'More cells follow: their results decide which, and {len(missing)} of the '
+        f'More cells may follow: the results decide which, and {len(missing)} of the '
         f'{cells_in_words(len(sweep.cells))} that are known so far have none yet.'
     )
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict, FrozenConfigDict
 
 OptimizerConfig = ConfigDict | FrozenConfigDict  # the `optimizer` part of a configuration
@@ -33,11 +34,11 @@ class Schedule:
         rates: [decays + 1] float32, the rates before, between and after these changes.
     """
 
-    warmup_steps: np.ndarray
-    warmup_start: np.ndarray
-    warmup_rise: np.ndarray
-    decay_steps: np.ndarray
-    rates: np.ndarray
+    warmup_steps: ArrayLike
+    warmup_start: ArrayLike
+    warmup_rise: ArrayLike
+    decay_steps: ArrayLike
+    rates: ArrayLike
 
     def __call__(self, step: jax.Array | int) -> jax.Array:
         """The learning rate of the update that comes after `step` updates."""
