@@ -51,7 +51,8 @@ def test_zeros_vanish_and_jumps_are_not_geometric():
     assert vanished.first_to_last == 0
     assert along_layers.judge(vanished) == 'vanishes'
     # A single jump halfway: the parabola is straight, but the line explains 3/4.
-    jump = np.array([[low] * 25 + [1.0] * 25 for low in (1e-3, 1.1e-3, 0.9e-3)])
+    noise = np.random.default_rng(0).normal(0, 0.01, (3, 50))
+    jump = np.array([[1e-3] * 25 + [1.0] * 25] * 3) * 10**noise
     found = along_layers.change(jump, range(50))
     assert found.r_squared == pytest.approx(0.75, abs=0.01)
     assert (along_layers.judge(found), along_layers.shape(found)) == ('shrinks', 'uneven')
