@@ -66,11 +66,11 @@ def fit_lines(
     weights = np.ones(1) if weights is None else np.asarray(weights, float)
     shape = np.broadcast_shapes(np.shape(x), np.shape(low), np.shape(weights))
     with np.errstate(divide='ignore'):
-        bounds = [np.log(np.broadcast_to(each, shape)) for each in (low, high)]
+        low, high = (np.log(np.broadcast_to(each, shape)) for each in (low, high))
     # A common shift and scale of x keep Newton's equations well conditioned.
     x = np.asarray(x, float)
     centre, scale = x.mean(), np.ptp(x) or 1.0
-    data = _Data(np.broadcast_to((x - centre) / scale, shape), *bounds, weights)
+    data = _Data(np.broadcast_to((x - centre) / scale, shape), low, high, weights)
     parameters, curvature = _maximum(data)
     gamma, inverse_sigma = parameters[..., :2], parameters[..., 2]
     slope = gamma[..., 1] / inverse_sigma / scale
@@ -104,7 +104,7 @@ def _maximum(data: _Data) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(_MOST_ITERATIONS):
         gradient, curvature = _derivatives(data, parameters)
         step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        size = np.ones(value.shape)
+        size, proposed, worse = np.ones(value.shape), value, np.zeros(value.shape, bool)
         for _ in range(_MOST_HALVINGS):
             proposed = _objective(data, parameters + size[..., None] * step)
             worse = proposed < value

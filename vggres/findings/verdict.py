@@ -665,7 +665,8 @@ def _difference(
 
 def _trains_at_both(outcomes: Outcomes) -> np.ndarray:
     """Whether each seed trained at the greatest depth and at that of the best shallower network."""
-    return ~outcomes.failed[:, [best_shallower(outcomes.errors), -1]].any(axis=1)
+    both = outcomes.failed[:, [best_shallower(outcomes.errors), -1]]
+    return np.asarray(~both.any(axis=1))
 
 
 def in_words(verdict: Verdict) -> str:

@@ -40,7 +40,7 @@ class Schedule:
     decay_steps: ArrayLike
     rates: ArrayLike
 
-    def __call__(self, step: jax.Array | int) -> jax.Array:
+    def __call__(self, step: ArrayLike) -> jax.Array:
         """The learning rate of the update that comes after `step` updates."""
         warm = self.warmup_start + (step + 1) * self.warmup_rise
         full = jnp.asarray(self.rates)[jnp.sum(step >= self.decay_steps)]

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from vggres.config import network_spec, steps_per_epoch
+from vggres.config import Config, network_spec, steps_per_epoch
 from vggres.data import batches
 from vggres.data.resident import ResidentData
 from vggres.data.stream import Stream
@@ -141,7 +141,7 @@ def functions(config: FrozenConfigDict, data: Images) -> Functions:
     )
 
 
-def described_network(config: FrozenConfigDict, num_classes: int) -> Network:
+def described_network(config: Config, num_classes: int) -> Network:
     """The network that a configuration describes.
 
     Args:
@@ -163,7 +163,7 @@ def batching(config: FrozenConfigDict) -> Batching:
     return Batching(config.train.batch_size, augment)
 
 
-def evaluation_batch_size(config: FrozenConfigDict, image_shape: tuple[int, int, int]) -> int:
+def evaluation_batch_size(config: Config, image_shape: tuple[int, int, int]) -> int:
     """The number of images that are evaluated at once.
 
     It is the configured number or, where that is 0, one that suits the default device: 256 on a
