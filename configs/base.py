@@ -108,13 +108,7 @@ def get_config() -> ConfigDict:
     config.sweep.families = ('plain', 'resnet')  # see model.family
     config.sweep.depths = (8, 20, 32, 44, 56)  # weighted layers
     config.sweep.seeds = 3  # runs of each network, with seed, seed + 1, …
-    config.sweep.rates = (
-        0.003,
-        0.01,
-        0.03,
-        0.1,
-        0.3,
-    )  # learning rates, where a sweep compares some
+    config.sweep.rates = (0.003, 0.01, 0.03, 0.1, 0.3)  # learning rates that a sweep compares
     config.sweep.tuning_seeds = 1  # runs of each network at each of them, with seed 1000, …
     config.sweep.thorough = False  # of depth_tuned: more budgets, tuning seeds and seeds
 

@@ -139,8 +139,8 @@ def train_in_process(
         data.image_shape,
         data.num_images,
         contents,
-        int(state.step) if outcome.status == 'finished' else start.steps,
         inputs.validated_and_trained(shared.data, key),
+        int(state.step) if outcome.status == 'finished' else start.steps,
         compiled.parameters,
         compile_seconds,
     )

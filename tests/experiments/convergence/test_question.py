@@ -48,7 +48,7 @@ def choose(config, tmp_path, updates, losses=None):
 
 def test_the_first_stage_is_every_rate_on_tuning_seeds(asked, tmp_path):
     sweep = tuning(asked, tmp_path)
-    assert len(sweep.cells) == 2 * 6 * 4  # families, depths, rates, one seed
+    assert len(sweep.cells) == 2 * 6 * 5  # families, depths, rates, one seed
     assert all(map(is_tuning, sweep.cells))
     assert len({cell.id for cell in sweep.cells}) == len(sweep.cells)
     for cell in sweep.cells:
