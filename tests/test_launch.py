@@ -45,7 +45,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
         (['--swep', 'depth'], "'swep'"),
         (['--config.data.name=digitz'], 'did you mean digits'),
         (['--config.data.name=food101'], "'food101': there is cifar10, .* TFDS prepares others by"),
-        (['--config.data.name='], 'must be the name of a data set'),
+        (['--config.data.name='], "unknown data set '': there is cifar10"),
         (['--sweep=depth', "--config.sweep.depths=('8',)"], 'depths, each once, as in'),
         (["--config.optimizer.decay_at=('a',)"], 'fractions of all steps'),
         (['--config.optimizer.weight_decay=inf'], 'has to be finite'),
