@@ -107,7 +107,11 @@ def test_observing_the_next_update_takes_its_images(config, streamed, data):
 
 
 def test_a_batch_is_the_same_on_one_and_on_eight_devices():
-    """A process of its own, because the number of devices is fixed when jax starts."""
+    """A process of its own, because the number of devices is fixed when jax starts.
+
+    Crops and flips move pixels and are equal to the bit. The shift of the colours is a sum of three
+    products, which a compiler rounds in an order of its own: on some processors a last bit differs.
+    """
     code = """
 import jax, jax.numpy as jnp, numpy as np
 jax.config.update('jax_num_cpu_devices', 8)
@@ -119,18 +123,18 @@ from vggres.training.loops import Batching, next_batch
 images = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3), np.uint8)
 data = ResidentData(jnp.asarray(images), jnp.arange(50), jnp.zeros((6, 6, 3)),
                     jnp.ones((1, 1, 3)), sizes=(40, 5, 5), num_classes=50)
-augment = partial(batches.augment, crop_padding=2, flip=True, color_noise=0.1)
-take = partial(next_batch, batching=Batching(16, augment))
 mesh = jax.make_mesh((8,), ('batch',), axis_types=(AxisType.Auto,))
 split = NamedSharding(mesh, PartitionSpec('batch'))
 whole = NamedSharding(mesh, PartitionSpec())
-for step in (0, 1, 2):
+for step, color_noise in ((0, 0.0), (1, 0.0), (2, 0.0), (2, 0.1)):
+    augment = partial(batches.augment, crop_padding=2, flip=True, color_noise=color_noise)
+    take = partial(next_batch, batching=Batching(16, augment))
     one = jax.jit(take)(step, jax.random.key(3), data)
     eight = jax.jit(take, out_shardings=(split, split, whole))(
         step, jax.random.key(3), jax.device_put(data, whole))
     assert len(eight[0].sharding.device_set) == 8
-    for a, b in zip(one[:2], eight[:2]):
-        np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(one[0], eight[0], rtol=0, atol=2e-7 if color_noise else 0)
+    np.testing.assert_array_equal(one[1], eight[1])
 """
     environment = os.environ | {'JAX_PLATFORMS': 'cpu'}
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT, env=environment)
