@@ -78,8 +78,8 @@ def test_a_sweep_in_stages_from_python(tmp_path, monkeypatch):
     best = first.idxmin()
     assert set(results.index) == {*first.index, f'{best}, fresh', f'{best}, twice as long'}
     assert results.steps[f'{best}, twice as long'] == 2 * results.steps[best]
-    # One network, at two rates and two budgets: a single compilation.
-    assert sorted(results.compile_seconds > 0.1) == [False, False, False, True]
+    # One network at two rates: the worker of a stage compiles once.
+    assert sorted(results.compile_seconds[first.index] > 0.1) == [False, True]
     again = vggres.run_sweep('stages', config, tmp_path, 1, progress=False, overrides=overrides)
     assert again.results == sweep.results
 
