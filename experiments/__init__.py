@@ -28,6 +28,8 @@ _STORY = (
     'identity',
     'protection',
     'gain',
+    'rate_alone',
+    'slowness',
 )
 
 

@@ -1,9 +1,9 @@
 """Do plain networks become exponentially slow with depth? Updates to a target, at best rates."""
 
 from experiments.convergence.analysis import analyse
+from experiments.convergence.claims import CLAIMS
 from experiments.convergence.question import (
     CLAIM,
-    CLAIMS,
     SOURCE,
     TITLE,
     VARIES,

@@ -25,7 +25,6 @@ from ml_collections import ConfigDict
 
 from vggres.config import Config
 from vggres.errors import UserError
-from vggres.findings.claims import Claim
 from vggres.findings.growth import MIN_DEPTHS
 from vggres.results import Result, target_name
 from vggres.sweeps.cell import Cell
@@ -39,7 +38,6 @@ CLAIM = (
 )
 SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.1 (arXiv 1512.03385)'
 VARIES = ('optimizer.learning_rate',)
-CLAIMS: tuple[Claim, ...] = ()
 
 # Seeds from here on choose learning rates; what is judged are seeds below.
 FIRST_TUNING_SEED = 1000

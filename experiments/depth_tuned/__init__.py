@@ -1,9 +1,9 @@
 """Degradation with a learning rate for each network: see `question`."""
 
 from experiments.depth_tuned.analysis import analyse
+from experiments.depth_tuned.claims import CLAIMS
 from experiments.depth_tuned.question import (
     CLAIM,
-    CLAIMS,
     SOURCE,
     TITLE,
     VARIES,

@@ -36,7 +36,6 @@ CLAIM = (
 )
 SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.1 (arXiv 1512.03385)'
 VARIES = ('optimizer.learning_rate',)
-CLAIMS = ()
 
 FAMILIES = ('plain', 'resnet')  # either is a control of the other
 # Half a decade apart. The rate of He et al. 2015 is 0.1; on digits plain-56 was seen to fit best at

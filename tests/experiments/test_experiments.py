@@ -12,6 +12,9 @@ import pytest
 import experiments
 from experiments import Experiment
 from experiments import depth as depth_experiment
+from experiments.convergence.analysis import ConvergenceVerdict, Network
+from experiments.convergence.question import TunedRate
+from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
 from experiments.gradient_flow.analysis import FlowVerdict, NetworkFlow
 from experiments.identity_shortcut.analysis import ShortcutNetwork, ShortcutVerdict
 from experiments.identity_shortcut.jacobians import CLOSE, Distance, Jacobians
@@ -21,7 +24,10 @@ from vggres.findings.along_layers import DECADES, Change, Flow
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import LEVEL, two_sided
 from vggres.findings.estimates import t_interval
+from vggres.findings.growth import Comparison, Growth, Law
 from vggres.findings.languages import LANGUAGES
+from vggres.findings.tuned import LOSS_MARGIN, Gap, estimate
+from vggres.findings.tuned import Outcome as TunedOutcome
 from vggres.findings.verdict import MARGIN
 
 OFFERED = {
@@ -56,9 +62,11 @@ def test_the_claims_come_in_the_order_of_the_story():
     claims = experiments.claims()
     assert [claim.key for claim in claims] == [
         *('fit', 'degradation', 'shrinking', 'shrinking_with_norm'),
-        *('failure', 'identity', 'protection', 'gain'),
+        *('failure', 'identity', 'protection', 'gain', 'rate_alone', 'slowness'),
     ]
-    assert {claim.sweep for claim in claims} == {'depth', 'gradient_flow', 'identity_shortcut'}
+    assert {claim.sweep for claim in claims} == {
+        *('depth', 'gradient_flow', 'identity_shortcut', 'depth_tuned', 'convergence'),
+    }
 
 
 @pytest.mark.parametrize('claim', experiments.claims(), ids=lambda claim: claim.key)
@@ -161,6 +169,48 @@ def null_shortcuts(generator):
     return Evidence([planted.result()], ShortcutVerdict(tuple(networks)), {})
 
 
+def null_tuned(generator):
+    """The gap of plain networks is at its margin, at three budgets; the control trains."""
+    gaps = [
+        Gap(
+            family='plain',
+            budget=budget,
+            status='inconclusive',
+            reason='',
+            deepest=56,
+            shallower=20,
+            seeds=tuple(range(SEEDS)),
+            loss=estimate(generator.normal(LOSS_MARGIN, 0.2, SEEDS)),
+            error=estimate(np.zeros(SEEDS)),
+            error_status='floor',
+            failed=(0, 0),
+            failure_p=1.0,
+            seeds_needed=None,
+        )
+        for budget in (1, 3, 10)
+    ]
+    trained = TunedNetwork('resnet', 56, 10, None, 0.1, TunedOutcome(SEEDS, 0, None, 0.1, 0.0))
+    fields = {each.name: () for each in dataclasses.fields(TunedVerdict)}
+    return Evidence([], TunedVerdict(**fields | {'networks': (trained,), 'gaps': gaps}), {})
+
+
+def null_convergence(generator):
+    """The updates grow, and neither law has an advantage on average; the control trains."""
+    by_seed = generator.normal(0, 1, SEEDS)
+    low, high = t_interval(by_seed, 0.95)
+    advantage = by_seed.sum()
+    sign = math.copysign(1, advantage)
+    comparison = Comparison(advantage, (SEEDS * low, SEEDS * high), (sign, sign), 0.0, False)
+    fields = {each.name: None for each in dataclasses.fields(Law)}
+    law = Law(**fields | {'factor': 10.0, 'factor_interval': (9.0, 11.0), 'log_likelihood': 0.0})
+    growth = Growth('inconclusive', '', SEEDS, (8, 50), (), (0, 0), {'power': law}, comparison)
+    updates = {'5': (50,) * SEEDS}
+    trained = Network('resnet', 50, TunedRate(0.1, {}, '', 1), tuple(range(SEEDS)), updates, 0)
+    fields = {each.name: () for each in dataclasses.fields(ConvergenceVerdict)}
+    known = {'networks': (trained,), 'targets': ('5',), 'growth': {'plain': {'5': growth}}}
+    return Evidence([], ConvergenceVerdict(**fields | known), {})
+
+
 def test_a_table_with_nothing_to_find_decides_anything_in_at_most_five_per_cent_of_cases():
     """Through the real contrasts and Holm's adjustment; 150 tables, drawn with a fixed seed.
 
@@ -176,12 +226,14 @@ def test_a_table_with_nothing_to_find_decides_anything_in_at_most_five_per_cent_
                 'depth': null_depth(generator),
                 'gradient_flow': null_flow(generator),
                 'identity_shortcut': null_shortcuts(generator),
+                'depth_tuned': null_tuned(generator),
+                'convergence': null_convergence(generator),
             },
         )
         judged = [each for finding in findings for each in finding.judged]
         contrasts += sum(each.contrast.barrier is None for each in judged)
         wrong += any(each.answer is not None for each in judged)
         unadjusted += any(two_sided(each.contrast) < LEVEL for each in judged)
-    assert contrasts / tables > 20  # the planted worlds do reach the tests
+    assert contrasts / tables > 24  # the planted worlds do reach the tests
     assert unadjusted / tables > 0.4  # without the adjustment, a table would tell stories
     assert wrong / tables <= LEVEL + 2 * math.sqrt(LEVEL * (1 - LEVEL) / tables)

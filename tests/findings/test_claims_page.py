@@ -34,11 +34,12 @@ PROTOCOL = SweepProtocol(
     finished=70,
     cells=72,
     data='digits',
-    epochs=10,
-    steps=0,
+    steps=(220, 220),
     depths=(8, 20),
     seeds=(1, 1),
-    learning_rate=0.1,
+    learning_rates=(0.1,),
+    commits=('3f9c1a0',),
+    hardware=('a CPU',),
 )
 
 
@@ -251,7 +252,7 @@ def test_the_page_stands_alone_with_its_figures(tmp_path):
     assert 'one line per depth. For claim 1, 3.' in html.unescape(page)
     assert CLAIM.sentence['en'] not in page[page.index('<figcaption>') :]
     assert base64.b64encode(picture).decode() in page
-    assert 'gradient_flow: 70 of 72 cells finished, on digits, 10 epochs per run' in page
+    assert 'gradient_flow: 70 of 72 cells finished, on digits, 220 updates per run' in page
     assert '<script' not in page
     # On a phone each cell stands under its heading; what decides nothing is folded away.
     assert f'data-heading="{ENGLISH.headings[2]}"' in page

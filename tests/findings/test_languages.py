@@ -12,11 +12,12 @@ PROTOCOL = SweepProtocol(
     finished=70,
     cells=72,
     data='digits',
-    epochs=10,
-    steps=0,
+    steps=(220, 220),
     depths=(8, 20),
     seeds=(3, 3),
-    learning_rate=0.1,
+    learning_rates=(0.1,),
+    commits=('3f9c1a0',),
+    hardware=('a CPU',),
 )
 
 
@@ -32,7 +33,7 @@ def test_every_status_and_every_condition_has_its_words(language):
 @pytest.mark.parametrize('language', LANGUAGES, ids=lambda language: language.code)
 def test_the_words_have_the_gaps_that_are_filled(language):
     gaps = {
-        **dict.fromkeys(('depth', 'frozen', 'equal', 'adjusted', 'bears_on'), 1),
+        **dict.fromkeys(('frozen', 'equal', 'adjusted', 'bears_on'), 1),
         **dict.fromkeys(('too_many', 'one_is_none'), 1),
         **dict.fromkeys(('seeds', 'more_needed'), 2),
     }
@@ -46,9 +47,9 @@ def test_the_words_have_the_gaps_that_are_filled(language):
 
 
 def test_conditions_are_labels_in_a_row():
-    where = {'family': Word.PLAIN, 'depth': 56}
-    assert ENGLISH.conditions(where) == 'plain networks, depth 56'
-    assert CHINESE.conditions(where) == '普通网络，深度 56'
+    where = {'family': Word.PLAIN, 'depth': 56, 'budget': 3}
+    assert ENGLISH.conditions(where) == 'plain networks, depth 56, budget 3×'
+    assert CHINESE.conditions(where) == '普通网络，深度 56，预算 3×'
     assert ENGLISH.conditions({}) == ''
 
 
@@ -61,20 +62,30 @@ def test_words_that_favoured_the_story_are_gone():
 
 def test_a_protocol_is_a_sentence_and_one_is_singular():
     assert ENGLISH.note('depth', PROTOCOL) == (
-        'depth: 70 of 72 cells finished, on digits, 10 epochs per run, depths 8, 20, 3 seeds per '
-        'network, one learning rate, 0.1.'
+        'depth: 70 of 72 cells finished, on digits, 220 updates per run, depths 8, 20, 3 seeds per '
+        'network, one learning rate, 0.1; commit 3f9c1a0; a CPU.'
     )
-    one = dataclasses.replace(PROTOCOL, finished=1, cells=1, epochs=1, depths=(8,), seeds=(1, 1))
+    one = dataclasses.replace(
+        PROTOCOL, finished=1, cells=1, steps=(1, 1), depths=(8,), seeds=(1, 1), commits=()
+    )
     assert ENGLISH.note('depth', one) == (
-        'depth: 1 of 1 cell finished, on digits, 1 epoch per run, depth 8, 1 seed per network, one '
-        'learning rate, 0.1.'
+        'depth: 1 of 1 cell finished, on digits, 1 update per run, depth 8, 1 seed per network, '
+        'one learning rate, 0.1; commit not known; a CPU.'
     )
-    grown = dataclasses.replace(PROTOCOL, seeds=(1, 3))
-    assert 'depths 8, 20, 1 to 3 seeds per network' in ENGLISH.note('depth', grown)
-    assert '每个网络 1 至 3 个随机种子' in CHINESE.note('depth', grown)
-    steps = dataclasses.replace(PROTOCOL, epochs=0, steps=64_000)
-    assert '64,000 updates per run' in ENGLISH.note('depth', steps)
-    assert '每次训练 64,000 次更新' in CHINESE.note('depth', steps)
+    grown = dataclasses.replace(
+        PROTOCOL,
+        steps=(220, 64_000),
+        seeds=(1, 3),
+        learning_rates=(0.01, 0.1),
+        commits=('3f9c1a0', '5d2b7e1'),
+    )
+    said = ENGLISH.note('depth', grown)
+    assert '220 to 64,000 updates per run, depths 8, 20, 1 to 3 seeds per network' in said
+    assert 'learning rates 0.01, 0.1; commit 3f9c1a0 and 5d2b7e1' in said
+    assert CHINESE.note('depth', grown) == (
+        'depth：数据集 digits，已完成 70 / 72 个单元，每次训练 220 至 64,000 次更新，深度 8、20，'
+        '每个网络 1 至 3 个随机种子，学习率 0.01、0.1；提交 3f9c1a0、5d2b7e1；a CPU。'
+    )
 
 
 def test_the_chinese_words_are_free_of_english_ones():

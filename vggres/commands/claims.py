@@ -78,16 +78,18 @@ def _evidence(sweep: Sweep, console: Console) -> Evidence:
 
 def _protocol(sweep: Sweep) -> SweepProtocol:
     """What the findings of a sweep hold for."""
-    config = sweep.config
     at = [cell.coordinates() for cell in sweep.cells]
     runs = Counter((each['variant'], each['depth']) for each in at).values()
+    results = sweep.results()
+    steps = [result.steps for result in results]
     return SweepProtocol(
-        finished=len(sweep.cells) - len(sweep.missing()),
+        finished=len(results),
         cells=len(sweep.cells),
-        data=config.data.name,
-        epochs=config.train.epochs,
-        steps=config.train.steps,
+        data=sweep.config.data.name,
+        steps=(min(steps), max(steps)),
         depths=sorted({each['depth'] for each in at}),
         seeds=(min(runs), max(runs)),
-        learning_rate=config.optimizer.learning_rate,
+        learning_rates=sorted({cell.config.optimizer.learning_rate for cell in sweep.cells}),
+        commits=sorted({result.git_commit[:7] for result in results if result.git_commit}),
+        hardware=sorted({result.hardware for result in results}),
     )

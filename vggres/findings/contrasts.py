@@ -67,7 +67,7 @@ class Word(Enum):
     ONE_DEPTH = auto()
 
 
-Condition = Word | int  # a number is a depth
+Condition = Word | int  # a number is a depth or a budget, as its factor says
 
 
 @dataclass(frozen=True)

@@ -18,21 +18,23 @@ class SweepProtocol:
         finished: cells with a result.
         cells: all cells of the grid.
         data: the name of the data set.
-        epochs: of each run; 0 where `steps` are given.
-        steps: updates of each run; 0 where `epochs` are given.
+        steps: the lowest and the highest number of updates of a run.
         depths: of the grid.
         seeds: the lowest and the highest number of runs of a network.
-        learning_rate: the only one.
+        learning_rates: all of them, ascending.
+        commits: of the code that ran the cells, shortened.
+        hardware: that they ran on.
     """
 
     finished: int
     cells: int
     data: str
-    epochs: int
-    steps: int
+    steps: tuple[int, int]
     depths: Sequence[int]
     seeds: tuple[int, int]
-    learning_rate: float
+    learning_rates: Sequence[float]
+    commits: Sequence[str]
+    hardware: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Language:
         headings: of the table, in the order of `claims_page.Row.cells`.
         statuses: by status.
         labels: the conditions that something was measured under.
-        depth: the label of a depth, with a gap for the number.
+        numbered: the labels of conditions that are numbers, by factor, with a gap for the number.
         exploratory: marks a claim whose margin was chosen or amended after data were seen.
         exploratory_tag: the same in a word, beside a status.
         frozen: marks another one, with a gap for the commit.
@@ -89,7 +91,7 @@ class Language:
     headings: tuple[str, ...]
     statuses: Mapping[Status, str]
     labels: Mapping[Word, str]
-    depth: str
+    numbered: Mapping[str, str]
     exploratory: str
     exploratory_tag: str
     frozen: str
@@ -127,46 +129,55 @@ class Language:
     method: str
     note: Callable[[str, SweepProtocol], str]
 
-    def label(self, condition: Condition) -> str:
+    def label(self, factor: str, condition: Condition) -> str:
         """A condition in words."""
         if isinstance(condition, int):
-            return self.depth.format(condition)
+            return self.numbered[factor].format(condition)
         return self.labels[condition]
 
     def conditions(self, where: Mapping[str, Condition]) -> str:
         """All conditions of a measurement in words; '' where there are none."""
-        return self.comma.join(map(self.label, where.values()))
+        return self.comma.join(self.label(*each) for each in where.items())
+
+
+def _english_note(sweep: str, protocol: SweepProtocol) -> str:
+    depths = ', '.join(map(str, protocol.depths))
+    rates = ', '.join(f'{rate:g}' for rate in protocol.learning_rates)
+    return (
+        f'{sweep}: {protocol.finished} of {_counted(protocol.cells, "cell", "cells")} finished, on '
+        f'{protocol.data}, {_from_to(protocol.steps, "update", "updates")} per run, '
+        f'{"depth" if len(protocol.depths) == 1 else "depths"} {depths}, '
+        f'{_from_to(protocol.seeds, "seed", "seeds")} per network, '
+        f'{"learning rates" if len(protocol.learning_rates) > 1 else "one learning rate,"} {rates}'
+        f'; commit {_listed(protocol.commits)}; {_listed(protocol.hardware)}.'
+    )
 
 
 def _counted(number: int, one: str, several: str) -> str:
     return f'{number:,} {one if number == 1 else several}'
 
 
-def _english_note(sweep: str, protocol: SweepProtocol) -> str:
-    length = (
-        _counted(protocol.epochs, 'epoch', 'epochs')
-        if protocol.epochs
-        else _counted(protocol.steps, 'update', 'updates')
-    )
-    depths = ', '.join(map(str, protocol.depths))
-    low, high = protocol.seeds
-    seeds = _counted(high, 'seed', 'seeds') if low == high else f'{low} to {high} seeds'
-    return (
-        f'{sweep}: {protocol.finished} of {_counted(protocol.cells, "cell", "cells")} finished, on '
-        f'{protocol.data}, {length} per run, {"depth" if len(protocol.depths) == 1 else "depths"} '
-        f'{depths}, {seeds} per network, one learning rate, '
-        f'{protocol.learning_rate:g}.'
-    )
+def _from_to(ends: tuple[int, int], one: str, several: str) -> str:
+    low, high = ends
+    return _counted(high, one, several) if low == high else f'{low:,} to {high:,} {several}'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ' and '.join(names) or 'not known'
 
 
 def _chinese_note(sweep: str, protocol: SweepProtocol) -> str:
-    length = f'{protocol.epochs:,} 轮' if protocol.epochs else f'{protocol.steps:,} 次更新'
-    low, high = protocol.seeds
-    seeds = f'{high}' if low == high else f'{low} 至 {high}'
+    steps, seeds = (
+        f'{high:,}' if low == high else f'{low:,} 至 {high:,}'
+        for low, high in (protocol.steps, protocol.seeds)
+    )
+    rates = '、'.join(f'{rate:g}' for rate in protocol.learning_rates)
+    only = '学习率' if len(protocol.learning_rates) > 1 else '只用一种学习率'
     return (
         f'{sweep}：数据集 {protocol.data}，已完成 {protocol.finished} / {protocol.cells} 个单元，'
-        f'每次训练 {length}，深度 {"、".join(map(str, protocol.depths))}，'
-        f'每个网络 {seeds} 个随机种子，只用一种学习率 {protocol.learning_rate:g}。'
+        f'每次训练 {steps} 次更新，深度 {"、".join(map(str, protocol.depths))}，'
+        f'每个网络 {seeds} 个随机种子，{only} {rates}；'
+        f'提交 {"、".join(protocol.commits) or "未知"}；{"、".join(protocol.hardware) or "未知"}。'
     )
 
 
@@ -208,7 +219,7 @@ ENGLISH = Language(
         Word.ALL_DEPTHS: 'among networks of all depths',
         Word.ONE_DEPTH: 'among networks of one depth',
     },
-    depth='depth {}',
+    numbered={'depth': 'depth {}', 'budget': 'budget {}×'},
     exploratory='exploratory: thresholds amended after these data',
     exploratory_tag='exploratory',
     frozen='thresholds frozen by commit {}',
@@ -293,7 +304,7 @@ CHINESE = Language(
         Word.ALL_DEPTHS: '所有深度的网络之间',
         Word.ONE_DEPTH: '同一深度的网络之间',
     },
-    depth='深度 {}',
+    numbered={'depth': '深度 {}', 'budget': '预算 {}×'},
     exploratory='探索性：阈值在看过这些数据之后有过修改',
     exploratory_tag='探索性',
     frozen='阈值在提交 {} 中固定',

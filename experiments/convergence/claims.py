@@ -1,0 +1,186 @@
+"""The claim that plain networks are exponentially slow in depth, with its margins.
+
+It was written after a first look at runs on the digits, so that it is exploratory there.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+from experiments.convergence.analysis import ConvergenceVerdict, Network
+from vggres.findings.claims import Claim, Description, Evidence, Picture
+from vggres.findings.contrasts import (
+    SEEDS,
+    Contrast,
+    Status,
+    Text,
+    Word,
+    above,
+    barred,
+    sample_of_interval,
+)
+from vggres.findings.controls import Control
+from vggres.findings.growth import FLAT_FACTOR, Comparison, Growth, Law
+
+_WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
+
+
+def _slow(evidence: Evidence) -> list[Contrast]:
+    """Whether an exponential law describes the updates of plain networks better than a power law.
+
+    It is true only where the updates grow as well, and false where they do not, whatever the laws:
+    "true" takes both tests, and "false" the better one of the two, times two. What a single depth
+    decides, or what the deepest networks contradict, is not decided (see `growth.judge`).
+    """
+    verdict: ConvergenceVerdict = evidence.verdict
+    growth = verdict.growth.get('plain', {}).get(verdict.targets[0])
+    if barrier := _barrier(verdict, growth):
+        return [barrier]
+    found = growth.comparison
+    advantage = above(
+        sample_of_interval(
+            found.advantage / growth.n,
+            (found.interval[0] / growth.n, found.interval[1] / growth.n),
+            growth.n,
+        ),
+        0.0,
+    )
+    factor = _log_factor(growth)
+    p_true = max(advantage.p_true, factor.p_true)
+    p_false = min(1.0, 2 * min(advantage.p_false, factor.p_false))
+    if _is_doubtful(found):
+        p_true, p_false = 1.0, min(1.0, 2 * factor.p_false)
+    return [dataclasses.replace(advantage, p_true=p_true, p_false=p_false)]
+
+
+def _barrier(verdict: ConvergenceVerdict, growth: Growth | None) -> Contrast | None:
+    if growth and growth.status == 'budget insufficient':
+        ended, runs = sum(growth.censored), growth.n * len(growth.depths)
+        words = {
+            'en': f'{ended} of {runs} runs of plain networks did not reach the target',
+            'zh': f'普通网络的 {runs} 次训练中有 {ended} 次未达到目标',
+        }
+        return barred(Status.BUDGET, words)
+    if growth is None or growth.comparison is None:
+        words = {
+            'en': 'too few depths or seeds of plain networks were counted',
+            'zh': '计数的普通网络深度或随机种子太少',
+        }
+        return barred(Status.NOT_MEASURED, words)
+    edges = [each for each in verdict.networks if each.family == 'plain' and each.tuned.edge]
+    return barred(Status.NOT_MEASURED, _edge_words(edges)) if edges else None
+
+
+def _edge_words(networks: list[Network]) -> Text:
+    names = [f'plain-{each.depth} ({each.tuned.rate:g})' for each in networks]
+    return {
+        'en': f'the fastest rate of {", ".join(names)} lies at the edge of the grid, so that a '
+        'faster one may lie beyond',
+        'zh': f'{"、".join(names)} 的最快学习率位于网格边缘，之外可能还有更快的',
+    }
+
+
+def _log_factor(growth: Growth) -> Contrast:
+    """By what factor the updates grow from the shallowest to the deepest, by the likelier law."""
+    law = _likelier(growth)
+    low, high = map(math.log10, law.factor_interval)
+    return above(
+        sample_of_interval(math.log10(law.factor), (low, high), growth.n), math.log10(FLAT_FACTOR)
+    )
+
+
+def _likelier(growth: Growth) -> Law:
+    return max(growth.laws.values(), key=lambda law: law.log_likelihood)
+
+
+def _is_doubtful(found: Comparison) -> bool:
+    sign = math.copysign(1.0, found.advantage)
+    decided_by_a_depth = min(sign * end for end in found.without_a_depth) <= 0
+    return decided_by_a_depth or (found.prediction_counts and sign * found.prediction <= 0)
+
+
+def _control(evidence: Evidence) -> Control:
+    """The deepest residual network reaches the target in most of its runs."""
+    verdict: ConvergenceVerdict = evidence.verdict
+    counted = [each for each in verdict.networks if each.family == 'resnet' and each.seeds]
+    if not counted:
+        return Control(None, {'en': 'no residual network was counted', 'zh': '没有残差网络的计数'})
+    target, deepest = verdict.targets[0], max(counted, key=lambda each: each.depth)
+    runs = deepest.updates[target]
+    reached = sum(each is not None for each in runs)
+    return Control(
+        2 * reached > len(runs),
+        {
+            'en': f'ResNet-{deepest.depth} reaches {target} % training error in {reached} of '
+            f'{len(runs)} runs',
+            'zh': f'{deepest.depth} 层残差网络的 {len(runs)} 次训练中有 {reached} 次达到 '
+            f'{target}% 的训练误差',
+        },
+    )
+
+
+def _factors(evidence: Evidence) -> Iterator[Description]:
+    """How much the updates to the first target grow, in both families."""
+    verdict: ConvergenceVerdict = evidence.verdict
+    for family, found in verdict.growth.items():
+        growth = found[verdict.targets[0]]
+        if growth.laws and family in _WORDS:
+            first, last = growth.depths[0], growth.depths[-1]
+            yield Description(
+                what={
+                    'en': f'Updates at depth {last} over those at depth {first}, by the law that '
+                    'fits better',
+                    'zh': f'深度 {last} 与深度 {first} 所需更新次数之比，取拟合较好的规律',
+                },
+                where={'family': _WORDS[family]},
+                value=_likelier(growth).factor,
+                n=growth.n,
+                counted=SEEDS,
+            )
+
+
+CLAIMS = (
+    Claim(
+        key='slowness',
+        sentence={
+            'en': 'Plain networks are exponentially slow in depth.',
+            'zh': '普通网络所需的更新次数随深度指数增长。',
+        },
+        source={
+            'en': 'conjectured by He et al. 2015, §4.1',
+            'zh': 'He 等人 2015 年第 4.1 节的猜想',
+        },
+        sweep='convergence',
+        contrasts=_slow,
+        control=_control,
+        factors=(),
+        quantity={
+            'en': 'Log-likelihood of the exponential law minus that of the power law, fitted to '
+            'the updates that plain networks need to the first target, each network at its own '
+            'fastest rate; the mean over seeds',
+            'zh': '普通网络达到首个目标所需更新次数的指数规律与幂规律的对数似然之差，'
+            '每个网络取各自最快的学习率，对种子取平均',
+        },
+        unit={'en': 'nats a seed', 'zh': '奈特（每个种子）'},
+        criterion={
+            'en': 'The claim is true above 0 if the updates also grow by more than a factor of '
+            f'{FLAT_FACTOR:g} from the shallowest network to the deepest, and false below 0 or if '
+            'they grow by less. It is not decided where leaving out one depth, or the prediction '
+            'of the deepest networks from the others, favours the other law.',
+            'zh': f'大于 0 且从最浅到最深的网络更新次数增长超过 {FLAT_FACTOR:g} 倍为真；小于 0 或'
+            '增长不足此倍数为假。若去掉某一深度，或由其余深度预测最深的网络时另一规律占优，'
+            '则不作判定。',
+        },
+        counted=SEEDS,
+        figure=Picture(
+            'updates_against_depth',
+            {
+                'en': 'Updates to a training error against depth, each network at its own fastest '
+                'constant rate. An arrow is a run that the budget ended.',
+                'zh': '达到某一训练误差所需的更新次数随深度的变化，每个网络取各自最快的恒定学习率；'
+                '箭头是预算用尽的训练。',
+            },
+        ),
+        describe=_factors,
+    ),
+)

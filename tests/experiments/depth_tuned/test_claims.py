@@ -1,0 +1,100 @@
+"""Planted gaps decide the claim each way, at each budget."""
+
+import math
+
+import planted
+import pytest
+
+from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
+from experiments.depth_tuned.claims import CLAIMS
+from vggres.findings import tuned
+from vggres.findings.claims import Evidence, judge
+from vggres.findings.tuned import LOSS_MARGIN
+from vggres.findings.tuning import Choice
+
+(CLAIM,) = CLAIMS
+N = 8
+
+
+def runs(family, depth, log_loss, failed=0):
+    """Fresh runs whose losses deviate by 0.05 decades; the first ones fail to train."""
+    results = []
+    for seed in range(N):
+        noise = 0.05 * (-1) ** (seed if depth == 20 else seed // 2)
+        loss, error = (math.log(10), 90.0) if seed < failed else (10 ** (log_loss + noise), 0.5)
+        results.append(planted.result(family, depth, seed, train_error=error, train_loss=loss))
+    return results
+
+
+def found(*gaps, failed=0, residual_failed=0, edges=()):
+    """What becomes of the claim with these gaps of plain networks, one per budget."""
+    fresh, shallower = {}, {}
+    for budget, gap in zip((1, 3), gaps, strict=False):
+        fresh['plain', 20, budget] = runs('plain', 20, -2.0)
+        fresh['plain', 56, budget] = runs('plain', 56, -2.0 + gap, failed)
+        fresh['resnet', 20, budget] = runs('resnet', 20, -2.0)
+        fresh['resnet', 56, budget] = runs('resnet', 56, -2.0, residual_failed)
+        shallower |= {('plain', budget): 20, ('resnet', budget): 20}
+    judged = tuned.judge(fresh, shallower, set(edges))
+    verdict = TunedVerdict(
+        confidence=0.95,
+        loss_margin=LOSS_MARGIN,
+        error_margin=1.0,
+        rates=(0.001, 0.003, 0.01),
+        tuning_seeds=(1000,),
+        updates={},
+        guessing=math.log(10),
+        networks=tuple(network(place, each, edges) for place, each in fresh.items()),
+        gaps=tuple(judged),
+        interactions=(),
+        families={},
+    )
+    (finding,) = judge([CLAIM], {'depth_tuned': Evidence([], verdict, {})})
+    return finding
+
+
+def network(place, results, edges):
+    edge = 'lowest' if place in edges else ''
+    choice = Choice(rates=(0.001,), losses=(0.1,), rate=0.001, edge=edge, n=1)
+    return TunedNetwork(*place, choice, 0.001, tuned.outcome(results))
+
+
+@pytest.mark.parametrize(
+    ('gaps', 'status'),
+    [
+        ((0.0, 0.0), 'holds'),  # each network at its own rate, depth does no harm
+        ((-1.0, -1.0), 'holds'),
+        ((1.5, 1.5), 'fails'),
+        ((1.5, 0.0), 'mixed'),  # more updates were needed, too
+        ((LOSS_MARGIN, LOSS_MARGIN), 'inconclusive'),
+        ((0.0, LOSS_MARGIN), 'inconclusive'),
+    ],
+)
+def test_gaps_decide(gaps, status):
+    finding = found(*gaps)
+    assert finding.status == status
+    assert [each.contrast.where for each in finding.judged] == [{'budget': 1}, {'budget': 3}]
+    assert [each.contrast.value for each in finding.judged] == pytest.approx(gaps, abs=0.1)
+
+
+def test_a_network_that_fails_more_often_refutes_the_claim_and_one_that_failed_never_confirms():
+    assert found(0.0, failed=N).status == 'fails'
+    # Its only run that trains fits so well that the losses alone decide nothing.
+    assert found(-2.0, failed=N - 1).status == 'fails'
+    once = found(-1.0, failed=1).judged[0]
+    assert (once.contrast.p_true, once.answer) == (1.0, None)
+
+
+def test_a_better_rate_may_lie_beyond_the_edge_of_the_grid():
+    assert found(1.5, edges=[('plain', 56, 1)]).status == 'inconclusive'
+    assert found(0.0, edges=[('plain', 20, 1)]).status == 'inconclusive'
+    # The other way round the edge can only make the finding stronger.
+    assert found(0.0, edges=[('plain', 56, 1)]).status == 'holds'
+    assert found(1.5, edges=[('plain', 20, 1)]).status == 'fails'
+
+
+def test_without_residual_networks_that_train_nothing_is_decided():
+    finding = found(1.5, residual_failed=5)
+    assert (finding.status, finding.control.passed) == ('budget insufficient', False)
+    assert finding.control.words['en'] == 'ResNet-56 trains in 3 of 8 runs at 1×'
+    assert found().control.passed is None
