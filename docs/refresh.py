@@ -13,8 +13,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from vggres.findings.outcomes import failing_error
 from vggres.findings.tables import error_range
-from vggres.findings.verdict import failing_error
 
 DOCS = Path(__file__).parent
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import no_more_cells
 from vggres.figures.rates import LossLine, loss_against_rate
+from vggres.findings.outcomes import has_failed
 from vggres.findings.tables import MISSING, Column, Table
 from vggres.findings.tuning import (
     FIRST_TUNING_SEED,
@@ -27,7 +28,6 @@ from vggres.findings.tuning import (
     check_tuning_seed,
     choose,
 )
-from vggres.findings.verdict import has_failed
 from vggres.results import Result
 from vggres.sweeps.grid import families, grid
 from vggres.sweeps.sweep import Sweep

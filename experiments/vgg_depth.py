@@ -20,9 +20,9 @@ from ml_collections import ConfigDict
 
 from experiments import depth, no_more_cells
 from vggres.errors import UserError
-from vggres.findings import verdict as verdicts
 from vggres.findings.tables import Table, outcomes_table, verdict_table
-from vggres.findings.verdict import Verdict
+from vggres.findings.verdict import Verdict, decide
+from vggres.findings.verdict_words import in_words
 from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
@@ -79,7 +79,7 @@ next_cells = no_more_cells
 def analyse(sweep: Sweep) -> VggVerdict:
     """Judges each variant, what shortcuts change, and counts the pools."""
     pairs = [(words, words + _SHORTCUTS[True]) for words in _NORMS.values()]
-    decided = verdicts.decide(
+    decided = decide(
         sweep.results(),
         planned=sweep.depths(),
         pairs=pairs,
@@ -92,7 +92,7 @@ def analyse(sweep: Sweep) -> VggVerdict:
 
 def words(verdict: VggVerdict) -> str:
     """The verdict in words, one finding per line, and how these networks differ from VGG."""
-    said = verdicts.in_words(verdict)
+    said = in_words(verdict)
     if verdict.pools < VGG_POOLS:
         said += (
             f'\nThese VGGs have {verdict.pools} pools instead of {VGG_POOLS}, because the images '

@@ -10,8 +10,8 @@ from experiments.convergence.analysis import ConvergenceVerdict, Network
 from experiments.convergence.question import TUNING_PART
 from vggres.figures.updates import LawLine, Reached, rate_against_depth, updates_against_depth
 from vggres.findings.growth import FLAT_FACTOR, HELD_OUT, LAWS, Growth, Law, Shape
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.tables import MISSING, Column, Table, interval, number
-from vggres.findings.verdict import CONFIDENCE
 from vggres.sweeps.sweep import Sweep
 
 _LEVEL = f'{100 * CONFIDENCE:g} %'

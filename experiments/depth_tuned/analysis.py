@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from experiments.depth_tuned.question import FAMILIES
 from experiments.depth_tuned.stages import Search, of_seeds, own_rate, plan, runs, search_all
 from vggres.findings import tuned
+from vggres.findings.outcomes import CONFIDENCE, MARGIN
 from vggres.findings.tuned import (
     LOSS_MARGIN,
     FamilyVerdict,
@@ -16,7 +17,6 @@ from vggres.findings.tuned import (
     Place,
 )
 from vggres.findings.tuning import Choice
-from vggres.findings.verdict import CONFIDENCE, MARGIN
 from vggres.results import Result
 from vggres.sweeps.sweep import Sweep
 

@@ -41,7 +41,7 @@ from vggres.findings.contrasts import (
     within,
 )
 from vggres.findings.controls import NOTHING_IS_TRAINED, Control
-from vggres.findings.verdict import failing_error
+from vggres.findings.outcomes import failing_error
 
 # Weighted layers: the story is told of networks as deep as this (plain-56, He et al. 2015, Fig. 6).
 # A sweep of shallower networks says nothing of it.

@@ -26,7 +26,7 @@ from vggres.findings.contrasts import (
     sample,
 )
 from vggres.findings.controls import Control
-from vggres.findings.verdict import failing_error
+from vggres.findings.outcomes import failing_error
 
 # Weighted layers: the story is told of networks as deep as this.
 DEEP = 50

@@ -11,9 +11,9 @@ import pytest
 
 import experiments
 from experiments import Experiment
-from experiments import depth as depth_experiment
 from experiments.convergence.analysis import ConvergenceVerdict, Network
 from experiments.convergence.question import TunedRate
+from experiments.depth.claims import FIT_MARGIN
 from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
 from experiments.gradient_flow.analysis import FlowVerdict, NetworkFlow
 from experiments.identity_shortcut.analysis import ShortcutNetwork, ShortcutVerdict
@@ -26,9 +26,9 @@ from vggres.findings.contrasts import LEVEL, two_sided
 from vggres.findings.estimates import t_interval
 from vggres.findings.growth import Comparison, Growth, Law
 from vggres.findings.languages import LANGUAGES
+from vggres.findings.outcomes import MARGIN
 from vggres.findings.tuned import LOSS_MARGIN, Gap, estimate
 from vggres.findings.tuned import Outcome as TunedOutcome
-from vggres.findings.verdict import MARGIN
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
@@ -96,7 +96,7 @@ def null_depth(generator):
     results = []
     for family, depth, seed in itertools.product(('plain', 'resnet'), (8, 20, 56), range(SEEDS)):
         is_deep = depth == 56
-        loss = generator.normal(-2 - is_deep * depth_experiment.FIT_MARGIN, 0.2)
+        loss = generator.normal(-2 - is_deep * FIT_MARGIN, 0.2)
         results.append(
             planted.result(
                 family,

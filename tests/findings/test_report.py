@@ -17,13 +17,7 @@ from vggres.findings import report
 from vggres.findings.estimates import Median
 from vggres.findings.report import LostRun, Report
 from vggres.findings.tables import outcomes_table, verdict_table
-from vggres.findings.verdict import (
-    DepthOutcome,
-    Difference,
-    LossChange,
-    VariantVerdict,
-    Verdict,
-)
+from vggres.findings.verdict import DepthOutcome, Difference, LossChange, VariantVerdict, Verdict
 
 VOID = {'meta', 'link', 'br', 'img', 'hr', 'input', 'col', 'source', 'wbr'}
 LOADS = ('src', 'srcset', 'href', 'xlink:href', 'data', 'poster', 'action', 'background')

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from vggres.findings import tuned
+from vggres.findings.outcomes import MARGIN, MIN_SEEDS, TOLERATED_FAILURES
 from vggres.findings.tuned import (
     DEGRADES,
     DOES_NOT,
@@ -18,7 +19,6 @@ from vggres.findings.tuned import (
     LOSS_MARGIN,
     SHRINKS,
 )
-from vggres.findings.verdict import MARGIN, MIN_SEEDS, TOLERATED_FAILURES
 
 BUDGETS = (1, 3, 10)
 SHALLOW, DEEP = 20, 56

@@ -12,31 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import curve, record, result, runs
+from planted import DIGITS_PLAIN, DIGITS_RESNET, TRAINED, result, runs
 from scipy import stats
 
 from vggres.errors import UserError
 from vggres.findings import estimates, verdict
-
-DEPTHS = [8, 20, 32, 44, 56]
-# Plain 6n+2 nets on digits, training error of three seeds, measured with another implementation.
-DIGITS_PLAIN = {
-    8: [0.0, 0.0, 0.0],
-    20: [0.0, 0.0, 0.0],
-    32: [1.7, 1.8, 5.8],
-    44: [30.7, 34.9, 26.0],
-    56: [84.6, 74.9, 46.8],
-}
-DIGITS_RESNET = {depth: [0.0, 0.0, 0.0] for depth in DEPTHS}
-# Degradation as He et al. saw it: all networks train, and the deepest errs a little more.
-TRAINED = {8: [0.9, 0.7, 0.8], 20: [0.7, 0.8, 0.6], 56: [3.4, 3.5, 3.2]}
+from vggres.findings.outcomes import MARGIN, Outcomes
 
 
 def outcomes(rows, log_losses=None):
     """Of ten classes, where half of guessing is 45 %; losses are alike where none are given."""
     errors = np.array(rows, dtype=float)
     losses = np.zeros(errors.shape) if log_losses is None else np.array(log_losses, dtype=float)
-    return verdict.Outcomes(errors, errors >= 45, losses)
+    return Outcomes(errors, errors >= 45, losses)
 
 
 def judge(rows, log_losses=None):
@@ -62,7 +50,7 @@ def test_digits_table_is_judged_as_by_hand():
     assert plain.exchangeability_p == pytest.approx(60.0**-3)
     assert plain.mean_error == pytest.approx([0, 0, 9.3 / 3, 91.6 / 3, 206.3 / 3])
     assert (plain.deepest, plain.best_shallower, plain.n) == (56, 8, 3)
-    assert plain.depths == tuple(DEPTHS)
+    assert plain.depths == (8, 20, 32, 44, 56)
     assert [each.failed for each in plain.networks] == [0, 0, 0, 0, 3]
     assert [each.median_error for each in plain.networks] == [0, 0, 1.8, 30.7, 74.9]
     # Clopper–Pearson without a failure: 1 − 0.025^(1/3).
@@ -172,7 +160,7 @@ def test_errors_without_spread_have_no_interval_and_are_never_a_certainty(num_se
     judged = judge([[0, 0, excess]] * num_seeds)
     assert judged.confidence_interval is None
     assert 'interval' not in judged.reason
-    if excess > verdict.MARGIN:
+    if excess > MARGIN:
         assert judged.verdict == ('degrades' if num_seeds >= 6 else 'inconclusive')
     else:
         assert judged.verdict == ('does not degrade' if num_seeds >= 8 else 'inconclusive')
@@ -223,47 +211,7 @@ def test_at_the_floor_the_loss_tells_what_the_error_cannot():
     assert (judged.loss.best_shallower, judged.loss.n) == (14, 3)
 
 
-def test_the_floor_is_said():
-    words = verdict.in_words(verdict.decide(runs('resnet', DIGITS_RESNET)))
-    assert 'the error is at its floor, 0 %, at both depths. The training loss' in words
-    assert 'floor, 0 %' not in verdict.in_words(verdict.decide(runs('plain', TRAINED)))
-
-
-def test_the_loss_of_a_diverged_run_is_that_of_guessing():
-    diverged = result(status='diverged', train_error=90.0, train_loss=None)
-    assert verdict.log_loss(diverged) == pytest.approx(math.log10(math.log(10)))
-    assert verdict.log_loss(result(train_loss=0.0)) < -20  # no error
-
-
 # The speed of training
-
-
-def test_the_updates_to_the_target_are_a_median_that_knows_its_limits():
-    """Two looks, after 10 and 20 updates; a run that is not there by 20 took more than those."""
-    results = runs('plain', {8: [1.0] * 3, 20: [1.0] * 3, 32: [90.0] * 3}, steps=20)
-    first = {8: [3.0, 5.0, 9.0], 20: [9.0, 9.0, 9.0], 32: [90.0] * 3}
-    last = {8: [1.0, 1.0, 1.0], 20: [1.0, 1.0, 8.0], 32: [90.0, 90.0, 4.0]}
-    curves = [
-        dataclasses.replace(
-            curve('plain', run.depth, run.seed, [
-                record(1, train_error=first[run.depth][run.seed]),
-                record(2, train_error=last[run.depth][run.seed]),
-            ]),
-            cell=run.cell,
-        )
-        for run in results
-    ]  # fmt: skip
-    found = verdict.decide(results, curves=curves)
-    updates = [each.updates for each in found.variants['plain'].networks]
-    assert updates == [
-        estimates.Median(10, False), estimates.Median(20, False), estimates.Median(20, True),
-    ]  # fmt: skip
-    assert found.resolution == 10
-    words = verdict.in_words(found)
-    assert 'looked at every 10 updates: 10 at depth 8, 20 at depth 20, more than 20 at' in words
-    # Without the course of one run there is no median.
-    lost = verdict.decide(results, curves=curves[1:]).variants['plain'].networks
-    assert [each.updates is None for each in lost] == [True, False, False]
 
 
 # Seeds and depths that are not there
@@ -311,59 +259,6 @@ def test_incomplete_seeds_are_left_out_and_named():
     assert 'Left out' not in complete.reason
     # The runs of a depth are counted all the same.
     assert (judged.networks[0].n, judged.networks[0].failed) == (4, 1)
-
-
-def test_difference_by_hand():
-    results = [
-        *runs('plain', {8: [1.0, 2.0, 3.0], 20: [11.0, 14.0, 13.0]}),
-        *runs('resnet', {8: [4.0, 4.0, 4.0], 20: [3.0, 2.0, 4.0], 32: [1.0, 1.0, 1.0]}),
-        result('resnet', 8, 3, 50.0),
-    ]
-    # Over depths 8 and 20: plain 10 12 10, resnet -1 -2 0, so 11 14 10; variance 13/3.
-    mean, half = 35 / 3, 4.302653 * math.sqrt(13 / 3 / 3)
-    difference = verdict.decide(results).differences[0]
-    assert (difference.n, difference.trained, difference.depth) == (3, 3, 20)
-    assert difference.excess_error == pytest.approx(mean)
-    assert difference.confidence_interval == pytest.approx([mean - half, mean + half], abs=1e-5)
-    assert (difference.failed, difference.failure_p) == ((0, 0), 1)
-
-    # Seed 1 lost its plain depth 20: seeds 0 and 2 remain, 11 and 10; 1 d.f.: 12.706205.
-    fewer = [r for r in results if (r.variant, r.depth, r.seed) != ('plain', 20, 1)]
-    difference = verdict.decide(fewer).differences[0]
-    half = 12.706205 * math.sqrt(0.5 / 2)
-    assert difference.n == 2
-    assert difference.confidence_interval == pytest.approx([10.5 - half, 10.5 + half], abs=1e-4)
-
-    # Seed 1 failed at plain depth 20: it counts as a failure, and not in the excess.
-    failed = [
-        dataclasses.replace(r, train_error=90.0) if (r.variant, r.depth, r.seed) ==
-        ('plain', 20, 1) else r for r in results
-    ]  # fmt: skip
-    difference = verdict.decide(failed).differences[0]
-    assert (difference.n, difference.trained, difference.failed) == (3, 2, (1, 0))
-    assert difference.excess_error == pytest.approx(10.5)
-
-
-def test_difference_pairs_seeds():
-    # Equal means, but paired only 5 ± 0.1 is left.
-    results = [
-        *runs('plain', {8: [0.0, 0.0, 0.0], 20: [15.0, 25.1, 34.9]}),
-        *runs('resnet', {8: [0.0, 0.0, 0.0], 20: [10.0, 20.0, 30.0]}),
-    ]
-    half = 4.302653 * 0.1 / math.sqrt(3)
-    for order in (results, results[::-1]):
-        (difference,) = verdict.decide(order).differences
-        assert difference.confidence_interval == pytest.approx([5 - half, 5 + half], abs=1e-5)
-
-
-def test_a_difference_without_spread_has_no_interval():
-    results = runs('plain', {8: [0.0] * 3, 20: [9.0] * 3})
-    results += runs('resnet', {8: [0.0] * 3, 20: [1.0] * 3})
-    (difference,) = verdict.decide(results).differences
-    assert (difference.excess_error, difference.confidence_interval) == (8, None)
-    assert '8.00 points more excess error than resnet (n = 3)' in verdict.in_words(
-        verdict.decide(results)
-    )
 
 
 @pytest.mark.parametrize(
@@ -428,7 +323,7 @@ def test_order_of_results_changes_nothing(plain, resnet, random):
         result(variant, depth, seed, 100 * count / IMAGES)
         for variant, table in (('plain', plain), ('resnet', resnet))
         for seed, row in enumerate(table)
-        for depth, count in zip(DEPTHS, row, strict=False)
+        for depth, count in zip(DIGITS_PLAIN, row, strict=False)
     ]
     shuffled = random.sample(results, len(results))
     assert verdict.decide(shuffled) == verdict.decide(results)
@@ -629,65 +524,3 @@ def test_divergence_of_the_deepest_is_failure():
     judged = verdict.decide(results).variants['plain']
     assert judged.verdict == 'fails to train'
     assert '3 runs diverged' in judged.reason
-
-
-def test_failing_begins_at_half_of_guessing():
-    assert verdict.failing_error(10) == 45
-    assert verdict.failing_error(2) == 25
-    assert verdict.has_failed(result(error=45.0))
-    assert not verdict.has_failed(result(error=44.9))
-    assert verdict.has_failed(result(error=30.0, num_classes=2))
-
-
-def test_words_carry_the_numbers_and_the_caveat():
-    found = verdict.decide(
-        runs('plain', DIGITS_PLAIN) + runs('resnet', DIGITS_RESNET), learning_rate=0.1
-    )
-    words = verdict.in_words(found)
-    for part in (
-        'final training error at one learning rate (0.1) and one budget (10 updates)',
-        'if its training error is 45 % or more, half of that of guessing',
-        'plain: fails to train. Depth 56 failed to train in 3 of 3 runs (probability of failure: '
-        '95 % interval 29 to 100 %), the shallower networks together in 0 of 12',
-        'An error near that of guessing is not degradation.',
-        'plain: runs that failed to train: 3 of 3 at depth 56.',
-        'resnet: inconclusive. Depth 56 has no more error than depth 8',
-        'failure of up to 63 % (one-sided 95 %); less than 33 % is asked for',
-        'If all goes on like this, 8 seeds will decide.',
-        'plain failed to train in 3 of 3 runs and resnet in 0 of 3 (exact test: p = 0.016)',
-    ):
-        assert part in words
-    for lie in ('0.00 to 0.00', 'reproduce', '±'):
-        assert lie not in words
-
-
-def test_words_of_trained_networks():
-    results = runs('plain', TRAINED) + runs('resnet', DIGITS_RESNET)
-    words = verdict.in_words(verdict.decide(results))
-    # 2.7 2.7 2.6: mean 2.67, deviation 0.0577.
-    half = 4.302653 * math.sqrt(1 / 300) / math.sqrt(3)
-    low, high = 8 / 3 - half, 8 / 3 + half
-    assert (
-        'plain: degrades. Depth 56 has 2.67 points more error than depth 20, the best shallower '
-        f'network (95 % interval {low:.2f} to {high:.2f}, all 3 seeds trained at both), which is '
-        'above the margin of 1.'
-    ) in words
-    assert 'Where both trained, plain has 2.67 points more excess error than resnet' in words
-
-
-def test_words_without_results_or_partner():
-    assert verdict.in_words(verdict.decide([])) == 'There are no results to judge.'
-    words = verdict.in_words(verdict.decide(runs('vgg', {11: [3.0], 13: [1.0]})))
-    assert 'vgg: inconclusive. Only 1 seed has every depth; at least 3 are needed.' in words
-    assert 'excess' not in words
-
-
-@pytest.mark.parametrize(('num_seeds', 'said'), [(2, False), (3, True)])
-def test_families_are_compared_in_words_only_with_enough_seeds(num_seeds, said):
-    results = [
-        run
-        for variant, errors in (('plain', DIGITS_PLAIN), ('resnet', DIGITS_RESNET))
-        for run in runs(variant, errors)
-        if run.seed < num_seeds
-    ]
-    assert ('the deepest that both have' in verdict.in_words(verdict.decide(results))) == said

@@ -15,8 +15,8 @@ from vggres.data.source import SPLITS
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
 from vggres.findings import report
+from vggres.findings.outcomes import failing_error, has_failed
 from vggres.findings.report import LostRun, Report
-from vggres.findings.verdict import failing_error, has_failed
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs

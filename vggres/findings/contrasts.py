@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special
 
 from vggres.findings.estimates import Interval
-from vggres.findings.verdict import CONFIDENCE
+from vggres.findings.outcomes import CONFIDENCE
 
 Text = Mapping[str, str]  # words by language: 'en' and 'zh'
 

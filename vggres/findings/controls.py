@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vggres.findings.contrasts import Text
-from vggres.findings.verdict import failing_error
+from vggres.findings.outcomes import failing_error
 
 # In points of training error: by how much the deeper network of a control may be worse than the
 # shallower one. It is wider than the margin of degradation, because the control asks whether the

@@ -41,7 +41,7 @@ from scipy import special
 
 from vggres.findings.censored import Lines, fit_lines
 from vggres.findings.estimates import Interval, t_interval
-from vggres.findings.verdict import CONFIDENCE, MIN_SEEDS
+from vggres.findings.outcomes import CONFIDENCE, MIN_SEEDS
 
 # Flat means: the fitted number of updates changes by less than this factor from the shallowest
 # network to the deepest, in either direction. An exponential law through 66 updates at depth 20 and

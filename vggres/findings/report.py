@@ -23,9 +23,10 @@ from vggres.figures.rendering import to_png, to_svg
 from vggres.figures.style import order_variants
 from vggres.files import write_atomically
 from vggres.findings import published_errors
+from vggres.findings.outcomes import has_failed
 from vggres.findings.published_errors import PublishedError
 from vggres.findings.tables import MISSING, Column, Table, error_range
-from vggres.findings.verdict import METRIC_WORDS, has_failed
+from vggres.findings.verdict import METRIC_WORDS
 from vggres.results import Result
 
 # The columns of results.csv that come first; those of the other scalars follow by name.

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 from vggres.figures.style import order_variants
 from vggres.findings.estimates import Interval
-from vggres.findings.verdict import (
-    METRIC_WORDS,
-    DepthOutcome,
-    Difference,
-    VariantVerdict,
-    Verdict,
-)
+from vggres.findings.verdict import METRIC_WORDS, DepthOutcome, Difference, VariantVerdict, Verdict
 
 MISSING = '–'
 _SUPERSCRIPTS = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')

@@ -40,7 +40,7 @@ from vggres.findings.estimates import (
     seeds_to_rule_out,
     t_interval,
 )
-from vggres.findings.verdict import (
+from vggres.findings.outcomes import (
     CONFIDENCE,
     MARGIN,
     MIN_SEEDS,

@@ -31,13 +31,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggres.errors import UserError, unknown
+from vggres.errors import unknown
+from vggres.findings.by_depth import TARGET_ERROR, DepthOutcome, evaluated, networks, resolution
 from vggres.findings.estimates import (
     Interval,
-    Median,
     best_shallower,
-    censored_median,
-    excess,
     excess_without_hindsight,
     exchangeability_p,
     failure_p,
@@ -49,66 +47,28 @@ from vggres.findings.estimates import (
     seeds_to_rule_out,
     t_interval,
 )
+from vggres.findings.outcomes import (
+    CONFIDENCE,
+    MARGIN,
+    MIN_SEEDS,
+    SIGNIFICANCE,
+    TOLERATED_FAILURES,
+    Outcomes,
+    Table,
+    complete,
+    failing_error,
+    outcomes_of,
+    tabulate,
+)
+from vggres.findings.pairs import Difference, difference
+from vggres.findings.phrases import interval_in_words, p_in_words, percent_interval, points
 from vggres.results import Curve, Result
-
-# The margin and the three levels were fixed before the first sweep was run. What a failure is, how
-# many are tolerated and that `degrades` needs more than the margin was written after it.
-
-# In percentage points: 14 of the 1,437 images of digits. A smaller difference is what another
-# learning-rate schedule would make, not a sign of a network that is harder to train. For
-# comparison, from plain-20 to plain-56 on CIFAR-10 the test error rises by 3.2 points in one
-# published reproduction, and the training error by 2.7 points in another.
-MARGIN = 1.0
-# The two-sided level of every interval, by convention. `degrades` rests on its lower end alone,
-# where 2.5 % are left out, and `does not degrade` on its upper end.
-CONFIDENCE = 0.95
-# The one-sided level of the exact test of failures and of the bound on P(fail), by convention.
-SIGNIFICANCE = 0.05
-# Student's quantile is 12.7 for two seeds and 4.3 for three.
-MIN_SEEDS = 3
-# The part of guessing's training error from which on a run has failed to train. Runs that train end
-# at a few per cent and runs that fail end near guessing; the middle is far from both.
-FAILED_SHARE = 0.5
-# `does not degrade` needs a P(fail) below this, with one-sided 95 %. Eight runs without a failure
-# leave P(fail) up to 0.312; seven leave it up to 0.348, and three up to 0.632.
-TOLERATED_FAILURES = 1 / 3
-# In percent: training counts as fast or slow by the updates that it takes to get here.
-TARGET_ERROR = 5.0
-_SMALLEST_LOSS = 1e-30  # whose logarithm is finite
 
 METRIC_WORDS = {
     'train_error': 'training error',
     'validation_error': 'validation error',
     'test_error': 'test error',
 }
-
-Table = dict[int, dict[int, Result]]  # seed → depth → run
-
-
-@dataclass(frozen=True)
-class DepthOutcome:
-    """What became of all runs of a variant at one depth.
-
-    Attributes:
-        depth: weighted layers.
-        n: the number of runs.
-        failed: how many of them failed to train.
-        failure_interval: of the probability that a run fails, by Clopper and Pearson.
-        median_error: in percent.
-        lowest_error: in percent.
-        highest_error: in percent.
-        updates: the median number of updates until the training error was at or below
-            `TARGET_ERROR`; None where the course of a run is not known.
-    """
-
-    depth: int
-    n: int
-    failed: int
-    failure_interval: Interval
-    median_error: float
-    lowest_error: float
-    highest_error: float
-    updates: Median | None
 
 
 @dataclass(frozen=True)
@@ -171,32 +131,6 @@ class VariantVerdict:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How two variants differ over the depths that both have.
-
-    Attributes:
-        variants: the two.
-        excess_error: how much more excess error the first has, in percentage points: the mean over
-            the seeds in which both trained at both of their depths; None where there are none.
-        confidence_interval: of that mean; None where the spread cannot be estimated.
-        trained: the number of these seeds.
-        depth: the greatest depth that both have.
-        failed: how many runs of each failed to train at that depth.
-        failure_p: the p-value of "the first fails no more often than the second" at that depth.
-        n: the number of seeds that both variants have at every depth that they share.
-    """
-
-    variants: tuple[str, str]
-    excess_error: float | None
-    confidence_interval: Interval | None
-    trained: int
-    depth: int
-    failed: tuple[int, int]
-    failure_p: float
-    n: int
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What `decide` finds in a sweep.
 
@@ -229,31 +163,6 @@ class Verdict:
     updates: int | None
     variants: Mapping[str, VariantVerdict]
     differences: tuple[Difference, ...]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """The final outcomes of the seeds that have every depth, `[num_seeds, num_depths]` each.
-
-    Attributes:
-        errors: in percent.
-        failed: whether the run failed to train.
-        log_losses: log10 of the training loss.
-    """
-
-    errors: np.ndarray
-    failed: np.ndarray
-    log_losses: np.ndarray
-
-
-def has_failed(result: Result) -> bool:
-    """Whether a run failed to train: it diverged, or its error is nearer to guessing than to 0."""
-    return result.status == 'diverged' or result.train_error >= failing_error(result.num_classes)
-
-
-def failing_error(num_classes: int) -> float:
-    """The training error in percent from which on a run has failed to train."""
-    return FAILED_SHARE * 100 * (1 - 1 / num_classes)
 
 
 def judge(outcomes: Outcomes, depths: Sequence[int]) -> VariantVerdict:
@@ -361,9 +270,9 @@ def _status(outcomes: Outcomes, judged: VariantVerdict) -> tuple[str, str, int |
     if p <= SIGNIFICANCE:
         reason = (
             f'Depth {deepest} failed to train in {failures[-1]} of {n} runs (probability of '
-            f'failure: {_percent(proportion_interval(failures[-1], n, CONFIDENCE))}), the '
+            f'failure: {percent_interval(proportion_interval(failures[-1], n, CONFIDENCE))}), the '
             f'shallower networks together in {sum(failures[:-1])} of {n * (len(failures) - 1)} '
-            f'(exact test: {_p(p)}). An error near that of guessing is not degradation.'
+            f'(exact test: {p_in_words(p)}). An error near that of guessing is not degradation.'
         )
         return 'fails to train', reason, None
     excess_words = _excess_in_words(judged)
@@ -383,7 +292,8 @@ def _status(outcomes: Outcomes, judged: VariantVerdict) -> tuple[str, str, int |
     if failures[-1] > failures[best] or len(sample) < MIN_SEEDS:
         reason = (
             f'Depth {deepest} failed to train in {failures[-1]} of {n} runs and depth {control} in '
-            f'{failures[best]}, which does not show that it fails more often (exact test: {_p(p)}).'
+            f'{failures[best]}, which does not show that it fails more often (exact test: '
+            f'{p_in_words(p)}).'
         )
     elif is_below:
         allowed = f'less than {100 * TOLERATED_FAILURES:.0f} % is asked for'
@@ -409,7 +319,7 @@ def _above_the_margin(
     reason = (
         f'{excess_words}, but it is not above the margin of {MARGIN:g} once the best shallower '
         'network is chosen on other seeds than those it is scored on'
-        f'{f" ({_interval(interval)})" if interval else ""}.'
+        f'{f" ({interval_in_words(interval)})" if interval else ""}.'
     )
     return 'inconclusive', f'{reason} {_forecast(needed, judged)}', needed
 
@@ -485,14 +395,14 @@ def decide(
     results = list(results)
     if metric not in METRIC_WORDS:
         raise unknown('metric', metric, METRIC_WORDS)
-    tables = _tabulate(results, metric)
+    tables = tabulate(results, metric)
     if planned is None:
         planned = {
             variant: {d for row in table.values() for d in row}
             for variant, table in sorted(tables.items())
         }
     depths_of = {variant: sorted(depths) for variant, depths in planned.items()}
-    records = {curve.cell: _evaluated(curve) for curve in curves}
+    records = {curve.cell: evaluated(curve) for curve in curves}
     budgets = {result.steps for result in results}
     return Verdict(
         metric=metric,
@@ -502,25 +412,25 @@ def decide(
         tolerated_failures=TOLERATED_FAILURES,
         failing_error=failing_error(results[0].num_classes) if results else None,
         target_error=TARGET_ERROR,
-        resolution=_resolution(records.values()),
+        resolution=resolution(records.values()),
         learning_rate=learning_rate,
         updates=budgets.pop() if len(budgets) == 1 else None,
         variants={
             variant: dataclasses.replace(
                 _judge_variant(tables.get(variant, {}), depths, metric),
-                networks=_networks(tables.get(variant, {}), metric, records),
+                networks=networks(tables.get(variant, {}), metric, records),
             )
             for variant, depths in depths_of.items()
         },
         differences=tuple(
-            found for pair in pairs if (found := _difference(tables, depths_of, pair, metric))
+            found for pair in pairs if (found := difference(tables, depths_of, pair, metric))
         ),
     )
 
 
 def _judge_variant(table: Table, depths: Sequence[int], metric: str) -> VariantVerdict:
     """Judges a variant by its runs; its reason names the seeds and runs that were lost."""
-    judged = judge(_outcomes(_complete(table, depths).values(), metric, len(depths)), depths)
+    judged = judge(outcomes_of(complete(table, depths).values(), metric, len(depths)), depths)
     reason = judged.reason + _incomplete(table, depths)
     diverged = sum(run.status == 'diverged' for row in table.values() for run in row.values())
     if diverged:
@@ -529,275 +439,20 @@ def _judge_variant(table: Table, depths: Sequence[int], metric: str) -> VariantV
     return dataclasses.replace(judged, reason=reason)
 
 
-def _networks(
-    table: Table, metric: str, records: Mapping[str, Mapping[int, float]]
-) -> tuple[DepthOutcome, ...]:
-    """What became of all runs at each depth, complete seeds or not."""
-    runs_of: dict[int, list[Result]] = {}
-    for _, row in sorted(table.items()):
-        for depth, run in row.items():
-            runs_of.setdefault(depth, []).append(run)
-    return tuple(_network(depth, runs, metric, records) for depth, runs in sorted(runs_of.items()))
-
-
-def _network(
-    depth: int, runs: Sequence[Result], metric: str, records: Mapping[str, Mapping[int, float]]
-) -> DepthOutcome:
-    errors = [getattr(run, metric) for run in runs]
-    failed = sum(map(has_failed, runs))
-    updates = None
-    if all(records.get(run.cell) for run in runs):
-        found = [_updates_to_target(records[run.cell]) for run in runs]
-        updates = censored_median(
-            [run.steps if step is None else step for run, step in zip(runs, found, strict=True)],
-            [step is not None for step in found],
-        )
-    return DepthOutcome(
-        depth=depth,
-        n=len(runs),
-        failed=failed,
-        failure_interval=proportion_interval(failed, len(runs), CONFIDENCE),
-        median_error=float(np.median(errors)),
-        lowest_error=min(errors),
-        highest_error=max(errors),
-        updates=updates,
-    )
-
-
-def _evaluated(curve: Curve) -> dict[int, float]:
-    """The training error in percent by the number of updates, where it was measured."""
-    return {
-        record.step: record.train_error
-        for record in curve.records
-        if record.train_error is not None
-    }
-
-
-def _updates_to_target(errors: Mapping[int, float]) -> int | None:
-    """The updates at the first look that found the target reached; None where none did."""
-    return next((step for step, error in sorted(errors.items()) if error <= TARGET_ERROR), None)
-
-
-def _resolution(courses: Iterable[Mapping[int, float]]) -> int | None:
-    """The most updates between two looks; a first look follows the start of the training."""
-    gaps = [int(np.diff([0, *sorted(errors)]).max()) for errors in courses if errors]
-    return max(gaps, default=None)
-
-
-def _tabulate(results: Iterable[Result], metric: str) -> dict[str, Table]:
-    """The runs by variant, seed and depth."""
-    tables: dict[str, Table] = {}
-    for result in results:
-        run = f'{result.variant} depth {result.depth} seed {result.seed}'
-        error = getattr(result, metric)
-        if error is None or not math.isfinite(error):
-            raise UserError(f'{run}: {metric} is {error}, not a number; count it as guessing.')
-        row = tables.setdefault(result.variant, {}).setdefault(result.seed, {})
-        if result.depth in row:
-            raise UserError(f'{run} is there twice; a verdict is about one setting.')
-        row[result.depth] = result
-    return tables
-
-
-def _complete(table: Table, depths: Sequence[int]) -> dict[int, list[Result]]:
-    """The runs `[num_depths]` of each seed that has every depth, seeds ascending."""
-    return {
-        seed: [row[depth] for depth in depths]
-        for seed, row in sorted(table.items())
-        if row.keys() >= set(depths)
-    }
-
-
-def _outcomes(rows: Iterable[Sequence[Result]], metric: str, num_depths: int) -> Outcomes:
-    """The outcomes of complete seeds."""
-    rows = list(rows)
-
-    def stacked(values: list, kind: type) -> np.ndarray:
-        return np.array(values, kind).reshape(-1, num_depths)
-
-    return Outcomes(
-        errors=stacked([[getattr(run, metric) for run in row] for row in rows], float),
-        failed=stacked([[has_failed(run) for run in row] for row in rows], bool),
-        log_losses=stacked([[log_loss(run) for run in row] for row in rows], float),
-    )
-
-
-def log_loss(run: Result) -> float:
-    """log10 of the training loss; of a diverged run, that of guessing among all classes."""
-    if run.train_loss is None:
-        return math.log10(math.log(run.num_classes))
-    return math.log10(max(run.train_loss, _SMALLEST_LOSS))
-
-
-def _difference(
-    tables: Mapping[str, Table],
-    depths_of: Mapping[str, Sequence[int]],
-    pair: tuple[str, str],
-    metric: str,
-) -> Difference | None:
-    """Compares a pair of variants; None where they share too little."""
-    if not set(pair) <= tables.keys():
-        return None
-    first, second = pair
-    depths = sorted(set(depths_of[first]) & set(depths_of[second]))
-    rows, other_rows = (_complete(tables[variant], depths) for variant in pair)
-    seeds = sorted(rows.keys() & other_rows.keys())
-    if len(depths) < 2 or not seeds:
-        return None
-    mine, others = (
-        _outcomes([some[seed] for seed in seeds], metric, len(depths))
-        for some in (rows, other_rows)
-    )
-    has_trained = _trains_at_both(mine) & _trains_at_both(others)
-    sample = (excess(mine.errors) - excess(others.errors))[has_trained]
-    failed = np.stack([others.failed[:, -1], mine.failed[:, -1]], axis=1)
-    return Difference(
-        variants=pair,
-        excess_error=float(sample.mean()) if len(sample) else None,
-        confidence_interval=t_interval(sample, CONFIDENCE),
-        trained=len(sample),
-        depth=depths[-1],
-        failed=(int(failed[:, 1].sum()), int(failed[:, 0].sum())),
-        failure_p=failure_p(failed),
-        n=len(seeds),
-    )
-
-
-def _trains_at_both(outcomes: Outcomes) -> np.ndarray:
-    """Whether each seed trained at the greatest depth and at that of the best shallower network."""
-    both = outcomes.failed[:, [best_shallower(outcomes.errors), -1]]
-    return np.asarray(~both.any(axis=1))
-
-
-def in_words(verdict: Verdict) -> str:
-    """Says a verdict, one finding per line, for the terminal and the report."""
-    if not verdict.variants:
-        return 'There are no results to judge.'
-    sentences = [_basis(verdict)]
-    for variant, judged in verdict.variants.items():
-        sentences.append(f'{variant}: {judged.verdict}. {judged.reason}')
-        sentences += [f'{variant}: {said}' for said in _details(verdict, judged) if said]
-    for difference in verdict.differences:
-        if difference.n >= MIN_SEEDS:
-            sentences.append(_difference_in_words(difference))
-    return '\n'.join(sentences)
-
-
-def _basis(verdict: Verdict) -> str:
-    """What the verdict rests on, and what a failure is."""
-    protocol = []
-    if verdict.learning_rate is not None:
-        protocol.append(f'one learning rate ({verdict.learning_rate:g})')
-    if verdict.updates is not None:
-        protocol.append(f'one budget ({verdict.updates:,} updates)')
-    at = ' and '.join(protocol)
-    said = f'The verdict rests on the final {METRIC_WORDS[verdict.metric]}'
-    said += f' at {at}' if at else ''
-    said += '; differences are in percentage points.'
-    if verdict.failing_error is not None:
-        said += (
-            f' A run has failed to train if it diverged, or if its training error is '
-            f'{verdict.failing_error:g} % or more, half of that of guessing.'
-        )
-    return said
-
-
-def _details(verdict: Verdict, judged: VariantVerdict) -> list[str]:
-    """Sentences on failures, on the training loss and on the speed of training."""
-    failing = [each for each in judged.networks if each.failed]
-    failed = ', '.join(f'{each.failed} of {each.n} at depth {each.depth}' for each in failing)
-    return [
-        f'runs that failed to train: {failed or "none"}.' if judged.networks else '',
-        _loss_in_words(judged),
-        _speed_in_words(verdict, judged.networks),
-    ]
-
-
-def _loss_in_words(judged: VariantVerdict) -> str:
-    loss = judged.loss
-    if loss is None or judged.n < MIN_SEEDS:
-        return ''
-    ends = {judged.deepest, judged.best_shallower}
-    at_floor = all(each.highest_error == 0 for each in judged.networks if each.depth in ends)
-    floor = 'the error is at its floor, 0 %, at both depths. ' if at_floor else ''
-    start = 'The' if floor else 'the'
-    interval = loss.confidence_interval
-    spread = f'{_interval(interval)}, ' if interval else ''
-    side = 'lower' if loss.decades < 0 else 'higher'
-    return (
-        f'{floor}{start} training loss, which has no floor, is {side} at depth {judged.deepest} '
-        f'than at depth {loss.best_shallower}, the shallower network with the lowest loss, by '
-        f'{abs(loss.decades):.2f} decades ({spread}n = {loss.n}).'
-    )
-
-
-def _speed_in_words(verdict: Verdict, networks: Sequence[DepthOutcome]) -> str:
-    known = [(each.depth, each.updates) for each in networks if each.updates]
-    if not known:
-        return ''
-    said = ', '.join(f'{updates_in_words(updates)} at depth {depth}' for depth, updates in known)
-    return (
-        f'median number of updates to {verdict.target_error:g} % training error, looked at every '
-        f'{verdict.resolution} updates: {said}.'
-    )
-
-
-def updates_in_words(updates: Median) -> str:
-    """A median number of updates: '44', or 'more than 220' where the runs did not get there."""
-    return f'{"more than " * updates.is_exceeded}{updates.value:,.0f}'
-
-
-def _difference_in_words(difference: Difference) -> str:
-    (first, second), (mine, others) = difference.variants, difference.failed
-    said = (
-        f'At depth {difference.depth}, the deepest that both have, {first} failed to train in '
-        f'{mine} of {difference.n} runs and {second} in {others} of {difference.n}'
-    )
-    said += f' (exact test: {_p(difference.failure_p)}).' if mine > others else '.'
-    if difference.trained >= MIN_SEEDS:
-        interval = difference.confidence_interval
-        spread = f'{_interval(interval)}, ' if interval else ''
-        said += (
-            f' Where both trained, {first} has {_points(difference.excess_error)} excess error '
-            f'than {second} ({spread}n = {difference.trained}).'
-        )
-    return said
-
-
 def _excess_in_words(judged: VariantVerdict) -> str:
     """The excess with its interval, or why it has none."""
     who = 'all' if judged.trained == judged.n else f'{judged.trained} of'
     who += f' {judged.n} seeds'
     said = (
-        f'Depth {judged.deepest} has {_points(judged.excess_error)} error than depth '
+        f'Depth {judged.deepest} has {points(judged.excess_error)} error than depth '
         f'{judged.best_shallower}, the best shallower network'
     )
     if judged.confidence_interval:
-        return f'{said} ({_interval(judged.confidence_interval)}, {who} trained at both)'
+        return f'{said} ({interval_in_words(judged.confidence_interval)}, {who} trained at both)'
     return (
         f'{said} ({who} trained at both, with the same difference in each, so that its spread '
         'cannot be estimated)'
     )
-
-
-def _points(difference: float | None) -> str:
-    if difference is None or abs(difference) < 0.005:
-        return 'no more'
-    return f'{abs(difference):.2f} points {"less" if difference < 0 else "more"}'
-
-
-def _interval(interval: Interval) -> str:
-    low, high = (f'{end:.2f}'.replace('-', '−') for end in interval)
-    return f'{100 * CONFIDENCE:g} % interval {low} to {high}'
-
-
-def _percent(interval: Interval) -> str:
-    low, high = interval
-    return f'{100 * CONFIDENCE:g} % interval {100 * low:.0f} to {100 * high:.0f} %'
-
-
-def _p(p: float) -> str:
-    return 'p < 0.0001' if p < 0.0001 else f'p = {p:.2g}'
 
 
 def _incomplete(table: Table, depths: Sequence[int]) -> str:

@@ -1,13 +1,7 @@
-"""The degradation result: does the training error grow with depth, and does a shortcut change that?
+"""The claims of the story about the errors, with their margins.
 
-He et al. 2015 (arXiv 1512.03385), §1, §4.2 and Fig. 6: a deeper plain network reaches a higher
-training error than a shallower one, while a residual network does not. This would be refuted by a
-plain family whose deepest network trains as well as its best shallower one, or by a residual family
-whose deepest network does not. A deepest network that ends near guessing has failed to train within
-the budget, which is another finding than degradation: see `vggres.findings.verdict`.
-
-All networks share one learning rate and one budget. `--sweep rate` reproduces the choice of the
-rate, and `--sweep depth_tuned` tests whether the finding survives other rates and budgets.
+The margins were chosen or amended after sweeps with these data were seen, so that the claims are
+exploratory; that of `degradation` is `outcomes.MARGIN`.
 """
 
 import dataclasses
@@ -15,18 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
-from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
-from experiments import no_more_cells
-from vggres.figures.error import (
-    Published,
-    error_against_depth,
-    error_beside_published,
-    learning_curves,
-)
-from vggres.findings import controls, published_errors
-from vggres.findings import verdict as verdicts
+from vggres.findings import controls
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
     SEEDS,
@@ -44,26 +28,8 @@ from vggres.findings.contrasts import (
 )
 from vggres.findings.controls import Control
 from vggres.findings.estimates import best_shallower, excess, excess_without_hindsight
-from vggres.findings.tables import Table, outcomes_table, verdict_table
-from vggres.findings.verdict import FAILED_SHARE, MARGIN, Verdict
+from vggres.findings.outcomes import FAILED_SHARE, MARGIN, failing_error, log_loss
 from vggres.results import Result
-from vggres.sweeps.grid import families, grid
-from vggres.sweeps.sweep import Sweep
-
-TITLE = 'Error against depth'
-CLAIM = (
-    'Deeper plain networks have a higher training error than shallower ones; residual networks '
-    'of the same depths do not.'
-)
-SOURCE = 'He et al. 2015, Deep Residual Learning for Image Recognition, §4.2 (arXiv 1512.03385)'
-VARIES = ()
-OTHER_RATES_AND_BUDGETS = (
-    'Another learning rate or a longer budget may change the verdict; this tests it: '
-    'python launch.py --sweep depth_tuned'
-)
-
-# The margins of the claims. They were chosen or amended after sweeps with these data were seen, so
-# that the claims are exploratory; the margin of `degradation` is `MARGIN`.
 
 # In decades of training loss, a factor of 1.26: seeds of one network differ by as much.
 FIT_MARGIN = 0.1
@@ -77,77 +43,6 @@ DEEP = 50
 _FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
 
 
-def defaults(config: ConfigDict) -> dict[str, object]:
-    """Nothing: the grid of the configuration is the one of this question."""
-    return {}
-
-
-def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
-    """Each family at each depth, once per seed.
-
-    The seed pairs random weights and the order of the data across families.
-    """
-    return grid(config, families(config))
-
-
-next_cells = no_more_cells
-
-
-def analyse(sweep: Sweep) -> Verdict:
-    """Judges the training error of the final weights, over the depths planned for each family."""
-    return verdicts.decide(
-        sweep.results(),
-        metric='train_error',
-        planned=sweep.depths(),
-        curves=sweep.curves(),
-        learning_rate=sweep.config.optimizer.learning_rate,
-    )
-
-
-def words(verdict: Verdict) -> str:
-    """The verdict in words, one finding per line, and what it leaves open."""
-    return f'{verdicts.in_words(verdict)}\n{OTHER_RATES_AND_BUDGETS}'
-
-
-def tables(verdict: Verdict) -> list[Table]:
-    """The verdict in numbers."""
-    return [verdict_table(verdict), outcomes_table(verdict)]
-
-
-def figures(sweep: Sweep, verdict: Verdict) -> dict[str, tuple[Figure, str]]:
-    """Error against depth, learning curves where any run completed an epoch, published errors."""
-    drawn = {
-        'error_against_depth': (
-            error_against_depth(sweep.results(), verdict.failing_error),
-            'Error of the final weights against depth. Each marker is one run, and each line is '
-            f'the median over seeds. A run has failed to train (open marker) if it diverged or if '
-            f'its training error is {verdict.failing_error:g} % or more (dotted line), half of '
-            'that of guessing.',
-        ),
-    }
-    curves = sweep.curves()
-    if any(curve.records for curve in curves):
-        drawn['learning_curves'] = (
-            learning_curves(curves),
-            'Error during training, drawn as in Fig. 6 of He et al. 2015. The vertical axis ends '
-            'just above the highest error that any curve has after the first quarter of its '
-            'epochs.',
-        )
-    config, results = sweep.config.to_dict(), sweep.results()
-    if published := published_errors.comparable(config, results):
-        networks = {(each.family, each.depth) for each in published}
-        drawn['error_beside_published'] = (
-            error_beside_published(
-                [run for run in results if (run.variant, run.depth) in networks],
-                [Published(each.family, each.depth, each.metric, each.error) for each in published],
-            ),
-            'Error of the final weights against depth, beside errors that others published, of the '
-            'networks that have any. The table of published errors says by whom, from how many '
-            'runs, and where their protocol differs.',
-        )
-    return drawn
-
-
 def _fit(evidence: Evidence) -> list[Contrast]:
     """Whether more layers fit better: the change of the training loss, family by family.
 
@@ -157,7 +52,7 @@ def _fit(evidence: Evidence) -> list[Contrast]:
     contrasts = []
     for family in dict.fromkeys(result.family for result in evidence.results):
         where = {'family': _FAMILIES[family]}
-        found = sample(_deepest_minus_shallowest(evidence, family, verdicts.log_loss))
+        found = sample(_deepest_minus_shallowest(evidence, family, log_loss))
         shallow = _too_shallow(evidence, family, where)
         contrasts.append(shallow or _measured(found, where, below, -FIT_MARGIN))
     return contrasts
@@ -176,7 +71,7 @@ def _degradation(evidence: Evidence) -> list[Contrast]:
     errors = _errors(evidence, 'plain', depths)
     if not len(errors):
         return [_measured(None, {}, above, MARGIN)]
-    failed = errors[:, -1] >= verdicts.failing_error(_num_classes(evidence))
+    failed = errors[:, -1] >= failing_error(_num_classes(evidence))
     trained = errors[~failed]
     if 2 * failed.sum() > len(errors):
         contrast = _excess_contrast(errors)
@@ -309,7 +204,7 @@ def _deepest_minus_shallowest(
 
 def _failures(evidence: Evidence) -> Iterator[Description]:
     """How many runs of each plain network failed to train."""
-    failing = verdicts.failing_error(_num_classes(evidence))
+    failing = failing_error(_num_classes(evidence))
     for depth, errors in sorted(_by_depth(evidence, 'plain').items()):
         failed = sum(error >= failing for error in errors)
         yield Description(

@@ -1,4 +1,4 @@
-"""A planted sweep of depths is judged as it was planted, and so are its claims."""
+"""Planted losses and errors decide each claim about depth each way."""
 
 import dataclasses
 import math
@@ -7,80 +7,12 @@ import numpy as np
 import planted
 import pytest
 
-from configs import cifar10
-from experiments import depth
+from experiments.depth.claims import CLAIMS, FIT_MARGIN, ROOM_TO_GAIN
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Word
-from vggres.findings.verdict import FAILED_SHARE, MARGIN
-from vggres.sweeps.sweep import assemble
+from vggres.findings.outcomes import FAILED_SHARE, MARGIN
 
-FIT, DEGRADATION, GAIN = depth.CLAIMS
-
-
-@pytest.fixture
-def sweep(config, tmp_path):
-    """Two families at two depths with three seeds, done: plain errs by 40 to 42 % at depth 14."""
-    config.sweep.seeds = 3
-    done = assemble('depth', config, tmp_path, depth.cells(config))
-    for cell in done.cells:
-        at = cell.coordinates()
-        fails = (at['family'], at['depth']) == ('plain', 14)
-        planted.finish(cell, error=40.0 + at['seed'] if fails else 0.0)
-        (cell.directory / 'metrics.jsonl').write_text('')
-    return done
-
-
-def test_the_grid_is_families_by_depths_by_seeds(sweep):
-    assert len(sweep.cells) == 2 * 2 * 3
-    assert sweep.depths() == {'plain': {8, 14}, 'resnet': {8, 14}}
-
-
-def test_the_verdict_is_on_the_training_error_of_each_family(sweep):
-    verdict = depth.analyse(sweep)
-    assert verdict.metric == 'train_error'
-    assert verdict.variants['plain'].verdict == 'degrades'
-    assert verdict.variants['plain'].excess_error == 41
-    assert verdict.variants['resnet'].verdict == 'inconclusive'  # three seeds rule no failure out
-    words = depth.words(verdict)
-    assert 'plain: degrades.' in words
-    # It says at which rate and budget, and what tests the rest.
-    assert 'one learning rate (0.1) and one budget (10 updates)' in words
-    assert words.endswith('python launch.py --sweep depth_tuned')
-    table, by_depth = depth.tables(verdict)
-    assert [row[0] for row in table.rows] == ['plain', 'resnet', 'plain − resnet']
-    assert [row[:2] for row in by_depth.rows] == [
-        *(['plain', '8'], ['plain', '14'], ['resnet', '8'], ['resnet', '14'])
-    ]
-
-
-def test_there_are_no_learning_curves_where_no_run_completed_an_epoch(sweep):
-    assert list(depth.figures(sweep, depth.analyse(sweep))) == ['error_against_depth']
-
-
-@pytest.mark.parametrize(
-    ('steps', 'figures'),
-    [(64_000, ['error_against_depth', 'error_beside_published']), (300, ['error_against_depth'])],
-)
-def test_published_errors_are_drawn_where_the_protocol_is_theirs(tmp_path, steps, figures):
-    config = cifar10.get_config()
-    config.sweep.depths, config.sweep.seeds, config.train.steps = (20, 56, 110), 1, steps
-    done = assemble('depth', config, tmp_path, depth.cells(config))
-    sizes = {'train': 45_000, 'validation': 5_000, 'test': 10_000}
-    for cell in done.cells:
-        planted.finish(cell, error=5.0, steps=steps, num_images=sizes)
-    drawn = depth.figures(done, depth.analyse(done))
-    assert list(drawn) == figures
-    if steps == 64_000:
-        _, test = drawn['error_beside_published'][0].axes
-        lines = [(found.get_label(), found.get_ydata()[0]) for found in test.lines]
-        dashes = sorted(y for label, y in lines if label == 'resnet 56 published')
-        assert dashes == [6.97, 7.04, 7.40, 7.47]
-        # Nothing is published on plain-110, whose error of 60 % and more would hide the others.
-        assert 'resnet 110 seed 0' in dict(lines)
-        assert 'plain 110 seed 0' not in dict(lines)
-
-
-# The claims
+FIT, DEGRADATION, GAIN = CLAIMS
 
 
 def evidence(losses=(0.1, 0.01), errors=(5.0, 4.0), n=8, **train_errors):
@@ -141,7 +73,7 @@ def test_more_layers_fit_better(losses, status):
 
 @pytest.mark.parametrize(
     ('decades', 'status'),
-    [(-depth.FIT_MARGIN - 0.02, 'holds'), (-depth.FIT_MARGIN + 0.02, 'fails')],
+    [(-FIT_MARGIN - 0.02, 'holds'), (-FIT_MARGIN + 0.02, 'fails')],
 )
 def test_a_fit_has_to_be_better_by_the_margin(decades, status):
     def vary(number, result):
@@ -254,14 +186,14 @@ def test_a_gain_that_varies_is_inconclusive():
     assert found(GAIN, changed(evidence(), vary)).status == 'inconclusive'
 
 
-@pytest.mark.parametrize('claim', depth.CLAIMS, ids=lambda claim: claim.key)
+@pytest.mark.parametrize('claim', CLAIMS, ids=lambda claim: claim.key)
 def test_where_residual_networks_do_not_train_nothing_is_concluded(claim):
     finding = found(claim, evidence(resnet=(0, 0, 80), plain=(0, 0, 10), errors=(9, 4)))
     assert finding.status == 'budget insufficient'
     assert 'ResNet-56 does not train: its training error is 80.0 %' in finding.control.words['en']
 
 
-@pytest.mark.parametrize('claim', depth.CLAIMS, ids=lambda claim: claim.key)
+@pytest.mark.parametrize('claim', CLAIMS, ids=lambda claim: claim.key)
 @pytest.mark.parametrize('depths', [(8,), (8, 20)])
 def test_a_careless_sweep_says_so_in_the_status(claim, depths):
     results = [each for each in evidence().results if each.depth in depths]
@@ -280,8 +212,8 @@ def test_a_planned_depth_that_is_missing_leaves_nothing_to_compare():
 
 def test_the_texts_quote_the_margins():
     for language in ('en', 'zh'):
-        assert f'{depth.FIT_MARGIN:g}' in FIT.criterion[language]
+        assert f'{FIT_MARGIN:g}' in FIT.criterion[language]
         assert f'{MARGIN:g}' in DEGRADATION.criterion[language]
         assert f'{100 * FAILED_SHARE:g}' in DEGRADATION.criterion[language]
-        for threshold in (MARGIN, depth.ROOM_TO_GAIN):
+        for threshold in (MARGIN, ROOM_TO_GAIN):
             assert f'{threshold:g}' in GAIN.criterion[language]

@@ -1,0 +1,30 @@
+"""Numbers as sentences have them."""
+
+import pytest
+
+from vggres.findings.phrases import interval_in_words, p_in_words, percent_interval, points
+
+
+@pytest.mark.parametrize(
+    ('difference', 'said'),
+    [
+        (2.7, '2.70 points more'),
+        (-0.25, '0.25 points less'),
+        (0.004, 'no more'),  # it would be written as 0.00
+        (None, 'no more'),
+    ],
+)
+def test_differences_are_more_or_less(difference, said):
+    assert points(difference) == said
+
+
+def test_intervals_have_a_level_and_a_true_minus_sign():
+    assert interval_in_words((-0.5, 1.204)) == '95 % interval −0.50 to 1.20'
+    assert percent_interval((0.2924, 1.0)) == '95 % interval 29 to 100 %'
+
+
+@pytest.mark.parametrize(
+    ('p', 'said'), [(0.00123, 'p = 0.0012'), (0.5, 'p = 0.5'), (0.00009, 'p < 0.0001')]
+)
+def test_p_values_have_two_digits(p, said):
+    assert p_in_words(p) == said

@@ -1,0 +1,28 @@
+"""Numbers as they stand in sentences of verdicts."""
+
+from vggres.findings.estimates import Interval
+from vggres.findings.outcomes import CONFIDENCE
+
+
+def points(difference: float | None) -> str:
+    """How much more or less error, in percentage points: '2.70 points more'."""
+    if difference is None or abs(difference) < 0.005:
+        return 'no more'
+    return f'{abs(difference):.2f} points {"less" if difference < 0 else "more"}'
+
+
+def interval_in_words(interval: Interval) -> str:
+    """An interval at `CONFIDENCE`: '95 % interval −0.50 to 1.20'."""
+    low, high = (f'{end:.2f}'.replace('-', '−') for end in interval)
+    return f'{100 * CONFIDENCE:g} % interval {low} to {high}'
+
+
+def percent_interval(interval: Interval) -> str:
+    """An interval of a probability, at `CONFIDENCE`: '95 % interval 29 to 100 %'."""
+    low, high = interval
+    return f'{100 * CONFIDENCE:g} % interval {100 * low:.0f} to {100 * high:.0f} %'
+
+
+def p_in_words(p: float) -> str:
+    """A p-value: 'p = 0.0012'."""
+    return 'p < 0.0001' if p < 0.0001 else f'p = {p:.2g}'
