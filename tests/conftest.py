@@ -1,12 +1,21 @@
 """Shared by the tests: a strict jax, and data sets small enough to build on the spot."""
 
+import atexit
 import functools
 import os
+import shutil
 import signal
+import tempfile
 
 # Before jax is imported: tests compile much and compute little.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
+# What one process of this run has compiled, the others load: workers of pytest and of launchers.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='compiled-')
+    atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 import jax
 import numpy as np

@@ -2,15 +2,8 @@
 
 from experiments.convergence.analysis import analyse
 from experiments.convergence.claims import CLAIMS
-from experiments.convergence.question import (
-    CLAIM,
-    SOURCE,
-    TITLE,
-    VARIES,
-    cells,
-    defaults,
-    next_cells,
-)
+from experiments.convergence.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
+from experiments.convergence.stages import next_cells
 from experiments.convergence.telling import figures, tables, words
 
 __all__ = [

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.convergence.question import TunedRate, is_tuning, targets, tuned_rates, updates_to
+from experiments.convergence.question import is_tuning, targets, updates_to
+from experiments.convergence.stages import TunedRate, grid_of, tuned_rates
 from vggres.config import Config
 from vggres.findings.growth import (
     Difference,
@@ -95,7 +96,7 @@ def analyse(sweep: Sweep) -> ConvergenceVerdict:
         targets=names,
         budget=config.train.steps,
         resolution=config.evaluation.every_steps,
-        rates=tuple(sorted({_rate(cell) for cell in sweep.cells if is_tuning(cell)})),
+        rates=grid_of(sweep),
         growth=growth,
         shapes=shapes,
         differences=differences,

@@ -297,17 +297,24 @@ def _tuning_table(verdict: ConvergenceVerdict) -> Table:
             [
                 network.family,
                 str(network.depth),
-                *(number(network.tuned.updates.get(rate), ',.0f') for rate in rates),
+                *(_tuning_count(network, rate) for rate in rates),
                 _rate(network),
                 str(network.tuned.n),
             ]
             for network in verdict.networks
         ],
-        note=f'Means over tuning seeds, which are counted by n. {MISSING}: not all of them reached '
-        f'it within {100 * TUNING_PART:g} % of the budget. Where no rate does, the rate with most '
-        'seeds that did, or the lowest training loss, is taken. An asterisk marks the edge of the '
-        'grid.',
+        note=f'Means over tuning seeds, which are counted by n. >: not all of them reached it '
+        f'within {100 * TUNING_PART:g} % of the budget. {MISSING}: the search did not need this '
+        'rate. Where no rate does, the rate with most seeds that did, or the lowest training loss, '
+        'is taken. An asterisk marks the edge of the grid.',
     )
+
+
+def _tuning_count(network: Network, rate: str) -> str:
+    updates = network.tuned.updates
+    if rate in updates and updates[rate] is None:
+        return '>'
+    return number(updates.get(rate), ',.0f')
 
 
 def figures(sweep: Sweep, verdict: ConvergenceVerdict) -> dict[str, tuple[Figure, str]]:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments.depth_tuned import question
 from vggres.findings.tuned import Place
-from vggres.findings.tuning import FIRST_TUNING_SEED, Choice, Trial, choose
+from vggres.findings.tuning import FIRST_TUNING_SEED, Choice, Trial, around, choose
 from vggres.results import Result
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep
@@ -103,7 +103,7 @@ def search_all(sweep: Sweep) -> dict[Place, Search]:
 
 def _search(tried: Mapping[float, Sequence[Result]], planned: Plan, near: Choice | None) -> Search:
     """The search at one place, begun beside the choice at the budget below."""
-    wanted = _around(near, planned.rates)
+    wanted = around(near and near.rate, planned.rates)
     while True:
         trials = [
             Trial(run.family, rate, run.seed, run.validation_loss)
@@ -115,18 +115,10 @@ def _search(tried: Mapping[float, Sequence[Result]], planned: Plan, near: Choice
             return Search(tuple(sorted(wanted)), None)
         some_run = next(run for results in tried.values() for run in results)
         choice = choose(trials, math.log(some_run.num_classes))
-        more = _around(choice, planned.rates)
+        more = around(choice.rate, planned.rates)
         if more <= wanted:
             return Search(tuple(sorted(wanted)), choice)
         wanted |= more
-
-
-def _around(choice: Choice | None, rates: Sequence[float]) -> set[float]:
-    """The chosen rate and its neighbours in the grid; the whole grid where nothing was chosen."""
-    if choice is None or choice.rate is None:
-        return {*rates}
-    place = rates.index(choice.rate)
-    return {*rates[max(0, place - 1) : place + 2]}
 
 
 def own_rate(choice: Choice) -> float:

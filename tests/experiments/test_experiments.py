@@ -12,7 +12,7 @@ import pytest
 import experiments
 from experiments import Experiment
 from experiments.convergence.analysis import ConvergenceVerdict, Network
-from experiments.convergence.question import TunedRate
+from experiments.convergence.stages import TunedRate
 from experiments.depth.claims import FIT_MARGIN
 from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
 from experiments.gradient_flow.analysis import FlowVerdict, NetworkFlow
@@ -205,7 +205,7 @@ def null_convergence(generator):
     law = Law(**fields | {'factor': 10.0, 'factor_interval': (9.0, 11.0), 'log_likelihood': 0.0})
     growth = Growth('inconclusive', '', SEEDS, (8, 50), (), (0, 0), {'power': law}, comparison)
     updates = {'5': (50,) * SEEDS}
-    trained = Network('resnet', 50, TunedRate(0.1, {}, '', 1), tuple(range(SEEDS)), updates, 0)
+    trained = Network('resnet', 50, TunedRate(0.1, (), {}, '', 1), tuple(range(SEEDS)), updates, 0)
     fields = {each.name: () for each in dataclasses.fields(ConvergenceVerdict)}
     known = {'networks': (trained,), 'targets': ('5',), 'growth': {'plain': {'5': growth}}}
     return Evidence([], ConvergenceVerdict(**fields | known), {})

@@ -95,3 +95,11 @@ def test_seeds_that_choose_and_seeds_that_judge_do_not_overlap():
         tuning.check_tuning_seed(999)
     with pytest.raises(UserError, match='seeds 998 to 1000 overlap'):
         tuning.check_fresh_seeds(998, 3)
+
+
+def test_a_rate_has_neighbours_in_its_grid():
+    grid = (0.01, 0.03, 0.1, 0.3)
+    assert tuning.around(0.03, grid) == {0.01, 0.03, 0.1}
+    assert tuning.around(0.01, grid) == {0.01, 0.03}
+    assert tuning.around(0.3, grid) == {0.1, 0.3}
+    assert tuning.around(None, grid) == {*grid}

@@ -6,7 +6,7 @@ network belongs to.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -99,6 +99,18 @@ def choose(trials: Iterable[Trial], guessing: float) -> Choice:
         edge=edges.get(place, '') if trains else '',
         n=len(complete),
     )
+
+
+def around(rate: float | None, rates: Sequence[float]) -> set[float]:
+    """A rate and its neighbours in a grid; the whole grid for None.
+
+    A search that tries these, and goes on as long as the best rate has an untried neighbour, finds
+    the best rate of the grid wherever there is one minimum along it.
+    """
+    if rate is None:
+        return {*rates}
+    place = rates.index(rate)
+    return {*rates[max(0, place - 1) : place + 2]}
 
 
 def check_rates(rates: Iterable[object]) -> tuple[float, ...]:

@@ -36,10 +36,14 @@ def finish(cell, noise):
     planted.finish(cell, steps_to_error=found, error=0.0)
 
 
+def _place(cell):
+    return cell.config.model.family, cell.config.model.depth, cell.config.seed
+
+
 def finish_all(sweep):
     """Finishes all cells; fresh seeds have noise of 10 %."""
     rng = np.random.default_rng(0)
-    for cell in sweep.cells:
+    for cell in sorted(sweep.cells, key=_place):
         finish(cell, 0.0 if is_tuning(cell) else 0.1 * rng.normal())
 
 
@@ -52,22 +56,25 @@ def asked(config):
 
 
 @pytest.fixture
-def both_stages(tmp_path):
+def all_stages(tmp_path):
     """config → the tuning runs and the fresh seeds that they call for, all of them done."""
 
-    def both(config):
-        tuning = assemble('convergence', config, tmp_path, convergence.cells(config))
-        finish_all(tuning)
-        called_for = convergence.next_cells(tuning)
-        more = assemble('convergence', config, tmp_path, called_for)
-        whole = Sweep('convergence', config, tuning.directory, (*tuning.cells, *more.cells))
-        finish_all(whole)
-        return whole
+    def run(config):
+        sweep = assemble('convergence', config, tmp_path, convergence.cells(config))
+        while new := [cell for cell in sweep.cells if cell.result() is None]:
+            for cell in new:
+                finish(cell, 0.0)
+            more = assemble('convergence', config, tmp_path, convergence.next_cells(sweep)).cells
+            known = {cell.id for cell in sweep.cells}
+            more = [cell for cell in more if cell.id not in known]
+            sweep = Sweep('convergence', config, sweep.directory, (*sweep.cells, *more))
+        finish_all(sweep)
+        return sweep
 
-    return both
+    return run
 
 
 @pytest.fixture
-def sweep(asked, both_stages):
-    """Both stages, done."""
-    return both_stages(asked)
+def sweep(asked, all_stages):
+    """All stages, done."""
+    return all_stages(asked)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.convergence.analysis import ConvergenceVerdict, Network
 from experiments.convergence.claims import CLAIMS
-from experiments.convergence.question import TunedRate
+from experiments.convergence.stages import TunedRate
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Word
 from vggres.findings.growth import judge as judge_growth
@@ -34,7 +34,7 @@ def growth(law, scale=1.0, seeds=SEEDS):
 
 
 def network(family, depth=50, edge='', updates=(50,) * SEEDS):
-    tuned = TunedRate(rate=0.01, updates={}, edge=edge, n=2)
+    tuned = TunedRate(rate=0.01, wanted=(), updates={}, edge=edge, n=2)
     return Network(family, depth, tuned, tuple(range(SEEDS)), {'5': updates}, 0)
 
 

@@ -22,10 +22,10 @@ def test_the_words_carry_the_numbers(sweep):
     assert 'edge' not in said
 
 
-def test_what_the_choice_of_rates_leaves_open_is_said(asked, both_stages):
+def test_what_the_choice_of_rates_leaves_open_is_said(asked, all_stages):
     """With half the budget the slowest nets reach the target at no rate; others at an edge."""
     asked.train.steps, asked.sweep.rates = 450, (0.01, 0.03, 0.1)
-    sweep = both_stages(asked)
+    sweep = all_stages(asked)
     said = words(analyse(sweep))
     assert 'provisionally, for the rate of plain-8 (0.01), plain-14 (0.01)' in said
     assert 'as the conjecture says' not in said
@@ -36,9 +36,9 @@ def test_what_the_choice_of_rates_leaves_open_is_said(asked, both_stages):
     assert network_table.rows[0][2] == '0.01*'
 
 
-def test_a_budget_that_ends_most_runs_is_said_to(asked, both_stages):
+def test_a_budget_that_ends_most_runs_is_said_to(asked, all_stages):
     asked.train.steps = 120
-    sweep = both_stages(asked)
+    sweep = all_stages(asked)
     verdict = analyse(sweep)
     said = words(verdict)
     assert 'plain, 5 % training error: budget insufficient' in said
