@@ -2,15 +2,21 @@
 
     python docs/refresh.py runs/digits
 
-The directory holds the finished sweeps and what `launch.py --claims` wrote. A test compares the
-READMEs with what this leaves in `docs/run/`.
+The directory holds the finished sweeps and what `launch.py --claims` wrote. All of it but the
+weights goes into an archive, from which everything can be rebuilt without training:
+
+    tar -xf docs/run/digits.tar.xz && python launch.py --claims --workdir digits
+
+Tests compare the READMEs with what this leaves in `docs/run/`, and that with the archive.
 """
 
 import csv
+import io
 import json
 import shutil
 import statistics
 import sys
+import tarfile
 from pathlib import Path
 
 from vggres.findings.outcomes import failing_error
@@ -27,9 +33,26 @@ COPIES = {
     'depth/results.csv': 'run/depth.csv',
     'depth/figures/error_against_depth.png': 'error_against_depth.png',
     'rate/verdict.json': 'run/rate.json',
+    'depth_tuned/verdict.json': 'run/depth_tuned.json',
+    'convergence/verdict.json': 'run/convergence.json',
+    'convergence/figures/updates_against_depth.png': 'updates_against_depth.png',
     'gradient_flow/figures/gradient_by_layer_glorot.png': 'gradient_by_depth.png',
     'identity_shortcut/figures/error_by_shortcut.png': 'error_by_shortcut.png',
 }
+ARCHIVE = DOCS / 'run' / 'digits.tar.xz'
+# Of each sweep and of each cell; what is left out is weights, or follows from these.
+FILES = ('config.json', 'result.json', 'metrics.jsonl', 'probes.jsonl')
+KEPT = ('sweep.json', *(f'cells/*/{name}' for name in FILES))
+
+
+def archive(workdir: Path) -> None:
+    """Packs the results of all sweeps, in the same bytes for the same results."""
+    with tarfile.open(ARCHIVE, 'w:xz', preset=9) as packed:
+        for path in sorted(path for name in KEPT for path in workdir.glob(f'*/{name}')):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(f'digits/{path.relative_to(workdir)}')
+            entry.size = len(content)
+            packed.addfile(entry, io.BytesIO(content))
 
 
 def table(language: str) -> str:
@@ -97,6 +120,7 @@ def main(workdir: Path) -> None:
     (DOCS / 'run').mkdir(exist_ok=True)
     for source, target in COPIES.items():
         shutil.copy(workdir / source, DOCS / target)
+    archive(workdir)
     for language, path in READMES.items():
         replace(path, 'claims', table(language))
     replace(DOCS / 'results.md', 'table', error_table(DOCS / 'run' / 'depth.csv'))

@@ -1,14 +1,21 @@
 """What the READMEs say is what a run came to."""
 
 import csv
+import dataclasses
 import json
 import math
 import re
 import runpy
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+
+import experiments
+from vggres.commands.claims import judge
+from vggres.sweeps import sweep as sweeps
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
@@ -26,7 +33,53 @@ def rows(text):
 def test_the_claims_of_a_readme_are_those_of_the_run(language, name):
     found = json.loads((DOCS / 'run' / 'claims.json').read_text())[language]
     assert rows((ROOT / name).read_text()) == found
-    assert len(found) == 8
+    assert len(found) == 10
+
+
+@pytest.fixture(scope='module')
+def unpacked(tmp_path_factory):
+    """The sweeps behind the documentation, without their weights, as a user would unpack them."""
+    root = tmp_path_factory.mktemp('unpacked')
+    with tarfile.open(DOCS / 'run' / 'digits.tar.xz') as packed:
+        packed.extractall(root, filter='data')
+    return root / 'digits'
+
+
+def leaves(value, path=()):
+    """The leaves of nested dictionaries and lists, by path."""
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for key, part in parts for k, v in leaves(part, (*path, key)).items()}
+    return {path: value}
+
+
+def assert_close(found, committed):
+    """Equal, but for the last digits of sums that another release of a library orders otherwise."""
+    found, committed = leaves(found), leaves(committed)
+    assert found.keys() == committed.keys()
+    for path, value in committed.items():
+        expected = pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+        assert found[path] == expected, path
+
+
+def test_the_committed_claims_follow_from_the_committed_runs(unpacked):
+    """The present code comes to what stands in the READMEs, from results alone."""
+    judge(unpacked, [], Console(quiet=True))
+    found, committed = (
+        json.loads((folder / 'claims.json').read_text()) for folder in (unpacked, DOCS / 'run')
+    )
+    assert_close(found, committed)
+    for name in ('claims.md', 'claims.zh.md'):
+        assert (unpacked / name).read_text() == (DOCS / name).read_text()
+
+
+@pytest.mark.parametrize('name', ['depth', 'rate', 'depth_tuned', 'convergence'])
+def test_the_committed_verdicts_follow_from_the_committed_runs(unpacked, name):
+    sweep = sweeps.load(unpacked / name)
+    assert sweep.missing() == []
+    verdict = dataclasses.asdict(experiments.load(name).analyse(sweep))
+    committed = json.loads((DOCS / 'run' / f'{name}.json').read_text())
+    assert_close(json.loads(json.dumps(verdict)), committed)
 
 
 def said(path):

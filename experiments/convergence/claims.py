@@ -19,7 +19,7 @@ from vggres.findings.contrasts import (
     barred,
     sample_of_interval,
 )
-from vggres.findings.controls import Control
+from vggres.findings.controls import Control, too_shallow
 from vggres.findings.growth import FLAT_FACTOR, Comparison, Growth, Law
 
 _WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
@@ -67,6 +67,8 @@ def _barrier(verdict: ConvergenceVerdict, growth: Growth | None) -> Contrast | N
             'zh': '计数的普通网络深度或随机种子太少',
         }
         return barred(Status.NOT_MEASURED, words)
+    if shallow := too_shallow(growth.depths[-1]):
+        return shallow
     edges = [each for each in verdict.networks if each.family == 'plain' and each.tuned.edge]
     return barred(Status.NOT_MEASURED, _edge_words(edges)) if edges else None
 

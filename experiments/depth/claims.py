@@ -26,7 +26,7 @@ from vggres.findings.contrasts import (
     below,
     sample,
 )
-from vggres.findings.controls import Control
+from vggres.findings.controls import DEEP, Control
 from vggres.findings.estimates import best_shallower, excess, excess_without_hindsight
 from vggres.findings.outcomes import FAILED_SHARE, MARGIN, failing_error, log_loss
 from vggres.results import Result
@@ -36,9 +36,6 @@ FIT_MARGIN = 0.1
 # In points of validation error: where the shallowest network errs by less, there is no room to gain
 # as much as the margin and to show it.
 ROOM_TO_GAIN = 2.0
-# Weighted layers: the story is told of networks as deep as this (plain-56, He et al. 2015, Fig. 6),
-# while plain-20 trains as well as plain-8. A sweep of shallower networks says nothing of it.
-DEEP = 50
 
 _FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from experiments.depth_tuned.analysis import TunedVerdict
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import SEEDS, Barrier, Contrast, Status, Word, barred, below, sample
-from vggres.findings.controls import Control
+from vggres.findings.controls import Control, too_shallow
 from vggres.findings.tuned import INSUFFICIENT, LOSS_MARGIN, Gap
 
 _WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
@@ -30,6 +30,8 @@ def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
     confirm.
     """
     where = {'budget': gap.budget}
+    if shallow := too_shallow(gap.deepest, where):
+        return shallow
     found = sample(gap.loss.values)
     if found is None:
         words = {'en': 'no fresh seed is finished', 'zh': '没有完成的新种子'}

@@ -40,12 +40,8 @@ from vggres.findings.contrasts import (
     sample_of_interval,
     within,
 )
-from vggres.findings.controls import NOTHING_IS_TRAINED, Control
+from vggres.findings.controls import DEEP, NOTHING_IS_TRAINED, Control, too_shallow
 from vggres.findings.outcomes import failing_error
-
-# Weighted layers: the story is told of networks as deep as this (plain-56, He et al. 2015, Fig. 6).
-# A sweep of shallower networks says nothing of it.
-DEEP = 50
 
 _FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
 _NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
@@ -62,7 +58,7 @@ def _shrinking(norm: str) -> Callable[[Evidence], list[Contrast]]:
             networks = _networks(evidence, depth, family, norm, scheme)
             if networks:
                 where = {'family': _FAMILIES[family], 'scheme': _SCHEMES[scheme]}
-                found.append(_too_shallow(depth, where) or _shrinks(networks, where))
+                found.append(too_shallow(depth, where) or _shrinks(networks, where))
         return found
 
     return contrasts
@@ -141,7 +137,7 @@ def _protection(evidence: Evidence) -> list[Contrast]:
         lost = above(plain, DECADES).interval if plain else None
         if residual and lost and lost[0] > DECADES:
             where = {'norm': _NORMS[norm], 'scheme': _SCHEMES[scheme]}
-            contrasts.append(_too_shallow(depth, where) or _kept(evidence, residual, where))
+            contrasts.append(too_shallow(depth, where) or _kept(evidence, residual, where))
     if contrasts or depth is None:
         return contrasts
     words = {
@@ -177,16 +173,6 @@ def _networks(
     verdict: FlowVerdict = evidence.verdict
     wanted = (depth, family, norm, scheme)
     return [n for n in verdict.networks if (n.depth, n.family, n.norm, n.scheme) == wanted]
-
-
-def _too_shallow(depth: int | None, where: dict[str, Condition]) -> Contrast | None:
-    if depth is not None and depth >= DEEP:
-        return None
-    words = {
-        'en': f'it takes networks of {DEEP} layers or more, and these have {depth}',
-        'zh': f'需要不少于 {DEEP} 层的网络，而这里只有 {depth} 层',
-    }
-    return barred(Status.NOT_MEASURED, words, where)
 
 
 def _no_number(where: dict[str, Condition]) -> Contrast:

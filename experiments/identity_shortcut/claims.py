@@ -25,11 +25,8 @@ from vggres.findings.contrasts import (
     below,
     sample,
 )
-from vggres.findings.controls import Control
+from vggres.findings.controls import Control, too_shallow
 from vggres.findings.outcomes import failing_error
-
-# Weighted layers: the story is told of networks as deep as this.
-DEEP = 50
 
 _MOMENTS = (Word.BEFORE_TRAINING, Word.AFTER_TRAINING)
 _BLOCKS = {Word.POSTACTIVATION: IDENTITY, Word.PREACTIVATION: PREACTIVATION}
@@ -47,15 +44,8 @@ def _near_identity(evidence: Evidence) -> list[Contrast]:
         networks = _deepest(evidence, variant)
         if not networks:
             continue
-        if networks[0].depth < DEEP:
-            words = {
-                'en': f'it takes networks of {DEEP} layers or more, and these have '
-                f'{networks[0].depth}',
-                'zh': f'需要不少于 {DEEP} 层的网络，而这里只有 {networks[0].depth} 层',
-            }
-            contrasts.append(barred(Status.NOT_MEASURED, words, where))
-        else:
-            contrasts.append(_contrast(evidence, networks, where, moment))
+        shallow = too_shallow(networks[0].depth, where)
+        contrasts.append(shallow or _contrast(evidence, networks, where, moment))
     return contrasts
 
 

@@ -1,4 +1,4 @@
-"""Positive controls: networks that have to train before a comparison can count.
+"""Positive controls: networks that have to train, and be deep, before a comparison can count.
 
 Where even the networks that should train do not, the budget decides the errors, and nothing can be
 said about depth or shortcuts. Errors are in percent of the training set, by depth and seed.
@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from vggres.findings.contrasts import Text
+from vggres.findings.contrasts import Condition, Contrast, Status, Text, barred
 from vggres.findings.outcomes import failing_error
 
 # In points of training error: by how much the deeper network of a control may be worse than the
 # shallower one. It is wider than the margin of degradation, because the control asks whether the
 # networks train at all; 5 % is the error at which updates are counted, too.
 CONTROL_MARGIN = 5.0
+
+# Weighted layers: the story is told of networks as deep as this (plain-56, He et al. 2015, Fig. 6),
+# while plain-20 trains as well as plain-8. A sweep of shallower networks says nothing of it.
+DEEP = 50
 
 _NAMES = {'plain': {'en': 'plain', 'zh': '普通网络'}, 'resnet': {'en': 'ResNet', 'zh': '残差网络'}}
 
@@ -41,6 +45,17 @@ NOTHING_IS_TRAINED = Control(
     {'en': 'not needed, because nothing is trained', 'zh': '不需要，因为不涉及训练'},
     is_needed=False,
 )
+
+
+def too_shallow(depth: int | None, where: Mapping[str, Condition] | None = None) -> Contrast | None:
+    """A contrast behind a barrier where the deepest network has fewer layers than `DEEP`."""
+    if depth is not None and depth >= DEEP:
+        return None
+    words = {
+        'en': f'it takes networks of {DEEP} layers or more, and these have {depth}',
+        'zh': f'需要不少于 {DEEP} 层的网络，而这里只有 {depth} 层',
+    }
+    return barred(Status.NOT_MEASURED, words, where)
 
 
 def residual(errors: Errors, num_classes: int) -> Control:

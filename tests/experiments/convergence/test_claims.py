@@ -108,6 +108,13 @@ def test_a_power_law_that_one_depth_decides_does_not_refute():
     assert found(turned).status == 'inconclusive'
 
 
+def test_a_sweep_of_shallow_networks_says_nothing_of_the_claim():
+    shallow = dataclasses.replace(growth('exponential'), depths=(8, 12, 16, 20, 24, 28, 32, 44))
+    finding = found(shallow)
+    assert finding.status == 'not measured'
+    assert '50 layers or more, and these have 44' in finding.judged[0].contrast.barrier.words['en']
+
+
 def test_runs_that_the_budget_ended_are_a_budget_and_not_a_law():
     finding = found(growth('exponential', scale=8.0))
     assert finding.status == 'budget insufficient'

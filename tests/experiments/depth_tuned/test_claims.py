@@ -26,12 +26,12 @@ def runs(family, depth, log_loss, failed=0):
     return results
 
 
-def found(*gaps, failed=0, residual_failed=0, edges=()):
+def found(*gaps, failed=0, residual_failed=0, edges=(), deepest=56):
     """What becomes of the claim with these gaps of plain networks, one per budget."""
     fresh, shallower = {}, {}
     for budget, gap in zip((1, 3), gaps, strict=False):
         fresh['plain', 20, budget] = runs('plain', 20, -2.0)
-        fresh['plain', 56, budget] = runs('plain', 56, -2.0 + gap, failed)
+        fresh['plain', deepest, budget] = runs('plain', deepest, -2.0 + gap, failed)
         fresh['resnet', 20, budget] = runs('resnet', 20, -2.0)
         fresh['resnet', 56, budget] = runs('resnet', 56, -2.0, residual_failed)
         shallower |= {('plain', budget): 20, ('resnet', budget): 20}
@@ -98,3 +98,9 @@ def test_without_residual_networks_that_train_nothing_is_decided():
     assert (finding.status, finding.control.passed) == ('budget insufficient', False)
     assert finding.control.words['en'] == 'ResNet-56 trains in 3 of 8 runs at 1×'
     assert found().control.passed is None
+
+
+def test_a_sweep_of_shallow_networks_says_nothing_of_the_claim():
+    finding = found(1.5, deepest=44)
+    assert finding.status == 'not measured'
+    assert '50 layers or more, and these have 44' in finding.judged[0].contrast.barrier.words['en']

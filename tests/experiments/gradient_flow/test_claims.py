@@ -13,10 +13,11 @@ from experiments.gradient_flow.analysis import (
     NetworkFlow,
     analyse,
 )
-from experiments.gradient_flow.claims import CLAIMS, DEEP
+from experiments.gradient_flow.claims import CLAIMS
 from vggres.findings.along_layers import DECADES, UNEVENNESS, Change, Flow
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Word
+from vggres.findings.controls import DEEP
 
 BY_KEY = {claim.key: claim for claim in CLAIMS}
 SHRINKING, WITH_NORM = BY_KEY['shrinking'], BY_KEY['shrinking_with_norm']

@@ -9,10 +9,11 @@ from experiments.identity_shortcut.analysis import (
     ShortcutVerdict,
     analyse,
 )
-from experiments.identity_shortcut.claims import CLAIMS, DEEP
+from experiments.identity_shortcut.claims import CLAIMS
 from experiments.identity_shortcut.jacobians import CLOSE, Distance, Jacobians
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Word
+from vggres.findings.controls import DEEP
 
 (IDENTITY,) = CLAIMS
 
