@@ -11,7 +11,6 @@ import numpy as np
 from experiments.gradient_flow.question import NORMS
 from vggres.findings import along_layers, expected_gradient
 from vggres.findings.along_layers import (
-    CONFIDENCE,
     DECADES,
     LEAST_SEEDS,
     R_SQUARED,
@@ -20,6 +19,7 @@ from vggres.findings.along_layers import (
     Flow,
 )
 from vggres.findings.estimates import Interval, rank_correlation, t_interval
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.networks.spec import NetworkSpec
 from vggres.probes.quantities import QUANTITIES
 from vggres.results import Observation, Result

@@ -9,7 +9,6 @@ import numpy as np
 
 from experiments.identity_shortcut.jacobians import (
     CLOSE,
-    CONFIDENCE,
     Jacobians,
     same_shape,
     summary,
@@ -18,7 +17,7 @@ from experiments.identity_shortcut.question import FACTORS, IDENTITY
 from vggres.findings import along_layers
 from vggres.findings.along_layers import along
 from vggres.findings.estimates import Interval, t_interval
-from vggres.findings.outcomes import MARGIN
+from vggres.findings.outcomes import CONFIDENCE, MARGIN
 from vggres.networks.spec import NetworkSpec
 from vggres.results import Observation, Result
 from vggres.sweeps.cell import Cell

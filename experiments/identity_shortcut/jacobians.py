@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vggres.findings.estimates import Interval, t_interval
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.networks import spec
 from vggres.networks.spec import NetworkSpec
 from vggres.results import Observation
 
-CONFIDENCE = 0.95
 # "Close to the identity": √Σd² over the blocks is at most this, where d = ‖J − I‖ / ‖I‖. Depth
 # counts: if the deviations of the blocks do not line up, the product of all Jacobians differs from
 # the identity by √(Π(1 + d²) − 1), which is about √Σd², so that the identity is the larger part of

@@ -8,6 +8,7 @@ from planted import observation
 
 from vggres.findings import along_layers
 from vggres.findings.estimates import geometric_fit
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.networks import grammar
 
 
@@ -126,7 +127,7 @@ def test_random_walks_seldom_grow_or_shrink():
         draws = 10 ** walks(random, 5, 0.3)
         judged.append(along_layers.judge(along_layers.change(draws, BLOCKS)))
         single.add(along_layers.judge(along_layers.change(draws[:1], BLOCKS)))
-        low, high = geometric_fit(BLOCKS, draws[0], along_layers.CONFIDENCE).interval
+        low, high = geometric_fit(BLOCKS, draws[0], CONFIDENCE).interval
         naive.append(53 * low > along_layers.DECADES or 53 * high < -along_layers.DECADES)
     assert judged.count('shrinks') + judged.count('grows') <= 0.05 * 400
     assert single == {'inconclusive'}

@@ -17,12 +17,12 @@ from statistics import fmean, median
 import numpy as np
 
 from vggres.findings.estimates import Interval, geometric_fit, t_interval
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.networks import spec
 from vggres.results import Observation
 
-# CONFIDENCE, DECADES and R_SQUARED were fixed before the first sweep was run. UNEVENNESS came after
+# DECADES and R_SQUARED were fixed before the first sweep was run. UNEVENNESS came after
 # it, from the meaning of the word and not from a measurement, because R² alone passes curves.
-CONFIDENCE = 0.95
 # The gradient "shrinks" or "grows" where it changes by this many decades, a factor of ten, over the
 # whole network. A gradient that is ten times smaller does what a ten times smaller learning rate
 # would do, which is one step of every common schedule.
