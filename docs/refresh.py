@@ -19,10 +19,16 @@ import sys
 import tarfile
 from pathlib import Path
 
+import experiments
+from vggres.commands.claims import protocol
+from vggres.findings.languages import ENGLISH
 from vggres.findings.outcomes import failing_error
 from vggres.findings.tables import error_range
+from vggres.sweeps import sweep as sweeps
 
 DOCS = Path(__file__).parent
+# Sweeps whose verdict is a page of its own, in words and tables.
+PAGES = ('depth', 'rate', 'depth_tuned', 'convergence', 'gradient_flow', 'identity_shortcut')
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
 HEADINGS = {'en': ('claim', 'status', 'one number'), 'zh': ('说法', '结论', '一个数字')}
 COPIES = {
@@ -53,6 +59,20 @@ def archive(workdir: Path) -> None:
             entry = tarfile.TarInfo(f'digits/{path.relative_to(workdir)}')
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content))
+
+
+def page(name: str, workdir: Path) -> str:
+    """The verdict of a sweep in words and tables, and what it rests on, as Markdown."""
+    experiment, sweep = experiments.load(name), sweeps.load(workdir / name)
+    verdict = experiment.analyse(sweep)
+    parts = [f'# {experiment.TITLE}', f'`python launch.py --sweep {name}`. {experiment.CLAIM}']
+    parts.append(ENGLISH.note(name, protocol(sweep)))
+    parts.append('\n'.join(f'- {line}' for line in experiment.words(verdict).splitlines()))
+    for each in experiment.tables(verdict):
+        lines = [tuple(column.heading for column in each.columns), ('---',) * len(each.columns)]
+        body = '\n'.join(f'| {" | ".join(line)} |' for line in [*lines, *each.rows])
+        parts += [f'## {each.title}', body, each.note]
+    return '\n\n'.join(part for part in parts if part) + '\n'
 
 
 def table(language: str) -> str:
@@ -121,6 +141,8 @@ def main(workdir: Path) -> None:
     for source, target in COPIES.items():
         shutil.copy(workdir / source, DOCS / target)
     archive(workdir)
+    for name in PAGES:
+        (DOCS / 'run' / f'{name}.md').write_text(page(name, workdir))
     for language, path in READMES.items():
         replace(path, 'claims', table(language))
     replace(DOCS / 'results.md', 'table', error_table(DOCS / 'run' / 'depth.csv'))

@@ -20,6 +20,7 @@ from vggres.sweeps import sweep as sweeps
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
 README = (ROOT / 'README.md').read_text()
+REFRESH = runpy.run_path(str(DOCS / 'refresh.py'))
 
 
 def rows(text):
@@ -71,6 +72,11 @@ def test_the_committed_claims_follow_from_the_committed_runs(unpacked):
     assert_close(found, committed)
     for name in ('claims.md', 'claims.zh.md'):
         assert (unpacked / name).read_text() == (DOCS / name).read_text()
+
+
+@pytest.mark.parametrize('name', REFRESH['PAGES'])
+def test_the_pages_of_the_sweeps_follow_from_the_committed_runs(unpacked, name):
+    assert REFRESH['page'](name, unpacked) == (DOCS / 'run' / f'{name}.md').read_text()
 
 
 @pytest.mark.parametrize('name', ['depth', 'rate', 'depth_tuned', 'convergence'])

@@ -20,7 +20,7 @@ from vggres.findings.contrasts import (
     sample_of_interval,
 )
 from vggres.findings.controls import Control, too_shallow
-from vggres.findings.growth import FLAT_FACTOR, Comparison, Growth, Law
+from vggres.findings.growth import FLAT_FACTOR, Growth
 
 _WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
 
@@ -30,27 +30,55 @@ def _slow(evidence: Evidence) -> list[Contrast]:
 
     It is true only where the updates grow as well, and false where they do not, whatever the laws:
     "true" takes both tests, and "false" the better one of the two, times two. What a single depth
-    decides, or what the deepest networks contradict, is not decided (see `growth.judge`).
+    decides, what the deepest networks contradict, and what a power law above a floor may have made
+    is not decided (see `growth.judge`).
     """
     verdict: ConvergenceVerdict = evidence.verdict
     growth = verdict.growth.get('plain', {}).get(verdict.targets[0])
     if barrier := _barrier(verdict, growth):
         return [barrier]
-    found = growth.comparison
-    advantage = above(
-        sample_of_interval(
-            found.advantage / growth.n,
-            (found.interval[0] / growth.n, found.interval[1] / growth.n),
-            growth.n,
-        ),
-        0.0,
-    )
+    found, n = growth.comparison, growth.n
+    ends = found.interval and (found.interval[0] / n, found.interval[1] / n)
+    advantage = above(sample_of_interval(found.advantage / n, ends, n), 0.0)
     factor = _log_factor(growth)
-    p_true = max(advantage.p_true, factor.p_true)
-    p_false = min(1.0, 2 * min(advantage.p_false, factor.p_false))
-    if _is_doubtful(found):
-        p_true, p_false = 1.0, min(1.0, 2 * factor.p_false)
-    return [dataclasses.replace(advantage, p_true=p_true, p_false=p_false)]
+    if factor.p_false < advantage.p_false:
+        hardly = dataclasses.replace(advantage, p_true=1.0, p_false=min(1.0, 2 * factor.p_false))
+        return [dataclasses.replace(hardly, remark=_factor_words(growth))]
+    contrast = dataclasses.replace(
+        advantage,
+        p_true=max(advantage.p_true, factor.p_true),
+        p_false=min(1.0, 2 * advantage.p_false),
+    )
+    doubts = [_DOUBTS[each] for each in found.doubts()]
+    if not doubts:
+        return [contrast]
+    words = {'en': ', and '.join(d['en'] for d in doubts), 'zh': '；'.join(d['zh'] for d in doubts)}
+    return [dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=words)]
+
+
+_DOUBTS = {
+    'depth': {'en': 'one depth decides which law is better', 'zh': '哪一规律较好由单个深度决定'},
+    'prediction': {
+        'en': 'the other law predicts the deepest networks better',
+        'zh': '另一规律对最深网络的预测更好',
+    },
+    'floor': {
+        'en': 'a power law above a floor may look like this',
+        'zh': '带下限的幂规律也可能如此',
+    },
+}
+
+
+def _factor_words(growth: Growth) -> Text:
+    law = growth.likelier
+    low, high = law.factor_interval
+    ends = f'{law.factor:.2f} [{low:.2f}', f'{high:.2f}]'
+    return {
+        'en': f'by the growth itself: from depth {growth.depths[0]} to {growth.depths[-1]} the '
+        f'updates change by a factor of {ends[0]} to {ends[1]}',
+        'zh': f'由增长本身判定：从深度 {growth.depths[0]} 到 {growth.depths[-1]}，更新次数变为 '
+        f'{ends[0]} 至 {ends[1]} 倍',
+    }
 
 
 def _barrier(verdict: ConvergenceVerdict, growth: Growth | None) -> Contrast | None:
@@ -69,53 +97,63 @@ def _barrier(verdict: ConvergenceVerdict, growth: Growth | None) -> Contrast | N
         return barred(Status.NOT_MEASURED, words)
     if shallow := too_shallow(growth.depths[-1]):
         return shallow
-    edges = [each for each in verdict.networks if each.family == 'plain' and each.tuned.edge]
-    return barred(Status.NOT_MEASURED, _edge_words(edges)) if edges else None
+    plain = [each for each in verdict.networks if each.family == 'plain']
+    if edges := [each for each in plain if each.tuned.edge]:
+        names = ', '.join(map(_name, edges))
+        words = {
+            'en': f'the fastest rate of {names} lies at the edge of the grid, so that a faster one '
+            'may lie beyond',
+            'zh': f'{names} 的最快学习率位于网格边缘，之外可能还有更快的',
+        }
+        return barred(Status.NOT_MEASURED, words)
+    if slow := [each for each in plain if not any(each.tuned.updates.values())]:
+        names = ', '.join(map(_name, slow))
+        words = {
+            'en': f'no tuning run of {names} reached the target, so that its fastest rate is not '
+            'known',
+            'zh': f'{names} 的调参训练都未达到目标，因此不知其最快的学习率',
+        }
+        return barred(Status.BUDGET, words)
+    return None
 
 
-def _edge_words(networks: list[Network]) -> Text:
-    names = [f'plain-{each.depth} ({each.tuned.rate:g})' for each in networks]
-    return {
-        'en': f'the fastest rate of {", ".join(names)} lies at the edge of the grid, so that a '
-        'faster one may lie beyond',
-        'zh': f'{"、".join(names)} 的最快学习率位于网格边缘，之外可能还有更快的',
-    }
+def _name(network: Network) -> str:
+    return f'plain-{network.depth} ({network.tuned.rate:g})'
 
 
 def _log_factor(growth: Growth) -> Contrast:
-    """By what factor the updates grow from the shallowest to the deepest, by the likelier law."""
-    law = _likelier(growth)
+    """By what factor the updates grow from the shallowest to the deepest, by the likelier law.
+
+    Its interval may be that over depths: n is the smaller one of both numbers.
+    """
+    law = growth.likelier
     low, high = map(math.log10, law.factor_interval)
-    return above(
-        sample_of_interval(math.log10(law.factor), (low, high), growth.n), math.log10(FLAT_FACTOR)
-    )
-
-
-def _likelier(growth: Growth) -> Law:
-    return max(growth.laws.values(), key=lambda law: law.log_likelihood)
-
-
-def _is_doubtful(found: Comparison) -> bool:
-    sign = math.copysign(1.0, found.advantage)
-    decided_by_a_depth = min(sign * end for end in found.without_a_depth) <= 0
-    return decided_by_a_depth or (found.prediction_counts and sign * found.prediction <= 0)
+    n = min(growth.n, len(growth.depths))
+    found = sample_of_interval(math.log10(law.factor), (low, high), n)
+    return above(found, math.log10(FLAT_FACTOR))
 
 
 def _control(evidence: Evidence) -> Control:
-    """The deepest residual network reaches the target in most of its runs."""
+    """The deepest residual network, as deep as the plain one, reaches the target in most runs."""
     verdict: ConvergenceVerdict = evidence.verdict
-    counted = [each for each in verdict.networks if each.family == 'resnet' and each.seeds]
-    if not counted:
-        return Control(None, {'en': 'no residual network was counted', 'zh': '没有残差网络的计数'})
-    target, deepest = verdict.targets[0], max(counted, key=lambda each: each.depth)
-    runs = deepest.updates[target]
+    counted = [each for each in verdict.networks if each.seeds]
+    deepest = max((each.depth for each in counted if each.family == 'plain'), default=0)
+    controls = [each for each in counted if each.family == 'resnet' and each.depth >= deepest]
+    if not controls:
+        words = {
+            'en': 'no residual network as deep as the deepest plain one was counted',
+            'zh': '没有与最深普通网络同样深的残差网络的计数',
+        }
+        return Control(None, words)
+    target, control = verdict.targets[0], max(controls, key=lambda each: each.depth)
+    runs = control.updates[target]
     reached = sum(each is not None for each in runs)
     return Control(
         2 * reached > len(runs),
         {
-            'en': f'ResNet-{deepest.depth} reaches {target} % training error in {reached} of '
+            'en': f'ResNet-{control.depth} reaches {target} % training error in {reached} of '
             f'{len(runs)} runs',
-            'zh': f'{deepest.depth} 层残差网络的 {len(runs)} 次训练中有 {reached} 次达到 '
+            'zh': f'{control.depth} 层残差网络的 {len(runs)} 次训练中有 {reached} 次达到 '
             f'{target}% 的训练误差',
         },
     )
@@ -135,7 +173,7 @@ def _factors(evidence: Evidence) -> Iterator[Description]:
                     'zh': f'深度 {last} 与深度 {first} 所需更新次数之比，取拟合较好的规律',
                 },
                 where={'family': _WORDS[family]},
-                value=_likelier(growth).factor,
+                value=growth.likelier.factor,
                 n=growth.n,
                 counted=SEEDS,
             )
@@ -168,10 +206,11 @@ CLAIMS = (
             'en': 'The claim is true above 0 if the updates also grow by more than a factor of '
             f'{FLAT_FACTOR:g} from the shallowest network to the deepest, and false below 0 or if '
             'they grow by less. It is not decided where leaving out one depth, or the prediction '
-            'of the deepest networks from the others, favours the other law.',
+            'of the deepest networks from the others, favours the other law, or where a power law '
+            'above a floor may look exponential.',
             'zh': f'大于 0 且从最浅到最深的网络更新次数增长超过 {FLAT_FACTOR:g} 倍为真；小于 0 或'
             '增长不足此倍数为假。若去掉某一深度，或由其余深度预测最深的网络时另一规律占优，'
-            '则不作判定。',
+            '或带下限的幂规律也可能如此，则不作判定。',
         },
         counted=SEEDS,
         figure=Picture(

@@ -59,8 +59,8 @@ def tuned_rates(sweep: Sweep) -> dict[tuple[str, int], TunedRate]:
     """The rate of each network, by family and depth, as far as its tuning runs are done.
 
     The rate at which most tuning seeds reach the first target counts; among several such rates the
-    one with the fewest updates; where none reaches it, the one with the lowest training loss. Of
-    equal rates the lowest is taken. A run that diverged did not reach the target.
+    one with the fewest updates; then, and where none reaches it, the one with the lowest training
+    loss. A run that diverged did not reach the target.
     """
     rates, found = grid_of(sweep), _tuning_results(sweep)
     n, target = sweep.config.sweep.tuning_seeds, targets(sweep.config)[0]
@@ -114,7 +114,9 @@ def _search(
         if any(len(tried.get(rate, ())) < n for rate in ascending):
             return TunedRate(None, ascending, {}, '', n)
         best = min(ascending, key=lambda rate: _slowness(tried[rate], target))
-        more = {*wanted, *around(best, rates)}
+        reached = any(updates_to(run, target) is not None for run in tried[best])
+        # Losses near that of guessing are noise, which may have a minimum anywhere.
+        more = {*wanted, *(around(best, rates) if reached else rates)}
         if len(more) == len(ascending):
             break
         wanted = more
@@ -124,9 +126,8 @@ def _search(
     return TunedRate(best, ascending, means, edges.get(best, ''), n)
 
 
-def _slowness(runs: Sequence[Result], target: str) -> tuple[int, float]:
-    """How many runs did not reach a target, and the mean of the updates, or of the loss."""
+def _slowness(runs: Sequence[Result], target: str) -> tuple[int, float, float]:
+    """How many runs did not reach a target; the mean of the updates of the others; of the loss."""
     reached = [count for run in runs if (count := updates_to(run, target)) is not None]
-    if reached:
-        return len(runs) - len(reached), fmean(reached)
-    return len(runs), fmean(math.inf if run.train_loss is None else run.train_loss for run in runs)
+    loss = fmean(math.inf if run.train_loss is None else run.train_loss for run in runs)
+    return len(runs) - len(reached), fmean(reached or [0]), loss

@@ -28,7 +28,13 @@ from vggres.findings.contrasts import (
 )
 from vggres.findings.controls import DEEP, Control
 from vggres.findings.estimates import best_shallower, excess, excess_without_hindsight
-from vggres.findings.outcomes import FAILED_SHARE, MARGIN, failing_error, log_loss
+from vggres.findings.outcomes import (
+    FAILED_SHARE,
+    MARGIN,
+    failing_error,
+    is_at_floor,
+    log_loss,
+)
 from vggres.results import Result
 
 # In decades of training loss, a factor of 1.26: seeds of one network differ by as much.
@@ -60,7 +66,8 @@ def _degradation(evidence: Evidence) -> list[Contrast]:
 
     A run of the deepest network that failed to train says nothing about degradation, which is a
     higher error of networks that train. Where more than half of them failed, nothing is decided;
-    where some did, the claim cannot be false. It is true only if it is so without hindsight, too.
+    the claim is false only where frequent failures are excluded. It is true only if it is so
+    without hindsight, too.
     """
     if shallow := _too_shallow(evidence, 'plain'):
         return [shallow]
@@ -75,17 +82,21 @@ def _degradation(evidence: Evidence) -> list[Contrast]:
         barrier = Barrier(Status.BUDGET, _failed_words(depths[-1], failed))
         return [dataclasses.replace(contrast, barrier=barrier)]
     contrast = _excess_contrast(trained)
-    if not trained[:, [best_shallower(trained), -1]].any():
+    if is_at_floor(trained[:, [best_shallower(trained), -1]]):
         barrier = Barrier(
             Status.FLOOR,
             {
-                'en': 'every run of the deepest network and of the best shallower one fits every '
-                'image',
-                'zh': '最深的网络与最好的较浅网络每次都拟合了所有图像',
+                'en': 'no run of the deepest network or of the best shallower one errs by more '
+                f'than {MARGIN:g} %',
+                'zh': f'最深的网络与最好的较浅网络每次的误差都不超过 {MARGIN:g}%',
             },
         )
         return [dataclasses.replace(contrast, barrier=barrier)]
-    return [dataclasses.replace(contrast, p_false=1.0) if failed.any() else contrast]
+    remark = controls.frequent_failures(int(failed.sum()), len(failed), depths[-1])
+    if remark is None:
+        return [contrast]
+    is_low = contrast.value is not None and contrast.value < MARGIN
+    return [dataclasses.replace(contrast, p_false=1.0, remark=remark if is_low else None)]
 
 
 def _excess_contrast(errors: np.ndarray) -> Contrast:
@@ -235,6 +246,7 @@ CLAIMS = (
         contrasts=_fit,
         control=_control,
         factors=('family',),
+        levels=2,
         quantity={
             'en': 'Base-10 logarithm of the training loss of the deepest network over that of the '
             'shallowest, seed by seed',

@@ -52,6 +52,7 @@ class TunedVerdict:
         error_margin: in percentage points.
         rates: the grid.
         tuning_seeds: those that chose the rates.
+        common_rate: that of the configuration, which `depth` gives to all networks.
         updates: those of each budget, by its multiple as text; budgets without a run are left out.
         guessing: the cross-entropy of guessing; None without results.
         networks: each network at each budget.
@@ -65,6 +66,7 @@ class TunedVerdict:
     error_margin: float
     rates: tuple[float, ...]
     tuning_seeds: tuple[int, ...]
+    common_rate: float
     updates: Mapping[str, int]
     guessing: float | None
     networks: tuple[TunedNetwork, ...]
@@ -94,6 +96,7 @@ def analyse(sweep: Sweep) -> TunedVerdict:
         error_margin=MARGIN,
         rates=planned.rates,
         tuning_seeds=planned.tuning_seeds,
+        common_rate=float(sweep.config.optimizer.learning_rate),
         updates={str(budget): steps[budget] for budget in sorted(steps)},
         guessing=math.log(results[0].num_classes) if results else None,
         networks=tuple(_network(place, search, fresh[place]) for place, search in searches.items()),

@@ -4,13 +4,28 @@ It was written after a first look at runs on the digits, so that it is explorato
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from experiments.depth_tuned.analysis import TunedVerdict
 from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import SEEDS, Barrier, Contrast, Status, Word, barred, below, sample
-from vggres.findings.controls import Control, too_shallow
+from vggres.findings.contrasts import (
+    SEEDS,
+    Barrier,
+    Contrast,
+    Status,
+    Text,
+    Word,
+    barred,
+    below,
+    sample,
+)
+from vggres.findings.controls import Control, frequent_failures, too_shallow
 from vggres.findings.tuned import INSUFFICIENT, LOSS_MARGIN, Gap
+
+# One run decides little among rates at which a deep network may fail or not, so that with fewer
+# tuning seeds a gap is not held against the rates that were chosen.
+MIN_TUNING_SEEDS = 3
 
 _WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
 
@@ -18,16 +33,46 @@ _WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
 def _explains(evidence: Evidence) -> list[Contrast]:
     """Whether the gap of plain networks vanishes where each has its own rate, at each budget."""
     verdict: TunedVerdict = evidence.verdict
-    return [_vanishes(gap, verdict) for gap in verdict.gaps if gap.family == 'plain']
+    gaps = [gap for gap in verdict.gaps if gap.family == 'plain']
+    if gaps and (barrier := _nothing_to_explain(gaps[0], verdict)):
+        return [dataclasses.replace(barrier, where={'budget': gap.budget}) for gap in gaps]
+    return [_vanishes(gap, verdict) for gap in gaps]
+
+
+def _nothing_to_explain(gap: Gap, verdict: TunedVerdict) -> Contrast | None:
+    """A barrier where plain networks have no gap at the common rate, by their tuning runs."""
+    rate, losses = verdict.common_rate, []
+    for depth in (gap.deepest, gap.shallower):
+        place = ('plain', depth, gap.budget)
+        (network,) = (n for n in verdict.networks if (n.family, n.depth, n.budget) == place)
+        choice = network.choice
+        tried = dict(zip(choice.rates, choice.losses, strict=False)) if choice else {}
+        if rate not in tried:
+            words = {
+                'en': f'the common rate, {rate:g}, is not in the grid at the smallest budget, so '
+                'that it is not known whether there is a gap to explain',
+                'zh': f'共同的学习率 {rate:g} 不在最小预算的网格中，因此不知是否有差距需要解释',
+            }
+            return barred(Status.NOT_MEASURED, words)
+        losses.append(tried[rate])
+    if math.log10(losses[0] / losses[1]) > LOSS_MARGIN:
+        return None
+    words = {
+        'en': f'at the common rate, {rate:g}, plain-{gap.deepest} is no worse than '
+        f'plain-{gap.shallower} on the tuning seeds: there is nothing to explain',
+        'zh': f'在共同的学习率 {rate:g} 下，{gap.deepest} 层普通网络在调参种子上不比 '
+        f'{gap.shallower} 层差，没有什么需要解释',
+    }
+    return barred(Status.NOT_MEASURED, words)
 
 
 def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
     """One gap below the margin.
 
     A deepest network that fails to train more often than the shallower one refutes the claim as
-    well; where it failed at all, the claim is not true. An optimum at the edge of the grid may hide
-    a better rate: that of the deepest network cannot refute then, nor that of the shallower one
-    confirm.
+    well, and the claim is true only where frequent failures are excluded. An optimum at the edge of
+    the grid may hide a better rate: that of the deepest network cannot refute then, nor that of the
+    shallower one confirm. Few tuning seeds cannot refute either.
     """
     where = {'budget': gap.budget}
     if shallow := too_shallow(gap.deepest, where):
@@ -40,27 +85,66 @@ def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
     if gap.status == INSUFFICIENT:
         words = {'en': gap.reason.rstrip('.'), 'zh': '对照网络未能训练'}
         return dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
-    p_true = 1.0 if gap.failed[0] else contrast.p_true
-    p_false = min(1.0, 2 * min(contrast.p_false, gap.failure_p or 1.0))
-    at_edge = {
-        each.depth
-        for each in verdict.networks
-        if (each.family, each.budget) == ('plain', gap.budget) and each.choice and each.choice.edge
-    }
-    return dataclasses.replace(
-        contrast,
-        p_true=1.0 if gap.shallower in at_edge else p_true,
-        p_false=1.0 if gap.deepest in at_edge else p_false,
-    )
+    if found.mean < LOSS_MARGIN:
+        contrast = _with_failures(contrast, gap)
+    remark = _doubt(gap, len(verdict.tuning_seeds), found.mean > LOSS_MARGIN)
+    if remark is None:
+        return contrast
+    return dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=remark)
+
+
+def _with_failures(contrast: Contrast, gap: Gap) -> Contrast:
+    """A gap below the margin, where the deepest network may fail nonetheless."""
+    (failed, _), n, p = gap.failed, len(gap.seeds), gap.failure_p
+    if p is not None and p < contrast.p_true:
+        words = {
+            'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs, more often than '
+            f'depth {gap.shallower} (exact test: p = {p:.2g}, not adjusted)',
+            'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次未能训练，多于深度 '
+            f'{gap.shallower}（精确检验 p = {p:.2g}，未校正）',
+        }
+        return dataclasses.replace(contrast, p_true=1.0, p_false=min(1.0, 2 * p), remark=words)
+    remark = frequent_failures(failed, n, gap.deepest)
+    return dataclasses.replace(contrast, p_true=1.0, remark=remark) if remark else contrast
+
+
+def _doubt(gap: Gap, tuning_seeds: int, is_above: bool) -> Text | None:
+    """What speaks against the rates that a gap was measured at; None for nothing."""
+    at_edge = gap.at_edge[0] if is_above else gap.at_edge[1]
+    depth = gap.deepest if is_above else gap.shallower
+    if at_edge:
+        return {
+            'en': f'the best rate of plain-{depth} lies at the edge of the grid',
+            'zh': f'{depth} 层普通网络的最佳学习率位于网格边缘',
+        }
+    if is_above and tuning_seeds < MIN_TUNING_SEEDS:
+        return {
+            'en': f'the rates were chosen on {tuning_seeds} tuning '
+            f'{"seed" if tuning_seeds == 1 else "seeds"}, which may have missed the best one: it '
+            f'takes {MIN_TUNING_SEEDS} to refute (--config.sweep.tuning_seeds={MIN_TUNING_SEEDS})',
+            'zh': f'学习率只由 {tuning_seeds} 个调参种子选出，可能错过最好的；要否定需要 '
+            f'{MIN_TUNING_SEEDS} 个（--config.sweep.tuning_seeds={MIN_TUNING_SEEDS}）',
+        }
+    return None
 
 
 def _control(evidence: Evidence) -> Control:
-    """The deepest residual network trains at its own rate, at the largest budget that was run."""
+    """The deepest residual network, as deep as the plain one, trains at the largest budget."""
     verdict: TunedVerdict = evidence.verdict
-    counted = [each for each in verdict.networks if each.family == 'resnet' and each.outcome.n]
-    if not counted:
-        return Control(None, {'en': 'no residual network was run', 'zh': '没有运行残差网络'})
-    found = max(counted, key=lambda each: (each.budget, each.depth))
+    plain = [each for each in verdict.networks if each.family == 'plain' and each.outcome.n]
+    counted = {
+        (each.budget, each.depth): each
+        for each in verdict.networks
+        if each.family == 'resnet' and each.outcome.n
+    }
+    place = max(((each.budget, each.depth) for each in plain), default=None)
+    found = counted.get(place)
+    if found is None:
+        words = {
+            'en': 'no residual network as deep as the deepest plain one was run at that budget',
+            'zh': '没有在同一预算下运行与最深普通网络同样深的残差网络',
+        }
+        return Control(None, words)
     failed, n = found.outcome.failed, found.outcome.n
     return Control(
         2 * failed < n,
@@ -119,6 +203,7 @@ CLAIMS = (
         contrasts=_explains,
         control=_control,
         factors=('budget',),
+        levels=3,
         quantity={
             'en': 'Base-10 logarithm of the training loss of the deepest plain network over that '
             'of the best shallower one, each at its own best learning rate, seed by seed',
@@ -128,12 +213,15 @@ CLAIMS = (
         unit={'en': 'decades of loss', 'zh': '个数量级（损失）'},
         criterion={
             'en': f'The claim is true below {LOSS_MARGIN:g}, a factor of {10**LOSS_MARGIN:.0f}, if '
-            'no run of the deepest network failed to train, and false above it, or where that '
-            'network fails more often than the shallower one: rates of the grid are half a decade '
-            'apart, and a smaller gap may come from the grid.',
-            'zh': f'小于 {LOSS_MARGIN:g}（{10**LOSS_MARGIN:.0f} 倍）且最深的网络每次都能训练为真；'
+            'frequent failures of the deepest network are excluded, and false above it, or where '
+            'that network fails more often than the shallower one: rates of the grid are half a '
+            'decade apart, and a smaller gap may come from the grid. It is judged where plain '
+            'networks have a gap at the common rate; it takes '
+            f'{MIN_TUNING_SEEDS} tuning seeds to refute it.',
+            'zh': f'小于 {LOSS_MARGIN:g}（{10**LOSS_MARGIN:.0f} 倍）且排除最深的网络经常失败为真；'
             '大于它，或最深的网络比较浅的网络更常未能训练为假：网格中的学习率相隔半个数量级，'
-            '更小的差距可能来自网格。',
+            '更小的差距可能来自网格。只在共同的学习率下确有差距时判断；'
+            f'否定它需要 {MIN_TUNING_SEEDS} 个调参种子。',
         },
         counted=SEEDS,
         figure=Picture(

@@ -40,7 +40,7 @@ VARIES = ('optimizer.learning_rate',)
 FAMILIES = ('plain', 'resnet')  # either is a control of the other
 # Half a decade apart. The rate of He et al. 2015 is 0.1; on digits plain-56 was seen to fit best at
 # 0.003 (660 updates, one seed). The grid reaches beyond both.
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _DEPTHS = (8, 20, 56)
 # In multiples of the configuration's updates.
 _BUDGETS = {False: (1, 3), True: (1, 3, 10)}  # of the quick sweep and of the thorough one

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from experiments.depth_tuned import question
+from vggres.findings.outcomes import has_failed
 from vggres.findings.tuned import Place
 from vggres.findings.tuning import FIRST_TUNING_SEED, Choice, Trial, around, choose
 from vggres.results import Result
@@ -115,7 +116,10 @@ def _search(tried: Mapping[float, Sequence[Result]], planned: Plan, near: Choice
             return Search(tuple(sorted(wanted)), None)
         some_run = next(run for results in tried.values() for run in results)
         choice = choose(trials, math.log(some_run.num_classes))
-        more = around(choice.rate, planned.rates)
+        some = tried[choice.rate] if choice.rate else ()
+        # Losses near that of guessing are noise, which may have a minimum anywhere.
+        trains = not all(map(has_failed, of_seeds(some, planned.tuning_seeds)))
+        more = around(choice.rate if trains else None, planned.rates)
         if more <= wanted:
             return Search(tuple(sorted(wanted)), choice)
         wanted |= more

@@ -17,8 +17,9 @@ def words(verdict: TunedVerdict) -> str:
     lines = [
         'Every network trains at its own learning rate: the one with the lowest validation loss '
         f'among {_rates(verdict)}, chosen at each budget on '
-        f'{_count(len(verdict.tuning_seeds), "tuning seed")}. Other seeds are judged. A gap is the '
-        'training loss of the deepest network over that of the best shallower one, in decades.'
+        f'{_count(len(verdict.tuning_seeds), "tuning seed")}. Other seeds are judged; their '
+        'intervals hold for these rates, and not for the luck of the choice. A gap is the training '
+        'loss of the deepest network over that of the best shallower one, in decades.'
     ]
     lines += _edge_words(verdict)
     for family, judged in verdict.families.items():

@@ -330,6 +330,7 @@ CLAIMS = (
         contrasts=_shrinking('none'),
         control=_nothing_is_trained,
         factors=('family', 'scheme'),
+        levels=6,
         quantity=_SHRINKING_QUANTITY,
         unit=_DECADES,
         criterion=_SHRINKING_CRITERION,
@@ -351,6 +352,7 @@ CLAIMS = (
         contrasts=_shrinking('batch'),
         control=_nothing_is_trained,
         factors=('family', 'scheme'),
+        levels=6,
         quantity=_SHRINKING_QUANTITY,
         unit=_DECADES,
         criterion=_SHRINKING_CRITERION,
@@ -372,6 +374,7 @@ CLAIMS = (
         contrasts=_failure,
         control=_control,
         factors=('norm',),
+        levels=2,
         quantity={
             'en': 'Rank correlation of the decades by which the gradient shrinks before training '
             'with the training error at the end, one per seed, over the networks without '
@@ -411,6 +414,7 @@ CLAIMS = (
         contrasts=_protection,
         control=_control,
         factors=('norm', 'scheme'),
+        levels=6,
         quantity={
             'en': 'Decades by which the gradient shrinks before training in the residual network, '
             'wherever it shrinks in the plain one, at the greatest depth at which the control '

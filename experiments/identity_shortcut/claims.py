@@ -155,6 +155,7 @@ CLAIMS = (
         contrasts=_near_identity,
         control=_control,
         factors=('activation', 'when'),
+        levels=4,
         quantity={
             'en': '√Σd² over the blocks of the deepest network that keep their shape, where '
             'd = ‖J − I‖ / ‖I‖ is the distance of a block from the identity in Frobenius norm',

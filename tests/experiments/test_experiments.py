@@ -29,6 +29,7 @@ from vggres.findings.languages import LANGUAGES
 from vggres.findings.outcomes import MARGIN
 from vggres.findings.tuned import LOSS_MARGIN, Gap, estimate
 from vggres.findings.tuned import Outcome as TunedOutcome
+from vggres.findings.tuning import Choice
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
@@ -186,12 +187,18 @@ def null_tuned(generator):
             failed=(0, 0),
             failure_p=1.0,
             seeds_needed=None,
+            at_edge=(False, False),
         )
         for budget in (1, 3, 10)
     ]
-    trained = TunedNetwork('resnet', 56, 10, None, 0.1, TunedOutcome(SEEDS, 0, None, 0.1, 0.0))
+    outcome = TunedOutcome(SEEDS, 0, None, 0.1, 0.0)
+    networks = [TunedNetwork(family, 56, 10, None, 0.1, outcome) for family in ('plain', 'resnet')]
+    for depth, loss in ((20, 0.01), (56, 1.0)):  # at the common rate there is a gap to explain
+        choice = Choice(rate=0.1, rates=(0.1,), losses=(loss,), edge='', n=3)
+        networks.append(TunedNetwork('plain', depth, 1, choice, 0.1, outcome))
     fields = {each.name: () for each in dataclasses.fields(TunedVerdict)}
-    return Evidence([], TunedVerdict(**fields | {'networks': (trained,), 'gaps': gaps}), {})
+    known = {'networks': networks, 'gaps': gaps, 'common_rate': 0.1, 'tuning_seeds': (0, 1, 2)}
+    return Evidence([], TunedVerdict(**fields | known), {})
 
 
 def null_convergence(generator):
@@ -200,7 +207,7 @@ def null_convergence(generator):
     low, high = t_interval(by_seed, 0.95)
     advantage = by_seed.sum()
     sign = math.copysign(1, advantage)
-    comparison = Comparison(advantage, (SEEDS * low, SEEDS * high), (sign, sign), 0.0, False)
+    comparison = Comparison(advantage, (SEEDS * low, SEEDS * high), (sign, sign), 0.0, False, 9.0)
     fields = {each.name: None for each in dataclasses.fields(Law)}
     law = Law(**fields | {'factor': 10.0, 'factor_interval': (9.0, 11.0), 'log_likelihood': 0.0})
     growth = Growth('inconclusive', '', SEEDS, (8, 50), (), (0, 0), {'power': law}, comparison)

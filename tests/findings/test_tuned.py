@@ -1,5 +1,6 @@
 """Gaps of simulated families are judged as they were planted, and as rarely wrongly as is said."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -27,8 +28,11 @@ WORLDS = 200  # simulated sweeps in a test of a rate of error
 
 
 def run(family, depth, seed, decades, failed=False):
-    """A run whose loss is 10 to the power of `decades`; one that fails is near guessing."""
-    loss, error = (2.3, 88.0) if failed else (10**decades, 0.0)
+    """A run whose loss is 10 to the power of `decades`; one that fails is near guessing.
+
+    It errs by 2 %, above the floor, so that its loss counts.
+    """
+    loss, error = (2.3, 88.0) if failed else (10**decades, 2.0)
     return planted.result(family, depth, seed, error, train_loss=loss)
 
 
@@ -238,12 +242,38 @@ def test_an_optimum_at_the_edge_of_the_grid_decides_nothing_in_its_favour(gap, d
     assert ('widen sweep.rates' in found.reason) == (status == INCONCLUSIVE)
 
 
+def test_where_no_run_errs_a_gap_in_the_loss_is_not_degradation():
+    """Rates are chosen by the validation loss: without an error, the gap may be theirs."""
+    runs = world({1: 1.0, 3: 1.0})
+    without = {
+        place: [dataclasses.replace(run, train_error=MARGIN) for run in found]
+        for place, found in runs.items()
+    }
+    gaps, verdict = judged(without)
+    assert {gap.status for gap in gaps.values()} == {FLOOR} == {verdict.status}
+    assert gaps[1].loss.interval[0] > LOSS_MARGIN
+    assert {gap.status for gap in judged(runs)[0].values()} == {DEGRADES}
+
+
+def test_a_gap_at_an_edge_of_the_grid_makes_no_slope():
+    """At 1× the gap is one of the grid; without it the gap is level, and does not shrink."""
+    runs = world({1: 3.0, 3: 0.8, 10: 0.8})
+    assert judged(runs)[1].status == SHRINKS
+    _, verdict = judged(runs, at_edge={('plain', DEEP, 1)})
+    assert verdict.budgets == (3, 10)
+    assert verdict.status == INCONCLUSIVE
+    assert verdict.slope.mean == pytest.approx(0, abs=0.2)
+
+
 def test_the_error_has_a_floor_and_a_status_of_its_own():
     def with_errors(errors):
         runs = world({1: 1.0})
         runs['plain', DEEP, 1] = [
             planted.result('plain', DEEP, seed, error, train_loss=0.1)
             for seed, error in enumerate(errors)
+        ]
+        runs['plain', SHALLOW, 1] = [
+            dataclasses.replace(each, train_error=0.0) for each in runs['plain', SHALLOW, 1]
         ]
         return judged(runs)[0][1].error_status
 

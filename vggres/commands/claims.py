@@ -45,7 +45,7 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
     evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
     findings = claims.judge(told, evidence)
     missing = {name: commands[name] for name in names if name not in finished}
-    protocols = {name: _protocol(sweep) for name, sweep in finished.items()}
+    protocols = {name: protocol(sweep) for name, sweep in finished.items()}
     paths = claims_page.write(workdir, findings, missing, protocols)
     table = Table('claim', 'status', 'number', show_lines=True)
     for finding in findings:
@@ -76,7 +76,7 @@ def _evidence(sweep: Sweep, console: Console) -> Evidence:
     return Evidence(sweep.results(), verdict, sweep.depths())
 
 
-def _protocol(sweep: Sweep) -> SweepProtocol:
+def protocol(sweep: Sweep) -> SweepProtocol:
     """What the findings of a sweep hold for."""
     at = [cell.coordinates() for cell in sweep.cells]
     runs = Counter((each['variant'], each['depth']) for each in at).values()

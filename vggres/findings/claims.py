@@ -9,8 +9,9 @@ stated as true at all of them, so that one decided counterexample refutes it. Ev
 claim shows is descriptive and decides nothing.
 
 A contrast decides where its two-sided p-value is below `contrasts.LEVEL` after Holm's adjustment
-for all contrasts of the story, those of claims that were not measured included. So a table with
-nothing to find decides anything in at most that part of all cases.
+for all contrasts that the story declares, whether or not they were measured: what one sweep shows
+must not depend on which others were run. So a table with nothing to find decides anything in at
+most that part of all cases.
 """
 
 import dataclasses
@@ -94,6 +95,8 @@ class Claim:
         contrasts: measures the primary contrast, once for each level of the declared factors.
         control: says whether the networks trained that have to.
         factors: that the claim is declared over; conditions are stated over these alone.
+        levels: the most combinations of their levels that the default sweep may measure; 1 without
+            factors.
         quantity: what the number of the primary contrast is.
         unit: of that number, in a word or two.
         criterion: where the claim is true and where it is false; it quotes the margin and says why
@@ -119,6 +122,7 @@ class Claim:
     figure: Picture
     describe: Callable[[Evidence], Iterable[Description]] = lambda evidence: ()
     frozen: str | None = None
+    levels: int = 1
 
 
 @dataclass(frozen=True)
@@ -194,10 +198,13 @@ def judge(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Fin
         for claim, control in zip(claims, controls, strict=True)
     ]
     family = [two_sided(contrast) for contrasts in measured for contrast in contrasts]
-    adjusted = iter(holm(family))
+    declared = zip(claims, measured, strict=True)
+    unmeasured = sum(max(0, claim.levels - len(contrasts)) for claim, contrasts in declared)
+    adjusted = iter(holm(family + [1.0] * unmeasured))
+    level = LEVEL / (len(family) + unmeasured)
     findings = []
     for claim, control, contrasts in zip(claims, controls, measured, strict=True):
-        judged = [_judged(each, next(adjusted), LEVEL / len(family)) for each in contrasts]
+        judged = [_judged(each, next(adjusted), level) for each in contrasts]
         found = evidence.get(claim.sweep)
         findings.append(
             Finding(
@@ -242,8 +249,9 @@ def _judged(contrast: Contrast, p: float, level: float) -> Judged:
         return Judged(contrast, None, None, None)
     if p < LEVEL:
         return Judged(contrast, contrast.p_true < contrast.p_false, p, None)
-    needed = n_to_decide(contrast, level)
-    # Where this n would be enough already, something else than the spread stands in the way.
+    # A remark says what stands in the way, which more values like these would not remove.
+    needed = None if contrast.remark else n_to_decide(contrast, level)
+    # So does something else than the spread where this n would be enough already.
     return Judged(contrast, None, p, needed if needed and needed > contrast.n else None)
 
 

@@ -138,6 +138,8 @@ def _remarks(finding: Finding, language: Language) -> list[str]:
         ]
     if finding.status not in _DECIDED:
         said += _reasons(finding, language)
+    remarks = [each.contrast.remark for each in finding.primary if each.contrast.remark]
+    said += dict.fromkeys(remark[language.code] for remark in remarks)
     if finding.judged:
         frozen = finding.claim.frozen
         said.append(language.frozen.format(frozen) if frozen else language.exploratory)
@@ -232,6 +234,8 @@ def _would_decide(finding: Finding, command: str | None, language: Language) -> 
 def _needed(judged: Judged, counted: str, language: Language) -> str:
     if judged.contrast.n < 2:
         return language.one_is_none.format(counted)
+    if judged.needed is None and judged.contrast.remark:
+        return judged.contrast.remark[language.code]
     if judged.needed is None:
         return language.too_many.format(counted)
     return language.more_needed.format(judged.needed, counted)
@@ -261,6 +265,8 @@ def _full(judged: Judged, finding: Finding, language: Language) -> str:
         said += language.comma + language.headings[4] + ' ' + number(predicted)
     if barrier:
         return f'{said}{language.semicolon if said else ""}{barrier.words[language.code]}'
+    if judged.contrast.remark:
+        said += language.semicolon + judged.contrast.remark[language.code]
     return said + language.semicolon + language.answers[judged.answer]
 
 

@@ -136,6 +136,8 @@ class Contrast:
         is_constant: whether there are several values and all of them are equal.
         prediction: what a closed form gives for the number; None where there is none.
         barrier: why it decides nothing; None where it may decide.
+        remark: what else decided, or stands in the way of a decision that more values cannot
+            remove; None where the number and its spread say everything.
     """
 
     where: Mapping[str, Condition] = field(default_factory=dict)
@@ -148,6 +150,7 @@ class Contrast:
     is_constant: bool = False
     prediction: float | None = None
     barrier: Barrier | None = None
+    remark: Text | None = None
 
 
 def barred(status: Status, words: Text, where: Mapping[str, Condition] | None = None) -> Contrast:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vggres.findings.contrasts import Condition, Contrast, Status, Text, barred
-from vggres.findings.outcomes import failing_error
+from vggres.findings.estimates import proportion_bound, seeds_to_rule_out
+from vggres.findings.outcomes import SIGNIFICANCE, TOLERATED_FAILURES, failing_error
 
 # In points of training error: by how much the deeper network of a control may be worse than the
 # shallower one. It is wider than the margin of degradation, because the control asks whether the
@@ -56,6 +57,25 @@ def too_shallow(depth: int | None, where: Mapping[str, Condition] | None = None)
         'zh': f'需要不少于 {DEEP} 层的网络，而这里只有 {depth} 层',
     }
     return barred(Status.NOT_MEASURED, words, where)
+
+
+def frequent_failures(failed: int, n: int, depth: int) -> Text | None:
+    """Why it is not excluded that a network often fails to train; None where it is.
+
+    The bound on the probability of a failure is that of Clopper and Pearson (see `verdict`).
+    """
+    level = 1 - SIGNIFICANCE
+    bound = proportion_bound(failed, n, level)
+    if bound < TOLERATED_FAILURES:
+        return None
+    needed = seeds_to_rule_out(failed, n, TOLERATED_FAILURES, level)
+    return {
+        'en': f'depth {depth} failed to train in {failed} of {n} runs, which leaves a probability '
+        f'of failure of up to {100 * bound:.0f} %; {needed} runs without another failure would '
+        'exclude a third',
+        'zh': f'深度 {depth} 的 {n} 次训练中有 {failed} 次未能训练，失败概率的上限为 '
+        f'{100 * bound:.0f}%；共 {needed} 次且不再失败才能排除三分之一',
+    }
 
 
 def residual(errors: Errors, num_classes: int) -> Control:

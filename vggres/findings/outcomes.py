@@ -55,6 +55,11 @@ def has_failed(result: Result) -> bool:
     return result.status == 'diverged' or result.train_error >= failing_error(result.num_classes)
 
 
+def is_at_floor(errors: np.ndarray | Sequence[float]) -> bool:
+    """Whether no training error, in percent, is above `MARGIN`, so that none can tell of depth."""
+    return bool(np.max(errors) <= MARGIN)
+
+
 def failing_error(num_classes: int) -> float:
     """The training error in percent from which on a run has failed to train."""
     return FAILED_SHARE * 100 * (1 - 1 / num_classes)

@@ -7,7 +7,9 @@ chosen on the seeds that chose the rates, so that no luck of the judged seeds en
 every family one status at each budget:
 
 - `fails to train`: the deepest network fails more often than the shallower one;
-- `degrades`: the gap is above `LOSS_MARGIN`;
+- `degrades`: the gap is above `LOSS_MARGIN`, and so is some error above its own margin;
+- `floor`: no run of either network errs by more than a point; rates are chosen by the validation
+  loss, which says little of the training loss there, so that a gap tells of rates and not of depth;
 - `does not degrade`: the gap is below `LOSS_MARGIN`, and frequent failures are ruled out;
 - `budget insufficient`: a positive control does not train. The controls are the shallower network
   and one of the other family: for plain networks the deepest residual one, for residual networks
@@ -47,13 +49,14 @@ from vggres.findings.outcomes import (
     SIGNIFICANCE,
     TOLERATED_FAILURES,
     has_failed,
+    is_at_floor,
     log_loss,
 )
 from vggres.results import Result
 
-# In decades: a factor of two in the training loss. The rates of a grid are half a decade apart, so
-# that the best one misses a network's optimum by up to a factor of 1.8; a smaller gap may come from
-# the grid.
+# In decades: a factor of two in the training loss, by convention. On digits (`--sweep rate`), the
+# validation losses at the best rate of a grid and at its neighbours differ by factors of 1.1 to
+# 2.5, so that a smaller gap may come from the grid.
 LOSS_MARGIN = 0.3
 
 DEGRADES = 'degrades'
@@ -113,7 +116,7 @@ class Gap:
     Attributes:
         family: 'plain' or 'resnet'.
         budget: in multiples of the smallest one.
-        status: 'degrades', 'fails to train', 'does not degrade', 'budget insufficient' or
+        status: 'degrades', 'fails to train', 'does not degrade', 'floor', 'budget insufficient' or
             'inconclusive'.
         reason: a sentence or more.
         deepest: the greatest depth.
@@ -122,13 +125,15 @@ class Gap:
         loss: in decades, deepest minus shallower.
         error: in percentage points, deepest minus shallower.
         error_status: 'degrades' or 'does not degrade' where the interval of the error is above or
-            below `verdict.MARGIN`; 'floor' where no run of either network errs by more than that,
+            below `outcomes.MARGIN`; 'floor' where no run of either network errs by more than that,
             so that the error cannot tell them apart; 'inconclusive' otherwise.
         failed: how many runs of the deepest and of the shallower network failed.
         failure_p: the p-value of "the deepest network fails no more often than the shallower one";
             None without seeds.
         seeds_needed: where it is inconclusive, a forecast of the seeds that would decide; None
             where nothing can be forecast.
+        at_edge: which of the two networks, the deepest and the shallower one, have a rate at an
+            edge of the grid.
     """
 
     family: str
@@ -144,6 +149,7 @@ class Gap:
     failed: tuple[int, int]
     failure_p: float | None
     seeds_needed: int | None
+    at_edge: tuple[bool, bool]
 
 
 @dataclass(frozen=True)
@@ -232,7 +238,7 @@ def judge(
     for family, budget in sorted(shallower):
         depths = _deepest(runs, family), shallower[family, budget]
         control = _untrained_control(runs, shallower, family, budget)
-        edges = [(family, depth, budget) in at_edge for depth in depths]
+        edges = tuple((family, depth, budget) in at_edge for depth in depths)
         gaps.append(_judged(runs, (family, budget), depths, control, edges))
     return gaps
 
@@ -242,7 +248,7 @@ def _judged(
     at: tuple[str, int],
     depths: tuple[int, int],
     control: str,
-    edges: Sequence[bool],
+    edges: tuple[bool, bool],
 ) -> Gap:
     (family, budget), (deepest, best) = at, depths
     pairs = _pairs(runs[family, deepest, budget], runs[family, best, budget])
@@ -251,6 +257,10 @@ def _judged(
     errors = [a.train_error - b.train_error for a, b in pairs]
     failed = np.array([[has_failed(b), has_failed(a)] for a, b in pairs], bool).reshape(-1, 2)
     status, reason, needed = _status(np.array(losses), failed, control, depths)
+    error_status = _error_status(errors, [run.train_error for run in (*deep, *shallow)])
+    if (status, error_status) == (DEGRADES, FLOOR):
+        status = FLOOR
+        reason = f'No run errs by more than {MARGIN:g} %, where a gap in the loss tells of rates.'
     for depth, is_at_edge, unfair in zip(depths, edges, (_WORSE, (DOES_NOT,)), strict=True):
         if is_at_edge and status in unfair:
             status, reason = INCONCLUSIVE, f'It would be "{status}", but {_beyond(depth)}'
@@ -264,10 +274,11 @@ def _judged(
         seeds=tuple(run.seed for run in deep),
         loss=estimate(losses),
         error=estimate(errors),
-        error_status=_error_status(errors, [run.train_error for run in (*deep, *shallow)]),
+        error_status=error_status,
         failed=(int(failed[:, 1].sum()), int(failed[:, 0].sum())),
         failure_p=failure_p(failed) if len(failed) else None,
         seeds_needed=needed,
+        at_edge=edges,
     )
 
 
@@ -381,7 +392,7 @@ def _forecast(needed: int | None) -> str:
 def _error_status(differences: Sequence[float], errors: Sequence[float]) -> str:
     if len(differences) < MIN_SEEDS:
         return INCONCLUSIVE
-    if max(errors) <= MARGIN:
+    if is_at_floor(errors):
         return FLOOR
     interval = t_interval(np.array(differences), CONFIDENCE)
     if interval and interval[0] > MARGIN:
@@ -419,17 +430,19 @@ def over_budgets(gaps: Sequence[Gap]) -> FamilyVerdict:
     """The verdict on one family over all budgets.
 
     The slope is that of each seed's gap against log10(budget), by least squares, over the budgets
-    at which the controls train and the seeds that have all of them. Failed runs take part with the
-    loss of guessing, which can only make a gap at a small budget look smaller than it is.
+    at which the controls train and no rate lies at an edge of the grid, and the seeds that have all
+    of them. Failed runs take part with the loss of guessing, which can only make a gap at a small
+    budget look smaller than it is.
 
     Args:
         gaps: of one family, one per budget.
     """
     counted = sorted((gap for gap in gaps if gap.status != INSUFFICIENT), key=lambda g: g.budget)
-    slope = _slope(counted)
+    inside = [gap for gap in counted if not any(gap.at_edge)]
+    slope = _slope(inside)
     statuses = [gap.status for gap in counted]
     worse = [gap for gap in counted if gap.status in _WORSE]
-    budgets = tuple(gap.budget for gap in counted)
+    budgets = tuple(gap.budget for gap in inside)
 
     def verdict(status: str, reason: str) -> FamilyVerdict:
         return FamilyVerdict(status, reason, slope, budgets)
@@ -460,6 +473,7 @@ def _still(status: str) -> str:
         FAILS: 'still fails to train',
         DOES_NOT: 'does not degrade any more',
         INCONCLUSIVE: 'is inconclusive',
+        FLOOR: 'is at the floor of the error',
     }[status]
 
 

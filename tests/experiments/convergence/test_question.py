@@ -11,7 +11,7 @@ from vggres.sweeps.sweep import assemble
 def test_the_first_stage_is_every_rate_of_the_shallowest_networks_on_tuning_seeds(asked, tmp_path):
     sweep = assemble('convergence', asked, tmp_path, convergence.cells(asked))
     assert [cell.config.optimizer.learning_rate for cell in sweep.cells] == [
-        *(0.001, 0.003, 0.01, 0.03, 0.1, 0.3) * 2
+        *(0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3) * 2
     ]
     assert {cell.config.model.depth for cell in sweep.cells} == {8}
     assert all(map(is_tuning, sweep.cells))

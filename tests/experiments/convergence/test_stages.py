@@ -1,6 +1,7 @@
 """Rates are searched on tuning seeds alone, from the shallowest network to the deepest."""
 
 import dataclasses
+import math
 
 import pytest
 from planted import finish
@@ -123,8 +124,13 @@ def test_a_network_waits_for_all_its_tuning_runs(one_family, tmp_path):
         # More seeds that reach it count before fewer updates.
         ({0.01: [60, 60], 0.03: [10, None], 0.1: [70, 70]}, None, 0.01, 'lowest'),
         ({0.01: [60, 60], 0.03: [50, 50], 0.1: [40, 40]}, None, 0.1, 'highest'),
-        # Of equals the lowest.
-        ({0.01: [60, 60], 0.03: [50, 50], 0.1: [50, 50]}, None, 0.03, ''),
+        # Of equally fast ones the one with the lower training loss.
+        (
+            {0.01: [60, 60], 0.03: [50, 50], 0.1: [50, 50]},
+            {0.01: [0.1, 0.1], 0.03: [0.3, 0.3], 0.1: [0.3, 0.2]},
+            0.1,
+            'highest',
+        ),
     ],
 )
 def test_the_fastest_rate_is_chosen(one_family, tmp_path, updates, losses, rate, edge):
@@ -139,3 +145,20 @@ def test_where_no_rate_reaches_the_target_the_training_loss_chooses(one_family, 
     found = choose(one_family, tmp_path, never, losses)
     assert found.rate == 0.03
     assert not any(found.updates.values())
+
+
+def test_a_network_that_no_rate_nearby_trains_tries_the_whole_grid(asked, tmp_path):
+    """The losses have a minimum in the middle, which is noise where no run gets anywhere."""
+    asked.sweep.families, asked.sweep.depths = ('plain',), (8, 14, 20)
+    sweep = begun(asked, tmp_path)
+    for cell in sweep.cells:
+        away = abs(math.log10(cell.config.optimizer.learning_rate / 0.1))
+        finish(cell, steps_to_error={'5': 30 + int(10 * away)})
+    sweep, new = grown(sweep)
+    tuning = [cell for cell in new if is_tuning(cell)]
+    assert places(tuning) == {(14, 0.03), (14, 0.1), (14, 0.3)}
+    for cell in new:
+        is_middle = cell.config.optimizer.learning_rate == 0.1
+        finish(cell, steps_to_error={'5': None, '1': None}, train_loss=2.29 if is_middle else 2.3)
+    sweep, new = grown(sweep)
+    assert places(new) == {(14, rate) for rate in asked.sweep.rates} - places(tuning)
