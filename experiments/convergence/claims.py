@@ -10,19 +10,17 @@ from collections.abc import Iterator
 from experiments.convergence.analysis import ConvergenceVerdict, Network
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
+    FAMILIES,
     SEEDS,
     Contrast,
     Status,
     Text,
-    Word,
     above,
     barred,
     sample_of_interval,
 )
 from vggres.findings.controls import Control, too_shallow
 from vggres.findings.growth import FLAT_FACTOR, Growth
-
-_WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
 
 
 def _slow(evidence: Evidence) -> list[Contrast]:
@@ -164,7 +162,7 @@ def _factors(evidence: Evidence) -> Iterator[Description]:
     verdict: ConvergenceVerdict = evidence.verdict
     for family, found in verdict.growth.items():
         growth = found[verdict.targets[0]]
-        if growth.laws and family in _WORDS:
+        if growth.laws and family in FAMILIES:
             first, last = growth.depths[0], growth.depths[-1]
             yield Description(
                 what={
@@ -172,7 +170,7 @@ def _factors(evidence: Evidence) -> Iterator[Description]:
                     'fits better',
                     'zh': f'深度 {last} 与深度 {first} 所需更新次数之比，取拟合较好的规律',
                 },
-                where={'family': _WORDS[family]},
+                where={'family': FAMILIES[family]},
                 value=growth.likelier.factor,
                 n=growth.n,
                 counted=SEEDS,

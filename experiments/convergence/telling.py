@@ -11,6 +11,7 @@ from experiments.convergence.question import TUNING_PART
 from vggres.figures.updates import LawLine, Reached, rate_against_depth, updates_against_depth
 from vggres.findings.growth import FLAT_FACTOR, HELD_OUT, LAWS, Growth, Law, Shape
 from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.phrases import counted
 from vggres.findings.tables import MISSING, Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
@@ -32,8 +33,8 @@ def words(verdict: ConvergenceVerdict) -> str:
     tuning = max(network.tuned.n for network in verdict.networks)
     lines = [
         f'Each network trains at its own fastest constant rate of {rates}, chosen by the updates '
-        f'to {verdict.targets[0]} % training error on {_count(tuning, "tuning seed")}; fresh seeds '
-        f'are counted. Runs end after {verdict.budget:,} updates, and the error is looked at every '
+        f'to {verdict.targets[0]} % training error on {counted(tuning, "tuning seed")}; fresh '
+        f'seeds are counted. Runs end after {verdict.budget:,} updates, and the error is looked at every '
         f'{verdict.resolution}, so that a count is known to within {verdict.resolution}.'
     ]
     for target in verdict.targets:
@@ -49,10 +50,6 @@ def words(verdict: ConvergenceVerdict) -> str:
         'that were measured, and say nothing beyond them.'
     )
     return '\n'.join(lines)
-
-
-def _count(n: int, noun: str) -> str:
-    return f'{n:,} {noun}' if n == 1 else f'{n:,} {noun}s'
 
 
 def _growth_words(verdict: ConvergenceVerdict, family: str, target: str) -> Iterator[str]:
@@ -171,7 +168,7 @@ def _tuning_words(networks: Sequence[Network]) -> Iterator[str]:
                 f'still (add it to sweep.rates): {_names(found)}.'
             )
     if diverged := sum(network.diverged for network in networks):
-        yield f'{_count(diverged, "run")} diverged, and count as runs that the budget ended.'
+        yield f'{counted(diverged, "run")} diverged, and count as runs that the budget ended.'
 
 
 def _names(networks: Sequence[Network]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from vggres.findings import controls
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
+    FAMILIES,
     SEEDS,
     Barrier,
     Condition,
@@ -20,7 +21,6 @@ from vggres.findings.contrasts import (
     Sample,
     Status,
     Text,
-    Word,
     above,
     barred,
     below,
@@ -43,8 +43,6 @@ FIT_MARGIN = 0.1
 # as much as the margin and to show it.
 ROOM_TO_GAIN = 2.0
 
-_FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
-
 
 def _fit(evidence: Evidence) -> list[Contrast]:
     """Whether more layers fit better: the change of the training loss, family by family.
@@ -54,7 +52,7 @@ def _fit(evidence: Evidence) -> list[Contrast]:
     """
     contrasts = []
     for family in dict.fromkeys(result.family for result in evidence.results):
-        where = {'family': _FAMILIES[family]}
+        where = {'family': FAMILIES[family]}
         found = sample(_deepest_minus_shallowest(evidence, family, log_loss))
         shallow = _too_shallow(evidence, family, where)
         contrasts.append(shallow or _measured(found, where, below, -FIT_MARGIN))

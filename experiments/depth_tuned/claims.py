@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from experiments.depth_tuned.analysis import TunedVerdict
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
+    FAMILIES,
     SEEDS,
     Barrier,
     Contrast,
     Status,
     Text,
-    Word,
     barred,
     below,
     sample,
@@ -26,8 +26,6 @@ from vggres.findings.tuned import INSUFFICIENT, LOSS_MARGIN, Gap
 # One run decides little among rates at which a deep network may fail or not, so that with fewer
 # tuning seeds a gap is not held against the rates that were chosen.
 MIN_TUNING_SEEDS = 3
-
-_WORDS = {'plain': Word.PLAIN, 'resnet': Word.RESNET}
 
 
 def _explains(evidence: Evidence) -> list[Contrast]:
@@ -162,7 +160,7 @@ def _gaps_in_error(evidence: Evidence) -> Iterator[Description]:
     for gap in verdict.gaps:
         if gap.error.mean is None or gap.loss.mean is None:
             continue
-        where = {'family': _WORDS[gap.family], 'budget': gap.budget}
+        where = {'family': FAMILIES[gap.family], 'budget': gap.budget}
         n = len(gap.seeds)
         yield Description(
             {

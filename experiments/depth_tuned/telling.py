@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
 from vggres.figures.budget import GapAt, gap_against_budget
 from vggres.figures.rates import LossLine, loss_against_rate
+from vggres.findings.phrases import counted
 from vggres.findings.tables import MISSING, Column, Table, interval, number, p_value, scientific
 from vggres.findings.tuned import INSUFFICIENT, Estimate, Gap, Interaction
 from vggres.sweeps.sweep import Sweep
@@ -17,7 +18,7 @@ def words(verdict: TunedVerdict) -> str:
     lines = [
         'Every network trains at its own learning rate: the one with the lowest validation loss '
         f'among {_rates(verdict)}, chosen at each budget on '
-        f'{_count(len(verdict.tuning_seeds), "tuning seed")}. Other seeds are judged; their '
+        f'{counted(len(verdict.tuning_seeds), "tuning seed")}. Other seeds are judged; their '
         'intervals hold for these rates, and not for the luck of the choice. A gap is the training '
         'loss of the deepest network over that of the best shallower one, in decades.'
     ]
@@ -33,10 +34,6 @@ def words(verdict: TunedVerdict) -> str:
 
 def _rates(verdict: TunedVerdict) -> str:
     return ', '.join(f'{rate:g}' for rate in verdict.rates)
-
-
-def _count(count: int, what: str) -> str:
-    return f'{count} {what}' if count == 1 else f'{count} {what}s'
 
 
 def _edge_words(verdict: TunedVerdict) -> Iterator[str]:

@@ -25,6 +25,7 @@ from vggres.findings import controls
 from vggres.findings.along_layers import DECADES, UNEVENNESS
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
+    FAMILIES,
     SEEDS,
     Barrier,
     Condition,
@@ -43,7 +44,6 @@ from vggres.findings.contrasts import (
 from vggres.findings.controls import DEEP, NOTHING_IS_TRAINED, Control, too_shallow
 from vggres.findings.outcomes import failing_error
 
-_FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
 _NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
 _SCHEMES = {'he': Word.HE, 'glorot': Word.GLOROT, 'vgg': Word.SMALL_NORMAL}
 
@@ -57,7 +57,7 @@ def _shrinking(norm: str) -> Callable[[Evidence], list[Contrast]]:
         for family, scheme in product(('vgg', 'plain'), INIT_SCHEMES):
             networks = _networks(evidence, depth, family, norm, scheme)
             if networks:
-                where = {'family': _FAMILIES[family], 'scheme': _SCHEMES[scheme]}
+                where = {'family': FAMILIES[family], 'scheme': _SCHEMES[scheme]}
                 found.append(too_shallow(depth, where) or _shrinks(networks, where))
         return found
 
@@ -242,7 +242,7 @@ def _during_training(network: FlowInTraining) -> Description:
             'zh': '训练中梯度缩小的数量级，先对每个种子的各次观测取中位数，再对种子取平均',
         },
         where={
-            'family': _FAMILIES[network.family],
+            'family': FAMILIES[network.family],
             'norm': _NORMS[network.norm],
             'scheme': _SCHEMES[network.scheme],
         },

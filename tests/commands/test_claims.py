@@ -26,7 +26,9 @@ def sweep(config, tmp_path):
     for cell in sweeps.joined(asked).cells:
         at = cell.coordinates()
         is_worse = (at['family'], at['depth']) == ('plain', 56)
-        finish(cell, error=10.0 + at['seed'] / 2 if is_worse else 0.0)
+        # The first run was made with changes on top of its commit.
+        commit = '0123456789' * 4 + '+' * (cell is asked.cells[0])
+        finish(cell, error=10.0 + at['seed'] / 2 if is_worse else 0.0, git_commit=commit)
     return asked
 
 
@@ -45,7 +47,9 @@ def test_claims_are_judged_by_the_sweeps_that_are_there(sweep, tmp_path):
     assert 'holds (exploratory)' in text
     for name in ('claims.html', 'claims.md', 'claims.zh.md', 'claims.json'):
         assert (tmp_path / name).stat().st_size > 1000
-    assert '18 of 18 cells' in (tmp_path / 'claims.md').read_text()
+    page = (tmp_path / 'claims.md').read_text()
+    assert '18 of 18 cells' in page
+    assert 'commit 0123456 and 0123456+; a CPU.' in page
 
 
 def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):

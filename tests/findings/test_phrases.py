@@ -2,7 +2,7 @@
 
 import pytest
 
-from vggres.findings.phrases import interval_in_words, p_in_words, percent_interval, points
+from vggres.findings.phrases import counted, interval_in_words, p_in_words, percent_interval, points
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,10 @@ from vggres.findings.phrases import interval_in_words, p_in_words, percent_inter
 )
 def test_differences_are_more_or_less(difference, said):
     assert points(difference) == said
+
+
+def test_one_is_singular_and_thousands_are_set_apart():
+    assert [counted(n, 'seed') for n in (0, 1, 1234)] == ['0 seeds', '1 seed', '1,234 seeds']
 
 
 def test_intervals_have_a_level_and_a_true_minus_sign():

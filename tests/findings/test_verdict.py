@@ -211,9 +211,6 @@ def test_at_the_floor_the_loss_tells_what_the_error_cannot():
     assert (judged.loss.best_shallower, judged.loss.n) == (14, 3)
 
 
-# The speed of training
-
-
 # Seeds and depths that are not there
 
 
@@ -491,7 +488,7 @@ def test_improvement_and_level_are_found_with_eight_seeds():
     assert rates(normal([0] * 5, 0.1), 8)['does not degrade'] > 0.95
 
 
-# Words
+# What was lost, and what failed
 
 
 def test_what_was_lost_does_not_make_a_smaller_grid():

@@ -90,6 +90,11 @@ def protocol(sweep: Sweep) -> SweepProtocol:
         depths=sorted({each['depth'] for each in at}),
         seeds=(min(runs), max(runs)),
         learning_rates=sorted({cell.config.optimizer.learning_rate for cell in sweep.cells}),
-        commits=sorted({result.git_commit[:7] for result in results if result.git_commit}),
+        commits=sorted({_short(result.git_commit) for result in results if result.git_commit}),
         hardware=sorted({result.hardware for result in results}),
     )
+
+
+def _short(commit: str) -> str:
+    """The first digits of a commit, with the mark of a changed working tree, if there is one."""
+    return commit[:7] + commit[40:]

@@ -67,6 +67,7 @@ class Word(Enum):
     ONE_DEPTH = auto()
 
 
+FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
 Condition = Word | int  # a number is a depth or a budget, as its factor says
 
 

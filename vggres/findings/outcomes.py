@@ -30,7 +30,7 @@ FAILED_SHARE = 0.5
 # `does not degrade` needs a P(fail) below this, with one-sided 95 %. Eight runs without a failure
 # leave P(fail) up to 0.312; seven leave it up to 0.348, and three up to 0.632.
 TOLERATED_FAILURES = 1 / 3
-_SMALLEST_LOSS = 1e-30  # whose logarithm is finite
+SMALLEST_LOSS = 1e-30  # whose logarithm is finite
 
 Table = dict[int, dict[int, Result]]  # seed → depth → run
 
@@ -107,4 +107,4 @@ def log_loss(run: Result) -> float:
     """log10 of the training loss; of a diverged run, that of guessing among all classes."""
     if run.train_loss is None:
         return math.log10(math.log(run.num_classes))
-    return math.log10(max(run.train_loss, _SMALLEST_LOSS))
+    return math.log10(max(run.train_loss, SMALLEST_LOSS))

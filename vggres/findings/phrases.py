@@ -4,6 +4,11 @@ from vggres.findings.estimates import Interval
 from vggres.findings.outcomes import CONFIDENCE
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: '1 seed', '2 seeds'."""
+    return f'{count:,} {noun}' if count == 1 else f'{count:,} {noun}s'
+
+
 def points(difference: float | None) -> str:
     """How much more or less error, in percentage points: '2.70 points more'."""
     if difference is None or abs(difference) < 0.005:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vggres.errors import UserError
+from vggres.findings.outcomes import SMALLEST_LOSS
 
 # Seeds from here on choose learning rates; those below serve the sweeps that are judged. Sweeps
 # start at `config.seed`, which is 0 by default, and need a few dozen seeds at most.
 FIRST_TUNING_SEED = 1000
 # An optimum inside a grid has a neighbour on either side.
 MIN_RATES = 3
-_SMALLEST_LOSS = 1e-30  # whose logarithm is finite
 _DECIMALS = 9  # of a score: beyond them is round-off
 
 
@@ -148,4 +148,4 @@ def check_fresh_seeds(seed: int, count: int) -> None:
 
 
 def _decades(loss: float) -> float:
-    return math.log10(max(loss, _SMALLEST_LOSS))
+    return math.log10(max(loss, SMALLEST_LOSS))
