@@ -34,8 +34,8 @@ def words(verdict: ConvergenceVerdict) -> str:
     lines = [
         f'Each network trains at its own fastest constant rate of {rates}, chosen by the updates '
         f'to {verdict.targets[0]} % training error on {counted(tuning, "tuning seed")}; fresh '
-        f'seeds are counted. Runs end after {verdict.budget:,} updates, and the error is looked at every '
-        f'{verdict.resolution}, so that a count is known to within {verdict.resolution}.'
+        f'seeds are counted. Runs end after {verdict.budget:,} updates, and the error is looked at '
+        f'every {verdict.resolution}, so that a count is known to within {verdict.resolution}.'
     ]
     for target in verdict.targets:
         for family in verdict.growth:

@@ -27,7 +27,7 @@ def sweep(config, tmp_path):
         at = cell.coordinates()
         is_worse = (at['family'], at['depth']) == ('plain', 56)
         # The first run was made with changes on top of its commit.
-        commit = '0123456789' * 4 + '+' * (cell is asked.cells[0])
+        commit = '0123456789' * 4 + '+' * (cell.id == asked.cells[0].id)
         finish(cell, error=10.0 + at['seed'] / 2 if is_worse else 0.0, git_commit=commit)
     return asked
 
