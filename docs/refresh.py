@@ -28,9 +28,10 @@ from vggres.sweeps import sweep as sweeps
 
 DOCS = Path(__file__).parent
 # Sweeps whose verdict is a page of its own, in words and tables.
-PAGES = ('depth', 'rate', 'depth_tuned', 'convergence', 'gradient_flow', 'identity_shortcut')
+PAGES = ('depth', 'depth_tuned', 'convergence', 'gradient_flow', 'identity_shortcut')
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
 HEADINGS = {'en': ('claim', 'status', 'one number'), 'zh': ('说法', '结论', '一个数字')}
+RATE = 'rate/verdict.json'
 COPIES = {
     'claims.json': 'run/claims.json',
     'claims.md': 'claims.md',
@@ -38,7 +39,7 @@ COPIES = {
     'depth/verdict.json': 'run/depth.json',
     'depth/results.csv': 'run/depth.csv',
     'depth/figures/error_against_depth.png': 'error_against_depth.png',
-    'rate/verdict.json': 'run/rate.json',
+    RATE: 'run/rate.json',
     'depth_tuned/verdict.json': 'run/depth_tuned.json',
     'convergence/verdict.json': 'run/convergence.json',
     'convergence/figures/updates_against_depth.png': 'updates_against_depth.png',
@@ -139,7 +140,8 @@ def main(workdir: Path) -> None:
     """Copies the files and rewrites the tables."""
     (DOCS / 'run').mkdir(exist_ok=True)
     for source, target in COPIES.items():
-        shutil.copy(workdir / source, DOCS / target)
+        if source != RATE or (workdir / source).exists():  # chosen once, and seldom run again
+            shutil.copy(workdir / source, DOCS / target)
     archive(workdir)
     for name in PAGES:
         (DOCS / 'run' / f'{name}.md').write_text(page(name, workdir))

@@ -79,7 +79,7 @@ def test_the_pages_of_the_sweeps_follow_from_the_committed_runs(unpacked, name):
     assert REFRESH['page'](name, unpacked) == (DOCS / 'run' / f'{name}.md').read_text()
 
 
-@pytest.mark.parametrize('name', ['depth', 'rate', 'depth_tuned', 'convergence'])
+@pytest.mark.parametrize('name', ['depth', 'depth_tuned', 'convergence'])
 def test_the_committed_verdicts_follow_from_the_committed_runs(unpacked, name):
     sweep = sweeps.load(unpacked / name)
     assert sweep.missing() == []

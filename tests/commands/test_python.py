@@ -44,6 +44,7 @@ def test_data_that_are_missing_are_prepared_with_a_word(config, monkeypatch):
         vggres.train(config)
 
 
+@pytest.mark.slow
 def test_a_sweep_from_python(config, tmp_path):
     config.sweep.depths, config.probes.every_epochs = (8,), 1
     sweep = vggres.run_sweep('depth', config, tmp_path, progress=False)

@@ -111,6 +111,7 @@ def test_images_that_changed_since_a_sweep_was_begun(mine, tmp_path, ran, depths
     assert ran
 
 
+@pytest.mark.slow
 def test_training_again_in_one_process_takes_the_images_of_now(mine):
     config, path = mine
     config.train.batch_size = 8

@@ -66,6 +66,7 @@ def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, 
     jax.tree.map(np.testing.assert_array_equal, our_state.params, their_state.params)
 
 
+@pytest.mark.slow
 def test_training_stops_at_the_same_error(config, streamed, data, build):
     config.model.width, config.train.epochs, config.optimizer.learning_rate = 8, 20, 0.03
     config.train.until_error, config.evaluation.every_steps = (30.0, 1.0), 3
@@ -94,6 +95,7 @@ def test_chunks_hold_at_least_a_batch():
     assert stream.updates_at_once(256, (224, 224, 3)) == 1
 
 
+@pytest.mark.slow
 def test_observing_the_next_update_takes_its_images(config, streamed, data):
     config.probes.every_epochs = 1
     compiled = programs.build(program(config), data)
@@ -106,6 +108,7 @@ def test_observing_the_next_update_takes_its_images(config, streamed, data):
         assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_batch_is_the_same_on_one_and_on_eight_devices():
     """A process of its own, because the number of devices is fixed when jax starts.
 

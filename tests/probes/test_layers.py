@@ -237,6 +237,7 @@ def test_two_layers_by_hand():
         np.testing.assert_allclose(list(actual[quantity].values()), values, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_a_shortcut_a_block_and_its_first_layer_see_the_same():
     _, _, plain = observed('plain')
     _, _, residual = observed('resnet')

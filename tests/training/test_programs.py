@@ -49,6 +49,7 @@ def test_a_seed_decides_everything(run):
     assert float(first['loss']) != float(second['loss'])
 
 
+@pytest.mark.slow
 def test_rates_and_budgets_share_a_program_and_train_as_with_constants(config, build, data):
     """The program that takes the schedule as numbers does the updates of one that knows optax's."""
     config.optimizer.decay_at = (0.5,)

@@ -109,6 +109,7 @@ def test_weights_replace_those_of_the_seed_but_for_a_head_that_is_left_out(state
     assert int(changed.step) == 0
 
 
+@pytest.mark.slow
 def test_dropout_follows_the_key():
     network = create('vgg11', 3, width=2, vgg_stages=3, depth=10)
     fresh = jax.jit(lambda: init_state(jax.random.key(0), network, SGD, (8, 8, 1)))()
