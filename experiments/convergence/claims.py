@@ -61,8 +61,8 @@ _DOUBTS = {
         'zh': '另一规律对最深网络的预测更好',
     },
     'floor': {
-        'en': 'a power law above a floor may look like this',
-        'zh': '带下限的幂规律也可能如此',
+        'en': 'a power law above a floor may look like this: more seeds or depths tell them apart',
+        'zh': '带下限的幂规律也可能如此：更多种子或深度才能区分',
     },
 }
 

@@ -109,6 +109,20 @@ def test_the_status_is_one_word_and_its_reason_stands_below():
     assert row.remarks[0] == ('plain networks, Glorot initialisation: every run fits every image')
 
 
+def test_a_remark_says_what_decided_or_what_would():
+    words = {'en': 'by the growth itself', 'zh': '由增长本身判定'}
+    decided = dataclasses.replace(FALSE, contrast=dataclasses.replace(FALSE.contrast, remark=words))
+    row = row_of(finding('fails', decided))
+    assert row.remarks == [
+        'by the growth itself',
+        'exploratory: thresholds amended after these data',
+    ]
+    doubtful = Judged(decided.contrast, None, 1.0, None)
+    row = row_of(finding('inconclusive', doubtful))
+    assert row.remarks == ['exploratory: thresholds amended after these data']
+    assert row.cells[5] == 'by the growth itself'
+
+
 def test_a_control_that_is_not_passed_is_said_once():
     words = {'en': 'ResNet-110 does not train', 'zh': '未能训练'}
     stopped = Judged(

@@ -138,8 +138,9 @@ def _remarks(finding: Finding, language: Language) -> list[str]:
         ]
     if finding.status not in _DECIDED:
         said += _reasons(finding, language)
-    remarks = [each.contrast.remark for each in finding.primary if each.contrast.remark]
-    said += dict.fromkeys(remark[language.code] for remark in remarks)
+    else:
+        remarks = [each.contrast.remark for each in finding.primary if each.contrast.remark]
+        said += dict.fromkeys(remark[language.code] for remark in remarks)
     if finding.judged:
         frozen = finding.claim.frozen
         said.append(language.frozen.format(frozen) if frozen else language.exploratory)

@@ -122,7 +122,10 @@ def test_two_seeds_are_too_few():
     [
         ({'without_a_depth': (-0.1, 9.0)}, 'one depth decides'),
         ({'prediction': -1.0, 'prediction_counts': True}, 'predicts the deepest networks better'),
-        ({'above_a_floor': 1.9}, 'a power law above a floor may look like this'),
+        (
+            {'above_a_floor': 1.9},
+            'a power law above a floor may look like this: more seeds or depths',
+        ),
     ],
 )
 def test_what_may_be_otherwise_is_not_decided(change, words):
