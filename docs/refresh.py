@@ -128,6 +128,18 @@ def rate_table(stored: Path) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def updates_table(stored: Path) -> str:
+    """The median updates by depth in the verdict of `--sweep convergence`, as Markdown."""
+    growth = json.loads(stored.read_text())['growth']
+    depths = next(iter(growth.values()))['5']['depths']
+    lines = [('network', 'training error', *map(str, depths)), ('---',) * (len(depths) + 2)]
+    for family, by_target in growth.items():
+        for target, found in by_target.items():
+            medians = ['more' if each is None else f'{each:.0f}' for each in found['medians']]
+            lines.append((family, f'{target} %', *medians))
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
 def replace(path: Path, marker: str, text: str) -> None:
     """Writes a text between the markers of a page, `<!-- marker -->` and `<!-- /marker -->`."""
     begin, end = f'<!-- {marker} -->', f'<!-- /{marker} -->'
@@ -149,6 +161,7 @@ def main(workdir: Path) -> None:
         replace(path, 'claims', table(language))
     replace(DOCS / 'results.md', 'table', error_table(DOCS / 'run' / 'depth.csv'))
     replace(DOCS / 'results.md', 'rates', rate_table(DOCS / 'run' / 'rate.json'))
+    replace(DOCS / 'results.md', 'updates', updates_table(DOCS / 'run' / 'convergence.json'))
 
 
 if __name__ == '__main__':

@@ -173,6 +173,24 @@ def test_the_rates_in_the_results_are_those_of_the_run():
     )
 
 
+def test_the_counted_updates_in_the_results_are_those_of_the_run(unpacked):
+    """By hand from the results of the fresh seeds: the middle one of five counts at each depth."""
+    counts = {}
+    for cell in sweeps.load(unpacked / 'convergence').cells:
+        run = cell.result()
+        if run.seed < 1000:
+            for target, updates in run.steps_to_error.items():
+                place = counts.setdefault((run.family, f'{target} %'), {})
+                place.setdefault(run.depth, []).append(updates)
+    text = (DOCS / 'results.md').read_text()
+    (table,) = re.findall(r'<!-- updates -->\n(.*?)\n<!-- /updates -->', text, re.DOTALL)
+    rows = [line.strip('| ').split(' | ') for line in table.splitlines()[2:]]
+    assert len(rows) == 4
+    for family, target, *medians in rows:
+        expected = [sorted(found)[2] for _, found in sorted(counts[family, target].items())]
+        assert medians == [str(each) for each in expected]
+
+
 def test_the_readme_is_one_screen():
     assert len(README.encode()) < 4500
 
