@@ -119,7 +119,12 @@ def short_row(finding: Finding, language: Language) -> list[str]:
     status = language.statuses[finding.status]
     if finding.status in _DECIDED and finding.claim.frozen is None:
         status = _remark(status, language.exploratory_tag, language)
-    said = _numbers(finding.primary, finding, language) or MISSING
+    numbers = [
+        _number(each.contrast, finding, language) + f'{language.comma}n = {each.contrast.n}'
+        for each in finding.primary
+        if each.contrast.value is not None
+    ]
+    said = language.semicolon.join(numbers) or MISSING
     return [finding.claim.sentence[language.code], status, said]
 
 
@@ -182,18 +187,22 @@ def _numbers(judged: Iterable[Judged], finding: Finding, language: Language) -> 
 
 def _contrast(judged: Judged, finding: Finding, language: Language) -> str:
     """A number with its conditions, interval, unit, n and p."""
-    contrast, code = judged.contrast, language.code
+    said = _number(judged.contrast, finding, language) + language.comma
+    said += _count(judged.contrast.n, finding.claim.counted, language)
+    if judged.p is None or judged.contrast.n < 2:
+        return said
+    return said + language.comma + _p(judged.p, language)
+
+
+def _number(contrast: Contrast, finding: Finding, language: Language) -> str:
+    """A number with its conditions, interval and unit."""
     where = language.conditions(contrast.where)
     said = (where + language.colon if where else '') + number(contrast.value)
     if contrast.is_constant:
         said = _remark(said, language.equal.format(contrast.n), language)
     elif contrast.interval:
         said += f' [{language.to.join(map(number, contrast.interval))}]'
-    said += f' {finding.claim.unit[code]}'.replace(' （', '（') + language.comma
-    said += _count(contrast.n, finding.claim.counted, language)
-    if judged.p is None or contrast.n < 2:
-        return said
-    return said + language.comma + _p(judged.p, language)
+    return said + f' {finding.claim.unit[language.code]}'.replace(' （', '（')
 
 
 def _count(n: int, counted: Counted, language: Language) -> str:

@@ -238,8 +238,8 @@ def judge(
     for family, budget in sorted(shallower):
         depths = _deepest(runs, family), shallower[family, budget]
         control = _untrained_control(runs, shallower, family, budget)
-        edges = tuple((family, depth, budget) in at_edge for depth in depths)
-        gaps.append(_judged(runs, (family, budget), depths, control, edges))
+        deepest, best = ((family, depth, budget) in at_edge for depth in depths)
+        gaps.append(_judged(runs, (family, budget), depths, control, (deepest, best)))
     return gaps
 
 
