@@ -61,8 +61,8 @@ _DOUBTS = {
         'zh': '另一规律对最深网络的预测更好',
     },
     'floor': {
-        'en': 'a power law above a floor may look like this: more seeds or depths tell them apart',
-        'zh': '带下限的幂规律也可能如此：更多种子或深度才能区分',
+        'en': 'a power law above a floor may look like this; more seeds or depths may tell',
+        'zh': '带下限的幂律也可能呈现同样的形状：需要更多种子或深度才能区分',
     },
 }
 
@@ -196,7 +196,7 @@ CLAIMS = (
             'en': 'Log-likelihood of the exponential law minus that of the power law, fitted to '
             'the updates that plain networks need to the first target, each network at its own '
             'fastest rate; the mean over seeds',
-            'zh': '普通网络达到首个目标所需更新次数的指数规律与幂规律的对数似然之差，'
+            'zh': '普通网络达到首个目标所需更新次数的指数律与幂律的对数似然之差，'
             '每个网络取各自最快的学习率，对种子取平均',
         },
         unit={'en': 'nats a seed', 'zh': '奈特（每个种子）'},
@@ -208,7 +208,7 @@ CLAIMS = (
             'above a floor may look exponential.',
             'zh': f'大于 0 且从最浅到最深的网络更新次数增长超过 {FLAT_FACTOR:g} 倍为真；小于 0 或'
             '增长不足此倍数为假。若去掉某一深度，或由其余深度预测最深的网络时另一规律占优，'
-            '或带下限的幂规律也可能如此，则不作判定。',
+            '或带下限的幂律也可能如此，则不作判定。',
         },
         counted=SEEDS,
         figure=Picture(

@@ -35,7 +35,8 @@ def words(verdict: ConvergenceVerdict) -> str:
         f'Each network trains at its own fastest constant rate of {rates}, chosen by the updates '
         f'to {verdict.targets[0]} % training error on {counted(tuning, "tuning seed")}; fresh '
         f'seeds are counted. Runs end after {verdict.budget:,} updates, and the error is looked at '
-        f'every {verdict.resolution}, so that a count is known to within {verdict.resolution}.'
+        f'every {verdict.resolution} and at the end of each epoch, so that a count is known to '
+        f'within {verdict.resolution}.'
     ]
     for target in verdict.targets:
         for family in verdict.growth:
@@ -80,8 +81,8 @@ def _censored(growth: Growth) -> str:
 
 def _prediction_words(growth: Growth) -> str:
     fitted, held_out = growth.depths[:-HELD_OUT], growth.depths[-HELD_OUT:]
-    laws = '; '.join(
-        f'the {name} law {" and ".join(map(_updates, growth.laws[name].predicted))}'
+    laws = ', and '.join(
+        f'{" and ".join(map(_updates, growth.laws[name].predicted))} by the {name} law'
         for name in LAWS
     )
     measured = ' and '.join(map(_median, growth.medians[-HELD_OUT:]))
@@ -93,8 +94,8 @@ def _prediction_words(growth: Growth) -> str:
         else 'Too few of these runs reached the target to compare the predictions.'
     )
     return (
-        f'Fitted to depths {fitted[0]} to {fitted[-1]} alone, the median at depths '
-        f'{" and ".join(map(str, held_out))} is predicted by {laws}; it is {measured}. {verdict}'
+        f'Fitted to depths {fitted[0]} to {fitted[-1]} alone, the predicted medians at depths '
+        f'{" and ".join(map(str, held_out))} are {laws}; {measured} were counted. {verdict}'
     )
 
 
@@ -260,9 +261,9 @@ def _network_table(verdict: ConvergenceVerdict) -> Table:
             for network in verdict.networks
         ],
         note='The median, then the updates of each fresh seed, at the first look with that '
-        f'training error; there is a look every {verdict.resolution} updates. > '
-        f'{verdict.budget:,}: not within the budget. An asterisk marks a rate at the edge of the '
-        'grid. n counts seeds.',
+        f'training error; there is a look every {verdict.resolution} updates and at the end of '
+        f'each epoch. > {verdict.budget:,}: not within the budget. An asterisk marks a rate at the '
+        'edge of the grid. n counts seeds.',
     )
 
 

@@ -110,7 +110,7 @@ def _failed_words(depth: int, failed: np.ndarray) -> Text:
     return {
         'en': f'{failed.sum()} of {len(failed)} runs of plain-{depth} failed to train, which is '
         'another regime than degradation',
-        'zh': f'{depth} 层普通网络的 {len(failed)} 次训练中有 {failed.sum()} 次未能训练，'
+        'zh': f'{depth} 层普通网络的 {len(failed)} 次训练中有 {failed.sum()} 次失败，'
         '这与退化不是一回事',
     }
 

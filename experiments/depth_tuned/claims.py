@@ -98,7 +98,7 @@ def _with_failures(contrast: Contrast, gap: Gap) -> Contrast:
         words = {
             'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs, more often than '
             f'depth {gap.shallower} (exact test: p = {p:.2g}, not adjusted)',
-            'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次未能训练，多于深度 '
+            'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次失败，多于深度 '
             f'{gap.shallower}（精确检验 p = {p:.2g}，未校正）',
         }
         return dataclasses.replace(contrast, p_true=1.0, p_false=min(1.0, 2 * p), remark=words)
@@ -190,8 +190,8 @@ CLAIMS = (
     Claim(
         key='rate_alone',
         sentence={
-            'en': 'The learning rate alone explains it.',
-            'zh': '问题只在于学习率。',
+            'en': 'The learning rate alone explains why deep plain networks fit worse.',
+            'zh': '深层普通网络拟合较差，只是学习率的问题。',
         },
         source={
             'en': 'an objection to experiments at one learning rate',
@@ -215,11 +215,13 @@ CLAIMS = (
             'that network fails more often than the shallower one: rates of the grid are half a '
             'decade apart, and a smaller gap may come from the grid. It is judged where plain '
             'networks have a gap at the common rate; it takes '
-            f'{MIN_TUNING_SEEDS} tuning seeds to refute it.',
+            f'{MIN_TUNING_SEEDS} tuning seeds to refute it. At a budget at which the network fails '
+            'at every rate, this refutes the rate as the only cause, and not the budget.',
             'zh': f'小于 {LOSS_MARGIN:g}（{10**LOSS_MARGIN:.0f} 倍）且排除最深的网络经常失败为真；'
             '大于它，或最深的网络比较浅的网络更常未能训练为假：网格中的学习率相隔半个数量级，'
             '更小的差距可能来自网格。只在共同的学习率下确有差距时判断；'
-            f'否定它需要 {MIN_TUNING_SEEDS} 个调参种子。',
+            f'否定它需要 {MIN_TUNING_SEEDS} 个调参种子。若某一预算下所有学习率都失败，'
+            '所否定的是“只因学习率”，而不是预算的作用。',
         },
         counted=SEEDS,
         figure=Picture(

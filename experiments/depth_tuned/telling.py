@@ -42,8 +42,8 @@ def _edge_words(verdict: TunedVerdict) -> Iterator[str]:
     if edges:
         names = ', '.join(f'{_name(each)} ({each.rate:g})' for each in edges)
         yield (
-            f'At the edge of the grid lies the best rate of {names}: a better one may lie beyond, '
-            'so widen sweep.rates.'
+            f'The best rate of {names} lies at the edge of the grid, and a better one may lie '
+            'beyond it: widen sweep.rates.'
         )
     if useless:
         yield f'No rate of the grid trains {", ".join(map(_name, useless))} beyond guessing.'
@@ -70,8 +70,7 @@ def _gap_words(gap: Gap) -> str:
     if gap.loss.mean is not None and gap.status != INSUFFICIENT:
         said += (
             f' From depth {gap.shallower} to depth {gap.deepest} the training loss changes by '
-            f'{_mean(gap.loss)}, the training error by {number(gap.error.mean)} points '
-            f'({gap.error_status}).'
+            f'{_mean(gap.loss)}, the training error by {number(gap.error.mean)} points.'
         )
     return f'{said} {gap.reason}'
 

@@ -70,9 +70,11 @@ def _shrinks(networks: list[NetworkFlow], where: dict[str, Condition]) -> Contra
     if drawn is None:
         return _no_number(where)
     contrast = above(drawn, DECADES, where, networks[0].expected)
-    if any(network.shape != 'geometric' for network in networks):
-        return dataclasses.replace(contrast, p_true=1.0)
-    return contrast
+    if all(network.shape == 'geometric' for network in networks):
+        return contrast
+    words = {'en': 'it shrinks, but not geometrically', 'zh': '有所缩小，但不成几何级数'}
+    is_above = drawn.mean > DECADES
+    return dataclasses.replace(contrast, p_true=1.0, remark=words if is_above else None)
 
 
 def _drawn(networks: list[NetworkFlow]) -> Sample | None:
@@ -161,7 +163,7 @@ def _kept(evidence: Evidence, networks: list[NetworkFlow], where: dict[str, Cond
     words = {
         'en': f'the gradient is kept, but {sum(failed)} of {len(failed)} runs of the residual '
         'network failed to train',
-        'zh': f'梯度得以保持，但残差网络的 {len(failed)} 次训练中有 {sum(failed)} 次未能训练',
+        'zh': f'梯度得以保持，但残差网络的 {len(failed)} 次训练中有 {sum(failed)} 次失败',
     }
     return dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
 
@@ -276,8 +278,8 @@ def _correlations(evidence: Evidence) -> Iterator[Description]:
 
 
 _DRAWS = Counted(
-    one={'en': 'draw of the weights', 'zh': '次随机权重'},
-    several={'en': 'draws of the weights', 'zh': '次随机权重'},
+    one={'en': 'draw of the weights', 'zh': '组随机权重'},
+    several={'en': 'draws of the weights', 'zh': '组随机权重'},
 )
 _NETWORKS = Counted(
     one={'en': 'network', 'zh': '个网络'},
@@ -403,8 +405,8 @@ CLAIMS = (
     Claim(
         key='protection',
         sentence={
-            'en': 'Shortcuts keep the gradient from shrinking.',
-            'zh': '捷径使梯度不再缩小。',
+            'en': 'Shortcuts keep the size of the gradient where it shrinks without them.',
+            'zh': '在无捷径时梯度会缩小之处，捷径能保持梯度的大小。',
         },
         source={
             'en': 'popular account; He et al. 2016, §2',

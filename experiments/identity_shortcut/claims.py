@@ -66,7 +66,7 @@ def _contrast(
         return contrast
     words = {
         'en': f'{sum(failed)} of {len(failed)} runs failed to train',
-        'zh': f'{len(failed)} 次训练中有 {sum(failed)} 次未能训练',
+        'zh': f'{len(failed)} 次训练中有 {sum(failed)} 次失败',
     }
     return dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
 

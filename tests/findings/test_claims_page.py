@@ -87,7 +87,7 @@ def test_a_row_says_what_was_measured_where_it_holds_and_where_not():
 def test_the_same_in_chinese():
     row = row_of(MIXED, CHINESE)
     assert row.cells[:2] == ('梯度向输入端成几何级数缩小。', '因条件而异')
-    assert row.remarks[0] == '成立：普通网络，Glorot 初始化'
+    assert row.remarks[0] == '成立的条件：普通网络，Glorot 初始化'
     assert row.cells[2].startswith(
         '普通网络，Glorot 初始化：+3.00 [+2.00 至 +4.00] 个数量级，n = 5'
     )

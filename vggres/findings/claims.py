@@ -10,8 +10,8 @@ claim shows is descriptive and decides nothing.
 
 A contrast decides where its two-sided p-value is below `contrasts.LEVEL` after Holm's adjustment
 for all contrasts that the story declares, whether or not they were measured: what one sweep shows
-must not depend on which others were run. So a table with nothing to find decides anything in at
-most that part of all cases.
+must not depend on which others were run. So any of them is decided wrongly in at most that part of
+all cases.
 """
 
 import dataclasses

@@ -189,7 +189,9 @@ def _contrast(judged: Judged, finding: Finding, language: Language) -> str:
     """A number with its conditions, interval, unit, n and p."""
     said = _number(judged.contrast, finding, language) + language.comma
     said += _count(judged.contrast.n, finding.claim.counted, language)
-    if judged.p is None or judged.contrast.n < 2:
+    # A doubt is no matter of the number, and its p-value would be read as the number's.
+    is_doubted = judged.answer is None and judged.contrast.remark
+    if judged.p is None or judged.contrast.n < 2 or is_doubted:
         return said
     return said + language.comma + _p(judged.p, language)
 

@@ -73,7 +73,7 @@ def frequent_failures(failed: int, n: int, depth: int) -> Text | None:
         'en': f'depth {depth} failed to train in {failed} of {n} runs, which leaves a probability '
         f'of failure of up to {100 * bound:.0f} %; {needed} runs without another failure would '
         'exclude a third',
-        'zh': f'深度 {depth} 的 {n} 次训练中有 {failed} 次未能训练，失败概率的上限为 '
+        'zh': f'深度 {depth} 的 {n} 次训练中有 {failed} 次失败，失败概率的上限为 '
         f'{100 * bound:.0f}%；共 {needed} 次且不再失败才能排除三分之一',
     }
 

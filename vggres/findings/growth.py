@@ -1,4 +1,4 @@
-"""Judges how the number of updates to a target grows with depth: exponentially, as a power, not.
+"""Judges how updates to a target grow with depth: exponentially, as a power, or not at all.
 
 He et al. 2015 (arXiv 1512.03385), §4.1, conjecture that deep plain networks "may have exponentially
 low convergence rates". Two laws are fitted to log N, the logarithm of the updates that a run needs:

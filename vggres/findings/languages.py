@@ -259,8 +259,9 @@ ENGLISH = Language(
         'independent seeds, or draws of random weights where nothing is trained; layers, blocks '
         f'and looks in training are never counted. p is two-sided and adjusted by Holm’s method '
         f'for all numbers of this table; a claim is decided where it is below {LEVEL:g}, so that '
-        f'a table with nothing to find decides anything in at most {100 * LEVEL:g} % of all '
-        'cases. Intervals are not adjusted. A claim is stated for all of its conditions: one '
+        f'any of them is decided wrongly in at most {100 * LEVEL:g} % of all cases, if the '
+        'assumptions of the tests hold. That leaves out thresholds which were chosen after a look '
+        'at the data. Intervals are not adjusted. A claim is stated for all of its conditions: one '
         'counterexample refutes it. Where the control does not train, nothing is concluded. What '
         f'would decide is computed for a chance of {100 * POWER:g} %.'
     ),
@@ -282,7 +283,7 @@ CHINESE = Language(
         Status.FAILS: '不成立',
         Status.MIXED: '因条件而异',
         Status.INCONCLUSIVE: '无法判定',
-        Status.FLOOR: '已达极限',
+        Status.FLOOR: '已无改进余地',
         Status.BUDGET: '训练预算不足',
         Status.NOT_MEASURED: '未测量',
     },
@@ -308,8 +309,8 @@ CHINESE = Language(
     exploratory='探索性：阈值在看过这些数据之后有过修改',
     exploratory_tag='探索性',
     frozen='阈值在提交 {} 中固定',
-    true_for='成立',
-    false_for='不成立',
+    true_for='成立的条件',
+    false_for='不成立的条件',
     details='出处、判据与全部数值',
     source='出处',
     number='数值',
@@ -343,7 +344,8 @@ CHINESE = Language(
         '每条说法由一个数值及其阈值判定，既可证实，也可否定。n 只计独立的随机种子'
         '（不涉及训练时为随机权重的抽样次数），从不计入层、块或训练中的多次观测。'
         f'p 为双侧值，并按 Holm 方法对本表全部数值作了校正；小于 {LEVEL:g} 方可判定，'
-        f'因此若实际上毫无效应，整张表误判任何一条的概率不超过 {100 * LEVEL:g}%。'
+        f'因此在检验的假设成立时，误判任何一条的概率不超过 {100 * LEVEL:g}%；'
+        '阈值若在看过数据后选定，则未计入此影响。'
         '区间未作校正。每条说法都针对其全部条件：一个反例即可否定。对照未能训练时，不下结论。'
         f'“如何才能判定”按 {100 * POWER:g}% 的把握计算。'
     ),

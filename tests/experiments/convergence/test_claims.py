@@ -124,7 +124,7 @@ def test_two_seeds_are_too_few():
         ({'prediction': -1.0, 'prediction_counts': True}, 'predicts the deepest networks better'),
         (
             {'above_a_floor': 1.9},
-            'a power law above a floor may look like this: more seeds or depths',
+            'a power law above a floor may look like this; more seeds or depths',
         ),
     ],
 )

@@ -15,8 +15,11 @@ def test_the_words_carry_the_numbers(sweep):
     law = verdict.growth['plain']['5'].laws['exponential']
     low, high = law.factor_interval
     assert f'by a factor of {law.factor:.0f} (95 % interval {low:.0f} to {high:.0f}' in said
-    assert 'looked at every 5, so that a count is known to within 5' in said
-    assert 'Fitted to depths 8 to 32 alone, the median at depths 44 and 56' in said
+    assert (
+        'looked at every 5 and at the end of each epoch, so that a count is known to within 5'
+        in said
+    )
+    assert 'Fitted to depths 8 to 32 alone, the predicted medians at depths 44 and 56 are' in said
     assert 'The control, resnet-56, reaches 5 % in 4 of 4 runs.' in said
     assert 'multiplies the updates of plain networks by 1.05' in said
     assert 'edge' not in said
