@@ -66,7 +66,8 @@ def page(name: str, workdir: Path) -> str:
     """The verdict of a sweep in words and tables, and what it rests on, as Markdown."""
     experiment, sweep = experiments.load(name), sweeps.load(workdir / name)
     verdict = experiment.analyse(sweep)
-    parts = [f'# {experiment.TITLE}', f'`python launch.py --sweep {name}`. {experiment.CLAIM}']
+    asked = f'The claim under test, which the findings may contradict: “{experiment.CLAIM}”'
+    parts = [f'# {experiment.TITLE}', f'`python launch.py --sweep {name}`. {asked}']
     parts.append(ENGLISH.note(name, protocol(sweep)))
     parts.append('\n'.join(f'- {line}' for line in experiment.words(verdict).splitlines()))
     for each in experiment.tables(verdict):
