@@ -2,7 +2,7 @@
 
 A comparison of families depends on the learning rate that they share. The rule that chooses it has
 to treat both alike and must not see which verdict comes out. Here every family is trained at
-several depths and rates, on seeds that no other sweep uses, and the rate is chosen at which the
+several depths and rates, on seeds on which no network is judged, and the rate is chosen at which the
 geometric mean of the validation loss over all these networks is lowest (see
 `vggres.findings.tuning.choose`). The budget is given: it is the number of epochs that lets
 `--sweep depth` finish within five minutes on two cores. Whether the shallowest networks train
@@ -35,7 +35,7 @@ from vggres.sweeps.sweep import Sweep
 TITLE = 'The learning rate of the default protocol'
 CLAIM = (
     'One learning rate serves all networks of a comparison. It is chosen by the validation loss of '
-    'both families, at several depths, on seeds that no other sweep uses.'
+    'both families, at several depths, on seeds on which no network is judged.'
 )
 SOURCE = 'the rule of this suite'
 VARIES = ('optimizer.learning_rate',)

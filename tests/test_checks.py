@@ -88,7 +88,9 @@ def test_more_observations_need_an_observation(knob):
 
 def test_errors_to_stop_at_need_no_looks_within_an_epoch():
     for targets in ((5.0, 1.0), (5, 0.5), (99.9,)):
-        checks.check(changed('train.until_error', targets))
+        config = changed('train.until_error', targets)
+        assert config.evaluation.every_steps == 0
+        checks.check(config)
 
 
 def test_draws_are_of_random_weights():

@@ -23,7 +23,7 @@ from vggres.results import Observation, Result
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep
 
-# "Worse" means worse by `verdict.MARGIN` points of training error.
+# "Worse" means worse by `outcomes.MARGIN` points of training error.
 
 
 @dataclass(frozen=True)

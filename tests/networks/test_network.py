@@ -389,7 +389,8 @@ def test_channels_that_come_first_are_recognised_at_the_start(name, shape):
 
 @pytest.mark.parametrize('shape', [(3, 3, 3), (1, 1, 1), (3, 32, 3), (1, 40, 12), (8, 8, 8)])
 def test_images_of_few_rows_or_many_channels_are_not_mistaken(shape):
-    shapes(vggres.create('cifar_resnet20', 10), shape)
+    kernels = jax.tree.leaves(shapes(vggres.create('cifar_resnet20', 10), shape)['params']['stem'])
+    assert (3, 3, shape[-1], 16) in [kernel.shape for kernel in kernels]
 
 
 def reference_convolution(x, kernel, stride):
