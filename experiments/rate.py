@@ -2,8 +2,8 @@
 
 A comparison of families depends on the learning rate that they share. The rule that chooses it has
 to treat both alike and must not see which verdict comes out. Here every family is trained at
-several depths and rates, on seeds on which no network is judged, and the rate is chosen at which the
-geometric mean of the validation loss over all these networks is lowest (see
+several depths and rates, on seeds on which no network is judged, and the rate is chosen at which
+the geometric mean of the validation loss over all these networks is lowest (see
 `vggres.findings.tuning.choose`). The budget is given: it is the number of epochs that lets
 `--sweep depth` finish within five minutes on two cores. Whether the shallowest networks train
 within it is reported as a control.
