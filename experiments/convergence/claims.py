@@ -20,7 +20,7 @@ from vggres.findings.contrasts import (
     sample_of_interval,
 )
 from vggres.findings.controls import Control, too_shallow
-from vggres.findings.growth import FLAT_FACTOR, Growth
+from vggres.findings.growth import DOUBTS, FLAT_FACTOR, Growth
 
 
 def _slow(evidence: Evidence) -> list[Contrast]:
@@ -47,24 +47,14 @@ def _slow(evidence: Evidence) -> list[Contrast]:
         p_true=max(advantage.p_true, factor.p_true),
         p_false=min(1.0, 2 * advantage.p_false),
     )
-    doubts = [_DOUBTS[each] for each in found.doubts()]
+    doubts = [DOUBTS[each] for each in found.doubts()]
     if not doubts:
         return [contrast]
-    words = {'en': ', and '.join(d['en'] for d in doubts), 'zh': '；'.join(d['zh'] for d in doubts)}
+    words = {
+        'en': ', and '.join(each['en'] for each in doubts) + '; more seeds or depths may tell',
+        'zh': '，'.join(each['zh'] for each in doubts) + '：需要更多种子或深度才能区分',
+    }
     return [dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=words)]
-
-
-_DOUBTS = {
-    'depth': {'en': 'one depth decides which law is better', 'zh': '哪一规律较好由单个深度决定'},
-    'prediction': {
-        'en': 'the other law predicts the deepest networks better',
-        'zh': '另一规律对最深网络的预测更好',
-    },
-    'floor': {
-        'en': 'a power law above a floor may look like this; more seeds or depths may tell',
-        'zh': '带下限的幂律也可能呈现同样的形状：需要更多种子或深度才能区分',
-    },
-}
 
 
 def _factor_words(growth: Growth) -> Text:

@@ -147,10 +147,16 @@ class Comparison:
         return found
 
 
-_DOUBTS = {
-    'depth': 'one depth decides it',
-    'prediction': 'the other law predicts the deepest networks better',
-    'floor': 'a power law above a floor may look like this',
+DOUBTS = {
+    'depth': {'en': 'one depth decides it', 'zh': '哪一规律较好由单个深度决定'},
+    'prediction': {
+        'en': 'the other law predicts the deepest networks better',
+        'zh': '另一规律对最深网络的预测更好',
+    },
+    'floor': {
+        'en': 'a power law above a floor may look like this',
+        'zh': '带下限的幂律也可能呈现同样的形状',
+    },
 }
 
 
@@ -368,7 +374,7 @@ def _decide(growth: Growth, is_flat: bool) -> tuple[str, str]:
         return 'inconclusive', _sentence(reason)
     better, sign = ('exponential', 1) if found.advantage > 0 else ('power', -1)
     said = f'the {better} law has the higher log-likelihood by {abs(found.advantage):.1f}'
-    doubts = [_DOUBTS[each] for each in found.doubts()]
+    doubts = [DOUBTS[each]['en'] for each in found.doubts()]
     if found.interval is None:
         doubts.insert(0, 'no spread over seeds is known')
     else:
