@@ -120,6 +120,8 @@ def _gain(evidence: Evidence) -> list[Contrast]:
     if shallow := _too_shallow(evidence, 'resnet'):
         return [shallow]
     runs = [run for run in evidence.results if run.family == 'resnet']
+    if not runs:
+        return [_measured(None, {}, below, -MARGIN)]
     shallowest = min(run.depth for run in runs)
     room = fmean(run.validation_error for run in runs if run.depth == shallowest)
     gains = _deepest_minus_shallowest(evidence, 'resnet', lambda run: run.validation_error)

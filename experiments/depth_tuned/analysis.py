@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from experiments.depth_tuned.question import FAMILIES
 from experiments.depth_tuned.stages import Search, of_seeds, own_rate, plan, runs, search_all
@@ -22,6 +23,21 @@ from vggres.sweeps.sweep import Sweep
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well the tuning runs of a network fit at a rate: their means.
+
+    Attributes:
+        rate: the learning rate.
+        log_loss: log10 of the training loss; a run that failed counts with no more than guessing's.
+        error: the training error in percent.
+    """
+
+    rate: float
+    log_loss: float
+    error: float
+
+
+@dataclass(frozen=True)
 class TunedNetwork:
     """A network at a budget.
 
@@ -31,6 +47,7 @@ class TunedNetwork:
         budget: in multiples of the smallest one.
         choice: of its rate; None while rates are still being tried.
         rate: that it runs at; None without a choice.
+        fits: at every rate that was tried with all tuning seeds, ascending.
         outcome: of the fresh seeds.
     """
 
@@ -39,6 +56,7 @@ class TunedNetwork:
     budget: int
     choice: Choice | None
     rate: float | None
+    fits: tuple[Fit, ...]
     outcome: Outcome
 
 
@@ -80,10 +98,17 @@ def analyse(sweep: Sweep) -> TunedVerdict:
     planned, found, searches = plan(sweep), runs(sweep), search_all(sweep)
     tuning: dict[Place, list[Result]] = {}
     fresh: dict[Place, list[Result]] = {}
+    fits: dict[Place, list[Fit]] = {}
     for place, search in searches.items():
         own = found.get((place, own_rate(search.choice)), []) if search.choice else []
         tuning[place] = of_seeds(own, planned.tuning_seeds)
         fresh[place] = of_seeds(own, planned.seeds)
+        tried = {rate: found.get((place, rate), []) for rate in search.rates}
+        fits[place] = [
+            _fit(rate, tuned_on)
+            for rate, each in tried.items()
+            if len(tuned_on := of_seeds(each, planned.tuning_seeds)) == len(planned.tuning_seeds)
+        ]
     shallower = _best_shallower(tuning)
     at_edge = {place for place, search in searches.items() if search.choice and search.choice.edge}
     gaps = tuned.judge(fresh, shallower, at_edge)
@@ -99,7 +124,9 @@ def analyse(sweep: Sweep) -> TunedVerdict:
         common_rate=float(sweep.config.optimizer.learning_rate),
         updates={str(budget): steps[budget] for budget in sorted(steps)},
         guessing=math.log(results[0].num_classes) if results else None,
-        networks=tuple(_network(place, search, fresh[place]) for place, search in searches.items()),
+        networks=tuple(
+            _network(place, search, fits[place], fresh[place]) for place, search in searches.items()
+        ),
         gaps=tuple(gaps),
         interactions=tuple(tuned.interactions(gaps, FAMILIES)),
         families={
@@ -121,7 +148,12 @@ def _best_shallower(tuning: Mapping[Place, list[Result]]) -> dict[tuple[str, int
     return found
 
 
-def _network(place: Place, search: Search, fresh: list[Result]) -> TunedNetwork:
+def _fit(rate: float, runs: list[Result]) -> Fit:
+    log_loss = fmean(map(tuned.capped_log_loss, runs))
+    return Fit(rate, log_loss, fmean(run.train_error for run in runs))
+
+
+def _network(place: Place, search: Search, fits: list[Fit], fresh: list[Result]) -> TunedNetwork:
     choice = search.choice
     rate = own_rate(choice) if choice else None
-    return TunedNetwork(*place, choice, rate, tuned.outcome(fresh))
+    return TunedNetwork(*place, choice, rate, tuple(fits), tuned.outcome(fresh))

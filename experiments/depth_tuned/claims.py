@@ -4,13 +4,13 @@ It was written after a first look at runs on the digits, so that it is explorato
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 
-from experiments.depth_tuned.analysis import TunedVerdict
+from experiments.depth_tuned.analysis import Fit, TunedVerdict
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
     FAMILIES,
+    LEVEL,
     SEEDS,
     Barrier,
     Contrast,
@@ -21,7 +21,8 @@ from vggres.findings.contrasts import (
     sample,
 )
 from vggres.findings.controls import Control, frequent_failures, too_shallow
-from vggres.findings.tuned import INSUFFICIENT, LOSS_MARGIN, Gap
+from vggres.findings.outcomes import MARGIN, SIGNIFICANCE
+from vggres.findings.tuned import DOES_NOT, ERROR_GAP, FLOOR, INSUFFICIENT, LOSS_MARGIN, Gap
 
 # One run decides little among rates at which a deep network may fail or not, so that with fewer
 # tuning seeds a gap is not held against the rates that were chosen.
@@ -32,90 +33,140 @@ def _explains(evidence: Evidence) -> list[Contrast]:
     """Whether the gap of plain networks vanishes where each has its own rate, at each budget."""
     verdict: TunedVerdict = evidence.verdict
     gaps = [gap for gap in verdict.gaps if gap.family == 'plain']
-    if gaps and (barrier := _nothing_to_explain(gaps[0], verdict)):
-        return [dataclasses.replace(barrier, where={'budget': gap.budget}) for gap in gaps]
-    return [_vanishes(gap, verdict) for gap in gaps]
+    contrasts = [_vanishes(gap, verdict) for gap in gaps]
+    barrier = _nothing_to_explain(gaps[0], verdict) if gaps else None
+    if barrier is None:
+        return contrasts
+    return [dataclasses.replace(each, barrier=each.barrier or barrier) for each in contrasts]
 
 
-def _nothing_to_explain(gap: Gap, verdict: TunedVerdict) -> Contrast | None:
-    """A barrier where plain networks have no gap at the common rate, by their tuning runs."""
-    rate, losses = verdict.common_rate, []
-    for depth in (gap.deepest, gap.shallower):
-        place = ('plain', depth, gap.budget)
-        (network,) = (n for n in verdict.networks if (n.family, n.depth, n.budget) == place)
-        choice = network.choice
-        tried = dict(zip(choice.rates, choice.losses, strict=False)) if choice else {}
-        if rate not in tried:
-            words = {
-                'en': f'the common rate, {rate:g}, is not in the grid at the smallest budget, so '
-                'that it is not known whether there is a gap to explain',
-                'zh': f'共同的学习率 {rate:g} 不在最小预算的网格中，因此不知是否有差距需要解释',
-            }
-            return barred(Status.NOT_MEASURED, words)
-        losses.append(tried[rate])
-    if math.log10(losses[0] / losses[1]) > LOSS_MARGIN:
+def _nothing_to_explain(gap: Gap, verdict: TunedVerdict) -> Barrier | None:
+    """A barrier where plain networks have no gap at the common rate, by their tuning runs.
+
+    The deepest one is compared with the shallower one that fits best at that rate.
+    """
+    rate = verdict.common_rate
+    at_rate = {
+        network.depth: fit
+        for network in verdict.networks
+        if (network.family, network.budget) == ('plain', gap.budget)
+        for fit in network.fits
+        if fit.rate == rate
+    }
+    shallower = [depth for depth in at_rate if depth < gap.deepest]
+    if gap.deepest not in at_rate or not shallower:
+        words = {
+            'en': f'the common rate, {rate:g}, is not in the grid at the smallest budget, so '
+            'that it is not known whether there is a gap to explain',
+            'zh': f'共同的学习率 {rate:g} 不在最小预算的网格中，因此不知是否有差距需要解释',
+        }
+        return Barrier(Status.NOT_MEASURED, words)
+    best = min(shallower, key=lambda depth: at_rate[depth].log_loss)
+    if _is_gap(at_rate[gap.deepest], at_rate[best], MARGIN):
         return None
     words = {
-        'en': f'at the common rate, {rate:g}, plain-{gap.deepest} is no worse than '
-        f'plain-{gap.shallower} on the tuning seeds: there is nothing to explain',
-        'zh': f'在共同的学习率 {rate:g} 下，{gap.deepest} 层普通网络在调参种子上不比 '
-        f'{gap.shallower} 层差，没有什么需要解释',
+        'en': f'at the common rate, {rate:g}, the gap between plain-{gap.deepest} and '
+        f'plain-{best} is below the margins on the tuning seeds: there is nothing to explain',
+        'zh': f'在共同的学习率 {rate:g} 下，{gap.deepest} 层与 {best} 层普通网络在调参种子上的'
+        '差距小于阈值，没有什么需要解释',
     }
-    return barred(Status.NOT_MEASURED, words)
+    return Barrier(Status.NOT_MEASURED, words)
+
+
+def _is_gap(deep: Fit, shallow: Fit, error_margin: float) -> bool:
+    """Whether one network fits worse than another by more than a margin, in loss or in error."""
+    return (
+        deep.log_loss - shallow.log_loss > LOSS_MARGIN or deep.error - shallow.error > error_margin
+    )
 
 
 def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
-    """One gap below the margin.
+    """One gap below the margins.
 
-    A deepest network that fails to train more often than the shallower one refutes the claim as
-    well, and the claim is true only where frequent failures are excluded. An optimum at the edge of
-    the grid may hide a better rate: that of the deepest network cannot refute then, nor that of the
-    shallower one confirm. Few tuning seeds cannot refute either.
+    It is true where the loss and the error are below their margins and frequent failures of the
+    deepest network are excluded: all have to be so. One of three refutes it, so that the p-value is
+    three times the smallest: a loss above its margin, an error far above its own, or a deepest
+    network that fails more often.
     """
     where = {'budget': gap.budget}
     if shallow := too_shallow(gap.deepest, where):
         return shallow
-    found = sample(gap.loss.values)
-    if found is None:
+    loss, error = sample(gap.loss.values), sample(gap.error.values)
+    if loss is None or error is None:
         words = {'en': 'no fresh seed is finished', 'zh': '没有完成的新种子'}
         return barred(Status.NOT_MEASURED, words, where)
-    contrast = below(found, LOSS_MARGIN, where)
-    if gap.status == INSUFFICIENT:
-        words = {'en': gap.reason.rstrip('.'), 'zh': '对照网络未能训练'}
-        return dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
-    if found.mean < LOSS_MARGIN:
-        contrast = _with_failures(contrast, gap)
-    remark = _doubt(gap, len(verdict.tuning_seeds), found.mean > LOSS_MARGIN)
-    if remark is None:
+    by_loss = below(loss, LOSS_MARGIN, where)
+    if gap.status in _BARRIERS:
+        words = {'en': gap.reason.rstrip('.'), 'zh': _BARRIERS[gap.status][1]}
+        return dataclasses.replace(by_loss, barrier=Barrier(_BARRIERS[gap.status][0], words))
+    small_error, large_error = below(error, MARGIN), below(error, ERROR_GAP)
+    more_failures = 1.0 if gap.failure_p is None else gap.failure_p
+    failed, failing = gap.failed[0], more_failures <= SIGNIFICANCE
+    frequent = frequent_failures(failed, len(gap.seeds), gap.deepest)
+    # A gap in the loss alone tells of rates where the error shows none.
+    of_loss = 1.0 if gap.error_status == DOES_NOT else by_loss.p_false
+    contrast = dataclasses.replace(
+        by_loss,
+        p_true=1.0 if frequent or failing else max(by_loss.p_true, small_error.p_true),
+        p_false=min(1.0, 3 * min(of_loss, large_error.p_false, more_failures)),
+    )
+    is_refuted = contrast.p_false < min(contrast.p_true, LEVEL)
+    if is_refuted or contrast.p_true < LEVEL:
+        if doubt := _doubt(gap, verdict, is_refuted):
+            return dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=doubt)
+        return dataclasses.replace(contrast, remark=_failure_words(gap) if failing else None)
+    if loss.mean >= LOSS_MARGIN:
         return contrast
-    return dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=remark)
+    in_error = _error_words(gap, error.mean) if error.mean >= MARGIN else None
+    return dataclasses.replace(contrast, remark=frequent or in_error)
 
 
-def _with_failures(contrast: Contrast, gap: Gap) -> Contrast:
-    """A gap below the margin, where the deepest network may fail nonetheless."""
+# A status of the gap under which nothing is decided, and the reason in Chinese.
+_BARRIERS = {
+    INSUFFICIENT: (Status.BUDGET, '对照未通过'),
+    FLOOR: (
+        Status.FLOOR,
+        f'每次训练的误差都不超过 {MARGIN:g}%，此时损失的差距反映的是学习率而不是深度',
+    ),
+}
+
+
+def _failure_words(gap: Gap) -> Text:
     (failed, _), n, p = gap.failed, len(gap.seeds), gap.failure_p
-    if p is not None and p < contrast.p_true:
-        words = {
-            'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs, more often than '
-            f'depth {gap.shallower} (exact test: p = {p:.2g}, not adjusted)',
-            'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次失败，多于深度 '
-            f'{gap.shallower}（精确检验 p = {p:.2g}，未校正）',
-        }
-        return dataclasses.replace(contrast, p_true=1.0, p_false=min(1.0, 2 * p), remark=words)
-    remark = frequent_failures(failed, n, gap.deepest)
-    return dataclasses.replace(contrast, p_true=1.0, remark=remark) if remark else contrast
+    return {
+        'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs, more often than '
+        f'depth {gap.shallower} (exact test: p = {p:.2g}, not adjusted)',
+        'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次失败，多于深度 '
+        f'{gap.shallower}（精确检验 p = {p:.2g}，未校正）',
+    }
 
 
-def _doubt(gap: Gap, tuning_seeds: int, is_above: bool) -> Text | None:
-    """What speaks against the rates that a gap was measured at; None for nothing."""
-    at_edge = gap.at_edge[0] if is_above else gap.at_edge[1]
-    depth = gap.deepest if is_above else gap.shallower
+def _error_words(gap: Gap, error: float) -> Text:
+    return {
+        'en': f'the loss is below its margin, but the training error of depth {gap.deepest} is '
+        f'{error:.1f} points above that of depth {gap.shallower}',
+        'zh': f'损失小于阈值，但深度 {gap.deepest} 的训练误差比深度 {gap.shallower} 高 '
+        f'{error:.1f} 个百分点',
+    }
+
+
+def _doubt(gap: Gap, verdict: TunedVerdict, is_refuted: bool) -> Text | None:
+    """What speaks against the rates that a gap was measured at; None for nothing.
+
+    An optimum at the edge of the grid may hide a better rate: that of the deepest network cannot
+    refute then, nor that of the shallower one confirm. Few tuning seeds cannot refute either. Rates
+    are chosen by the validation loss, and another rate may fit better: where it closes the gap, or
+    opens it, on the tuning seeds, the choice of the rate decided and not the depth.
+    """
+    at_edge = gap.at_edge[0] if is_refuted else gap.at_edge[1]
+    depth = gap.deepest if is_refuted else gap.shallower
     if at_edge:
         return {
             'en': f'the best rate of plain-{depth} lies at the edge of the grid',
             'zh': f'{depth} 层普通网络的最佳学习率位于网格边缘',
         }
-    if is_above and tuning_seeds < MIN_TUNING_SEEDS:
+    tuning_seeds = len(verdict.tuning_seeds)
+    if is_refuted and tuning_seeds < MIN_TUNING_SEEDS:
         return {
             'en': f'the rates were chosen on {tuning_seeds} tuning '
             f'{"seed" if tuning_seeds == 1 else "seeds"}, which may have missed the best one: it '
@@ -123,7 +174,29 @@ def _doubt(gap: Gap, tuning_seeds: int, is_above: bool) -> Text | None:
             'zh': f'学习率只由 {tuning_seeds} 个调参种子选出，可能错过最好的；要否定需要 '
             f'{MIN_TUNING_SEEDS} 个（--config.sweep.tuning_seeds={MIN_TUNING_SEEDS}）',
         }
-    return None
+    own, best = _fits(gap.deepest, gap, verdict), _fits(gap.shallower, gap, verdict)
+    if own is None or best is None:
+        return None
+    # Each pair is the fit at the network's own rate and at the rate that fits best.
+    deep, shallow = (own[1], best[0]) if is_refuted else (own[0], best[1])
+    if _is_gap(deep, shallow, ERROR_GAP if is_refuted else MARGIN) == is_refuted:
+        return None
+    rate = (deep if is_refuted else shallow).rate
+    return {
+        'en': f'plain-{depth} fits better at a rate of {rate:g} than at its own, which was chosen '
+        f'by the validation loss, and there the gap is {"below" if is_refuted else "above"} the '
+        'margins on the tuning seeds',
+        'zh': f'{depth} 层普通网络在学习率 {rate:g} 下比在按验证损失选出的学习率下拟合得更好，'
+        f'此时调参种子上的差距{"小" if is_refuted else "大"}于阈值',
+    }
+
+
+def _fits(depth: int, gap: Gap, verdict: TunedVerdict) -> tuple[Fit, Fit] | None:
+    """How a plain network fits on the tuning seeds: at its own rate, and at the best for that."""
+    place = ('plain', depth, gap.budget)
+    network = next((n for n in verdict.networks if (n.family, n.depth, n.budget) == place), None)
+    own = [fit for fit in network.fits if fit.rate == network.rate] if network else []
+    return (own[0], min(network.fits, key=lambda fit: fit.log_loss)) if network and own else None
 
 
 def _control(evidence: Evidence) -> Control:
@@ -211,15 +284,22 @@ CLAIMS = (
         unit={'en': 'decades of loss', 'zh': '个数量级（损失）'},
         criterion={
             'en': f'The claim is true below {LOSS_MARGIN:g}, a factor of {10**LOSS_MARGIN:.0f}, if '
-            'frequent failures of the deepest network are excluded, and false above it, or where '
+            f'the gap of the training error is below {MARGIN:g} point as well and frequent '
+            'failures of the deepest network are excluded. It is false above it, unless the error '
+            f'shows no gap, or where the gap of the error is above {ERROR_GAP:g} points, or where '
             'that network fails more often than the shallower one: rates of the grid are half a '
-            'decade apart, and a smaller gap may come from the grid. It is judged where plain '
-            'networks have a gap at the common rate; it takes '
-            f'{MIN_TUNING_SEEDS} tuning seeds to refute it. At a budget at which the network fails '
-            'at every rate, this refutes the rate as the only cause, and not the budget.',
-            'zh': f'小于 {LOSS_MARGIN:g}（{10**LOSS_MARGIN:.0f} 倍）且排除最深的网络经常失败为真；'
-            '大于它，或最深的网络比较浅的网络更常未能训练为假：网格中的学习率相隔半个数量级，'
-            '更小的差距可能来自网格。只在共同的学习率下确有差距时判断；'
+            'decade apart, and a smaller gap may come from the grid. Rates are chosen by the '
+            'validation loss; where another one would close the gap on the tuning seeds, or open '
+            'it, nothing is decided. It is judged where plain networks have a gap at the common '
+            f'rate; it takes {MIN_TUNING_SEEDS} tuning seeds to refute it. At a budget at which '
+            'the network fails at every rate, this refutes the rate as the only cause, and not the '
+            'budget.',
+            'zh': f'小于 {LOSS_MARGIN:g}（{10**LOSS_MARGIN:.0f} 倍），且训练误差的差距小于 '
+            f'{MARGIN:g} 个百分点，并排除最深的网络经常失败，为真；大于它（误差没有差距时除外），'
+            f'或误差的差距大于 {ERROR_GAP:g} 个百分点，或最深的网络比较浅的网络更常未能训练，为假：'
+            '网格中的学习率相隔半个数量级，更小的差距可能来自网格。学习率按验证损失选出；'
+            '若另一学习率会在调参种子上消除或造成差距，则不作判定。'
+            '只在共同的学习率下确有差距时判断；'
             f'否定它需要 {MIN_TUNING_SEEDS} 个调参种子。若某一预算下所有学习率都失败，'
             '所否定的是“只因学习率”，而不是预算的作用。',
         },

@@ -1,6 +1,7 @@
 """Every experiment offers what `Experiment` asks for, and the story is told in its order."""
 
 import dataclasses
+import hashlib
 import inspect
 import itertools
 import math
@@ -14,7 +15,7 @@ from experiments import Experiment
 from experiments.convergence.analysis import ConvergenceVerdict, Network
 from experiments.convergence.stages import TunedRate
 from experiments.depth.claims import FIT_MARGIN
-from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
+from experiments.depth_tuned.analysis import Fit, TunedNetwork, TunedVerdict
 from experiments.gradient_flow.analysis import FlowVerdict, NetworkFlow
 from experiments.identity_shortcut.analysis import ShortcutNetwork, ShortcutVerdict
 from experiments.identity_shortcut.jacobians import CLOSE, Distance, Jacobians
@@ -29,7 +30,6 @@ from vggres.findings.languages import LANGUAGES
 from vggres.findings.outcomes import MARGIN
 from vggres.findings.tuned import LOSS_MARGIN, Gap, estimate
 from vggres.findings.tuned import Outcome as TunedOutcome
-from vggres.findings.tuning import Choice
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
@@ -82,8 +82,16 @@ def test_every_claim_stands_with_its_experiment_and_is_said_in_every_language(cl
     for text in (claim.sentence, claim.criterion, claim.figure.caption):
         assert text['en'].endswith('.')
         assert text['zh'].endswith('。')
-    # The margins were chosen with these data in sight, until a confirmation says otherwise.
-    assert claim.frozen is None
+
+
+# The hash of all criteria, which quote their margins, at the commit that froze them.
+CRITERIA = ''
+
+
+def test_criteria_are_those_that_were_frozen():
+    """Whoever amends one makes every claim exploratory again, and empties `FROZEN`."""
+    told = [(c.key, c.sweep, c.factors, c.levels, c.criterion['en']) for c in experiments.claims()]
+    assert not experiments.FROZEN or hashlib.sha256(repr(told).encode()).hexdigest() == CRITERIA
 
 
 # The whole table where every number lies on its margin, so that each decision is an error.
@@ -192,10 +200,11 @@ def null_tuned(generator):
         for budget in (1, 3, 10)
     ]
     outcome = TunedOutcome(SEEDS, 0, None, 0.1, 0.0)
-    networks = [TunedNetwork(family, 56, 10, None, 0.1, outcome) for family in ('plain', 'resnet')]
-    for depth, loss in ((20, 0.01), (56, 1.0)):  # at the common rate there is a gap to explain
-        choice = Choice(rate=0.1, rates=(0.1,), losses=(loss,), edge='', n=3)
-        networks.append(TunedNetwork('plain', depth, 1, choice, 0.1, outcome))
+    families = ('plain', 'resnet')
+    networks = [TunedNetwork(family, 56, 10, None, 0.1, (), outcome) for family in families]
+    for depth, log_loss in ((20, -2.0), (56, 0.0)):  # at the common rate there is a gap to explain
+        fits = (Fit(0.1, log_loss, 10.0),)
+        networks.append(TunedNetwork('plain', depth, 1, None, 0.1, fits, outcome))
     fields = {each.name: () for each in dataclasses.fields(TunedVerdict)}
     known = {'networks': networks, 'gaps': gaps, 'common_rate': 0.1, 'tuning_seeds': (0, 1, 2)}
     return Evidence([], TunedVerdict(**fields | known), {})

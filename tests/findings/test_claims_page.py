@@ -169,11 +169,12 @@ def test_equal_values_have_no_interval_of_no_width():
 
 
 def test_a_claim_whose_thresholds_were_frozen_says_by_which_commit():
-    frozen = dataclasses.replace(CLAIM, frozen='8919c85')
-    row = row_of(finding('mixed', TRUE, FALSE, claim=frozen))
+    row = row_of(dataclasses.replace(MIXED, frozen='8919c85'))
     assert row.remarks[-1] == 'thresholds frozen by commit 8919c85'
     assert row.cells[5] == '–'
-    assert claims_page.short_row(finding('holds', TRUE, claim=frozen), ENGLISH)[1] == 'holds'
+    holds = dataclasses.replace(finding('holds', TRUE), frozen='8919c85')
+    assert claims_page.short_row(holds, ENGLISH)[1] == 'holds'
+    assert claims_page.in_numbers(holds)['frozen'] == '8919c85'
 
 
 def test_a_short_row_has_the_number_that_makes_the_status():

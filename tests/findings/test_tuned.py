@@ -13,6 +13,7 @@ from vggres.findings.outcomes import MARGIN, MIN_SEEDS, TOLERATED_FAILURES
 from vggres.findings.tuned import (
     DEGRADES,
     DOES_NOT,
+    ERROR_GAP,
     FAILS,
     FLOOR,
     INCONCLUSIVE,
@@ -253,6 +254,65 @@ def test_where_no_run_errs_a_gap_in_the_loss_is_not_degradation():
     assert {gap.status for gap in gaps.values()} == {FLOOR} == {verdict.status}
     assert gaps[1].loss.interval[0] > LOSS_MARGIN
     assert {gap.status for gap in judged(runs)[0].values()} == {DEGRADES}
+
+
+def with_errors(runs, family, shallow, deep):
+    """The same runs with other training errors; odd seeds of the deep network have 0.01 more."""
+    error_of = {SHALLOW: (shallow, shallow), DEEP: (deep, deep + 0.01)}
+    return runs | {
+        place: [
+            dataclasses.replace(each, train_error=error_of[place[1]][each.seed % 2])
+            for each in found
+        ]
+        for place, found in runs.items()
+        if place[0] == family
+    }
+
+
+@pytest.mark.parametrize(
+    ('gap', 'excess', 'status'),
+    [
+        (0.1, 15.0, DEGRADES),  # hard to fit: no factor of two in the loss, and far more errors
+        (LOSS_MARGIN, 15.0, DEGRADES),
+        (-0.2, ERROR_GAP - 1, INCONCLUSIVE),  # the loss says no and the error yes
+        (0.1, 0.5, DOES_NOT),
+        (1.0, 0.5, INCONCLUSIVE),  # the loss says yes and the error no
+        (1.0, 2.0, DEGRADES),
+    ],
+)
+def test_loss_and_error_are_judged_together(gap, excess, status):
+    found = with_errors(world({1: gap}, spread=0.05), 'plain', 10.0, 10.0 + excess)
+    assert judged(found)[0][1].status == status
+
+
+def test_a_deepest_residual_network_that_fits_worse_is_no_control():
+    """By 4 points it passes, by 6 it does not: the margin of a control is 5."""
+    runs = world({1: 1.0})
+    passed = with_errors(runs, 'resnet', 5.0, 9.0)
+    assert judged(passed)[0][1].status == DEGRADES
+    gap = judged(with_errors(runs, 'resnet', 5.0, 11.0))[0][1]
+    assert gap.status == INSUFFICIENT
+    assert 'error of resnet-56 is 11.0 %, that of resnet-20 5.0 %' in gap.reason
+
+
+def test_a_gap_shrinks_by_what_was_measured_and_not_by_what_a_line_foretells():
+    """From 1× to 3×: 0.2 decades are 0.4 per tenfold budget, more than the margin."""
+    small, large = (world({1: 1.2, 3: 1.2 - fall}, spread=0.02) for fall in (0.2, 0.6))
+    assert judged(small)[1].slope.interval[1] < -LOSS_MARGIN
+    assert judged(small)[1].status == DEGRADES
+    assert judged(large)[1].status == SHRINKS
+
+
+def test_a_floor_makes_no_slope():
+    runs = world({1: 3.0, 3: 0.8, 10: 0.8})
+    first = {place: found for place, found in runs.items() if place[2] == 1}
+    at_floor = {
+        place: [dataclasses.replace(each, train_error=0.0) for each in found]
+        for place, found in first.items()
+    }
+    gaps, verdict = judged(runs | at_floor)
+    assert gaps[1].status == FLOOR
+    assert verdict.budgets == (3, 10)
 
 
 def test_a_gap_at_an_edge_of_the_grid_makes_no_slope():

@@ -23,7 +23,7 @@ def test_words_carry_the_numbers_and_the_caveat():
         'if its training error is 45 % or more, half of that of guessing',
         'plain: fails to train. Depth 56 failed to train in 3 of 3 runs (probability of failure: '
         '95 % interval 29 to 100 %), the shallower networks together in 0 of 12',
-        'An error near that of guessing is not degradation.',
+        'Failure to train is not degradation.',
         'plain: runs that failed to train: 3 of 3 at depth 56.',
         'resnet: inconclusive. Depth 56 has no more error than depth 8',
         'failure of up to 63 % (one-sided 95 %); less than 33 % is asked for',

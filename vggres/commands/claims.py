@@ -73,7 +73,18 @@ def _evidence(sweep: Sweep, console: Console) -> Evidence:
             f'{sweep.name}: {len(missing)} of {cells_in_words(len(sweep.cells))} have no result.'
         )
     verdict = experiments.load(sweep.name).analyse(sweep)
-    return Evidence(sweep.results(), verdict, sweep.depths())
+    return Evidence(sweep.results(), verdict, sweep.depths(), _frozen(sweep))
+
+
+def _frozen(sweep: Sweep) -> str | None:
+    """The commit that froze all margins before such data were looked at; None for other data.
+
+    Changed labels make other data, and a run of uncommitted code confirms nothing.
+    """
+    commits = [result.git_commit or '+' for result in sweep.results()]
+    if sweep.config.data.label_noise or any(commit.endswith('+') for commit in commits):
+        return None
+    return experiments.FROZEN.get(sweep.config.data.name)
 
 
 def protocol(sweep: Sweep) -> SweepProtocol:

@@ -44,11 +44,14 @@ class Evidence:
         results: of its cells.
         verdict: what its experiment's `analyse` returned, a dataclass of that experiment.
         planned: the depths planned for each variant.
+        frozen: the commit that fixed all margins before anybody looked at results on these data;
+            None where a margin was chosen or amended afterwards, so that findings are exploratory.
     """
 
     results: Sequence[Result]
     verdict: Any
     planned: Mapping[str, Collection[int]]
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,6 @@ class Claim:
         counted: what n counts.
         figure: that goes with it.
         describe: gives numbers beside the primary contrast.
-        frozen: the commit that fixed contrast and margin before the judged runs were made; None for
-            a claim that is exploratory, because they were chosen or amended after data were seen.
     """
 
     key: str
@@ -121,7 +122,6 @@ class Claim:
     counted: Counted
     figure: Picture
     describe: Callable[[Evidence], Iterable[Description]] = lambda evidence: ()
-    frozen: str | None = None
     levels: int = 1
 
 
@@ -152,6 +152,7 @@ class Finding:
         control: its positive control; None where the sweep was not run.
         judged: its contrasts, at least one unless the sweep was not run.
         descriptions: the numbers beside them.
+        frozen: see `Evidence`.
     """
 
     claim: Claim
@@ -159,6 +160,7 @@ class Finding:
     control: Control | None
     judged: Sequence[Judged]
     descriptions: Sequence[Description]
+    frozen: str | None = None
 
     @property
     def primary(self) -> list[Judged]:
@@ -213,6 +215,7 @@ def judge(claims: Sequence[Claim], evidence: Mapping[str, Evidence]) -> list[Fin
                 control=control,
                 judged=judged if found else [],
                 descriptions=list(claim.describe(found)) if found else [],
+                frozen=found.frozen if found else None,
             )
         )
     return findings

@@ -117,7 +117,7 @@ def _row(finding: Finding, command: str | None, language: Language) -> Row:
 def short_row(finding: Finding, language: Language) -> list[str]:
     """A claim, its status, and the number it rests on with interval and n: a row of a README."""
     status = language.statuses[finding.status]
-    if finding.status in _DECIDED and finding.claim.frozen is None:
+    if finding.status in _DECIDED and finding.frozen is None:
         status = _remark(status, language.exploratory_tag, language)
     numbers = [
         _number(each.contrast, finding, language) + f'{language.comma}n = {each.contrast.n}'
@@ -147,7 +147,7 @@ def _remarks(finding: Finding, language: Language) -> list[str]:
         remarks = [each.contrast.remark for each in finding.primary if each.contrast.remark]
         said += dict.fromkeys(remark[language.code] for remark in remarks)
     if finding.judged:
-        frozen = finding.claim.frozen
+        frozen = finding.frozen
         said.append(language.frozen.format(frozen) if frozen else language.exploratory)
     return said
 
@@ -234,7 +234,7 @@ def _would_decide(finding: Finding, command: str | None, language: Language) -> 
     if finding.status is Status.BUDGET:
         return language.longer
     if finding.status in _DECIDED:
-        return MISSING if finding.claim.frozen else language.confirm
+        return MISSING if finding.frozen else language.confirm
     said = [
         _needed(each, counted, language)
         for each in finding.judged
@@ -296,7 +296,7 @@ def in_numbers(finding: Finding) -> dict:
         'key': claim.key,
         'sweep': claim.sweep,
         'status': finding.status,
-        'frozen': claim.frozen,
+        'frozen': finding.frozen,
         'control': control and {'passed': control.passed, 'words': control.words['en']},
         'contrasts': [_judged_in_numbers(each) for each in finding.judged],
     }

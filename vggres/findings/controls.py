@@ -121,12 +121,21 @@ def _compared(family: str, errors: Errors, low: int, high: int, num_classes: int
     passed = shallow < failing_error(num_classes) and deep <= shallow + CONTROL_MARGIN
     name = _NAMES[family]
     n = min(len(errors[low]), len(errors[high]))
+    if passed:
+        said = {'en': 'trains', 'zh': '能够训练'}
+    elif max(shallow, deep) >= failing_error(num_classes):
+        said = {'en': 'does not train', 'zh': '未能训练'}
+    else:
+        said = {
+            'en': f'fits worse by more than {CONTROL_MARGIN:g} points',
+            'zh': f'拟合较差，相差超过 {CONTROL_MARGIN:g} 个百分点',
+        }
     return Control(
         passed,
         {
-            'en': f'{name["en"]}-{high} {"trains" if passed else "does not train"}: its training '
-            f'error is {deep:.1f} %, that of {name["en"]}-{low} {shallow:.1f} % (n = {n})',
-            'zh': f'{high} 层{name["zh"]}{"能够训练" if passed else "未能训练"}：训练误差为 '
-            f'{deep:.1f}%，{low} 层为 {shallow:.1f}%（n = {n}）',
+            'en': f'{name["en"]}-{high} {said["en"]}: its training error is {deep:.1f} %, that of '
+            f'{name["en"]}-{low} {shallow:.1f} % (n = {n})',
+            'zh': f'{high} 层{name["zh"]}{said["zh"]}：训练误差为 {deep:.1f}%，{low} 层为 '
+            f'{shallow:.1f}%（n = {n}）',
         },
     )

@@ -7,13 +7,15 @@ chosen on the seeds that chose the rates, so that no luck of the judged seeds en
 every family one status at each budget:
 
 - `fails to train`: the deepest network fails more often than the shallower one;
-- `degrades`: the gap is above `LOSS_MARGIN`, and so is some error above its own margin;
+- `degrades`: the gap is above `LOSS_MARGIN`, and that of the error is not below its own margin; or
+  the gap of the error is above `ERROR_GAP`;
 - `floor`: no run of either network errs by more than a point; rates are chosen by the validation
   loss, which says little of the training loss there, so that a gap tells of rates and not of depth;
-- `does not degrade`: the gap is below `LOSS_MARGIN`, and frequent failures are ruled out;
-- `budget insufficient`: a positive control does not train. The controls are the shallower network
-  and one of the other family: for plain networks the deepest residual one, for residual networks
-  the best shallower plain one;
+- `does not degrade`: the gap is below `LOSS_MARGIN`, that of the error is not above its own margin,
+  and frequent failures are ruled out;
+- `budget insufficient`: a positive control is not passed. The controls are the shallower network
+  and one of the other family: for plain networks the deepest residual one, which also has to fit no
+  worse than a shallower one, for residual networks the best shallower plain one;
 - `inconclusive`: none of these is shown; the number of seeds that would decide is forecast. So is
   a gap that the grid of rates may have made: where the best rate of the deepest network lies at the
   edge of the grid it may be no worse than the shallower one, and where that of the shallower one
@@ -21,7 +23,7 @@ every family one status at each budget:
 
 A status over all budgets follows from these and from the slope of the gap against the logarithm of
 the budget: `shrinks with budget` is a gap that is there at some budget and falls by more than
-`LOSS_MARGIN` when the budget becomes ten times as large.
+`LOSS_MARGIN` from the smallest budget to the largest.
 
 How often the rules are wrong is simulated in `tests/findings/test_tuned.py`.
 """
@@ -33,6 +35,7 @@ from statistics import fmean, median
 
 import numpy as np
 
+from vggres.findings.controls import CONTROL_MARGIN
 from vggres.findings.estimates import (
     Interval,
     failure_p,
@@ -58,6 +61,10 @@ from vggres.results import Result
 # validation losses at the best rate of a grid and at its neighbours differ by factors of 1.1 to
 # 2.5, so that a smaller gap may come from the grid.
 LOSS_MARGIN = 0.3
+# In points of training error. Where losses are high a factor of two is out of reach, because
+# guessing among ten classes has no more than 2.3; a gap in the error of so many points counts
+# there. It is wider than `MARGIN`, because a gap of a few points may come from the grid of rates.
+ERROR_GAP = 5.0
 
 DEGRADES = 'degrades'
 FAILS = 'fails to train'
@@ -237,7 +244,7 @@ def judge(
     gaps = []
     for family, budget in sorted(shallower):
         depths = _deepest(runs, family), shallower[family, budget]
-        control = _untrained_control(runs, shallower, family, budget)
+        control = _failed_control(runs, shallower, family, budget)
         deepest, best = ((family, depth, budget) in at_edge for depth in depths)
         gaps.append(_judged(runs, (family, budget), depths, control, (deepest, best)))
     return gaps
@@ -258,9 +265,10 @@ def _judged(
     failed = np.array([[has_failed(b), has_failed(a)] for a, b in pairs], bool).reshape(-1, 2)
     status, reason, needed = _status(np.array(losses), failed, control, depths)
     error_status = _error_status(errors, [run.train_error for run in (*deep, *shallow)])
-    if (status, error_status) == (DEGRADES, FLOOR):
-        status = FLOOR
-        reason = f'No run errs by more than {MARGIN:g} %, where a gap in the loss tells of rates.'
+    if status in (DEGRADES, DOES_NOT, INCONCLUSIVE) and len(pairs) >= MIN_SEEDS:
+        status, reason = _beside_error(status, reason, estimate(errors), error_status)
+    if status != INCONCLUSIVE:
+        needed = None
     for depth, is_at_edge, unfair in zip(depths, edges, (_WORSE, (DOES_NOT,)), strict=True):
         if is_at_edge and status in unfair:
             status, reason = INCONCLUSIVE, f'It would be "{status}", but {_beyond(depth)}'
@@ -282,6 +290,22 @@ def _judged(
     )
 
 
+def _beside_error(status: str, reason: str, error: Estimate, of_error: str) -> tuple[str, str]:
+    """The status by the loss, and its reason, after a look at the error."""
+    if of_error == FLOOR and status == DEGRADES:
+        return (
+            FLOOR,
+            f'No run errs by more than {MARGIN:g} %, where a gap in the loss tells of rates.',
+        )
+    if status != DEGRADES and error.interval and error.interval[0] > ERROR_GAP:
+        return DEGRADES, f'The gap of the error is above {ERROR_GAP:g} points.'
+    if (status, of_error) in ((DEGRADES, DOES_NOT), (DOES_NOT, DEGRADES)):
+        where = {DOES_NOT: 'below', DEGRADES: 'above'}[of_error]
+        reason = reason.rstrip('.')
+        return INCONCLUSIVE, f'{reason}; but that of the error is {where} {MARGIN:g} point.'
+    return status, reason
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of some values, one per seed, with Student's interval."""
     sample = np.array(values, float)
@@ -299,13 +323,18 @@ def _pairs(first: Sequence[Result], second: Sequence[Result]) -> list[tuple[Resu
     return [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
 
 
-def _untrained_control(
+def _failed_control(
     runs: Mapping[Place, Sequence[Result]],
     shallower: Mapping[tuple[str, int], int],
     family: str,
     budget: int,
 ) -> str:
-    """The positive control that failed in half of its runs or more, in words; '' for none."""
+    """The positive control that is not passed, in words; '' for none.
+
+    A control trains in more than half of its runs. The deepest residual network also errs by no
+    more than `CONTROL_MARGIN` above the best shallower one: where it does not, the budget is too
+    short for depth of any kind, and what plain networks do says nothing of them.
+    """
     controls = [(family, shallower[family, budget])]
     other, is_deepest = _OTHER_CONTROL[family]
     if (other, budget) in shallower:
@@ -316,7 +345,19 @@ def _untrained_control(
         failed = sum(map(has_failed, found))
         if found and 2 * failed >= len(found):
             return f'{name}-{depth} failed to train in {failed} of {len(found)} runs'
-    return ''
+    if not is_deepest or (other, budget) not in shallower:
+        return ''
+    deepest, best = _deepest(runs, other), shallower[other, budget]
+    deep, shallow = runs[other, deepest, budget], runs[other, best, budget]
+    if not deep or not shallow:
+        return ''
+    errors = [fmean(run.train_error for run in found) for found in (deep, shallow)]
+    if errors[0] <= errors[1] + CONTROL_MARGIN:
+        return ''
+    return (
+        f'the training error of {other}-{deepest} is {errors[0]:.1f} %, that of {other}-{best} '
+        f'{errors[1]:.1f} %'
+    )
 
 
 def _status(
@@ -327,12 +368,12 @@ def _status(
     Args:
         losses: `[num_seeds]`, decades.
         failed: `[num_seeds, 2]`, whether the shallower and the deepest network failed.
-        control: what `_untrained_control` found.
+        control: what `_failed_control` found.
         depths: the greatest, and that of the shallower network.
     """
     n, (deepest, best) = len(losses), depths
     if control:
-        reason = f'The positive control does not train: {control}.'
+        reason = f'A positive control is not passed: {control}.'
         return INSUFFICIENT, reason, None
     if n < MIN_SEEDS:
         reason = f'{_seeds(n)} both depths; at least {MIN_SEEDS} are needed.'
@@ -341,7 +382,7 @@ def _status(
     if p <= SIGNIFICANCE:
         reason = (
             f'Depth {deepest} failed to train in {many} of {n} runs, depth {best} in {few} '
-            f'(exact test: p = {p:.2g}). An error near that of guessing is not degradation.'
+            f'(exact test: p = {p:.2g}). Failure to train is not degradation.'
         )
         return FAILS, reason, None
     interval = t_interval(losses, CONFIDENCE)
@@ -430,15 +471,15 @@ def over_budgets(gaps: Sequence[Gap]) -> FamilyVerdict:
     """The verdict on one family over all budgets.
 
     The slope is that of each seed's gap against log10(budget), by least squares, over the budgets
-    at which the controls train and no rate lies at an edge of the grid, and the seeds that have all
-    of them. Failed runs take part with the loss of guessing, which can only make a gap at a small
-    budget look smaller than it is.
+    at which the controls are passed, the error is not at its floor and no rate lies at an edge of
+    the grid, and the seeds that have all of them. Failed runs take part with the loss of guessing,
+    which can only make a gap at a small budget look smaller than it is.
 
     Args:
         gaps: of one family, one per budget.
     """
     counted = sorted((gap for gap in gaps if gap.status != INSUFFICIENT), key=lambda g: g.budget)
-    inside = [gap for gap in counted if not any(gap.at_edge)]
+    inside = [gap for gap in counted if gap.status != FLOOR and not any(gap.at_edge)]
     slope = _slope(inside)
     statuses = [gap.status for gap in counted]
     worse = [gap for gap in counted if gap.status in _WORSE]
@@ -450,21 +491,26 @@ def over_budgets(gaps: Sequence[Gap]) -> FamilyVerdict:
     if not gaps:
         return verdict(INCONCLUSIVE, 'The rates of its networks are not known yet.')
     if not counted:
-        return verdict(INSUFFICIENT, 'At no budget do the positive controls train.')
-    if worse and slope.interval and slope.interval[1] < -LOSS_MARGIN:
+        return verdict(INSUFFICIENT, 'At no budget are the positive controls passed.')
+    if worse and slope.interval and slope.interval[1] * _decades(budgets) < -LOSS_MARGIN:
         last = counted[-1]
         return verdict(SHRINKS, f'At the largest budget, {last.budget}×, it {_still(last.status)}.')
     said = ', '.join(f'{gap.status} at {gap.budget}×' for gap in counted)
     if len(set(statuses)) == 1:
         where = 'all budgets' if len(counted) > 1 else f'{counted[0].budget}×'
         left_out = len(gaps) - len(counted)
-        more = ' at which the positive controls train' if left_out else ''
+        more = ' at which the positive controls are passed' if left_out else ''
         return verdict(statuses[0], f'That is the status at {where}{more}.')
     if len(worse) == len(counted):
         return verdict(statuses[-1], f'By budget: {said}.')
     return verdict(
         INCONCLUSIVE, f'The status differs between budgets, and no slope explains it: {said}.'
     )
+
+
+def _decades(budgets: Sequence[int]) -> float:
+    """How far budgets reach, in decades."""
+    return math.log10(max(budgets) / min(budgets))
 
 
 def _still(status: str) -> str:

@@ -1,10 +1,10 @@
 """Judges whether a deeper network trains worse than a shallower one, and in which way.
 
 Two things can happen to a deep network. It may *fail to train*: after all updates its training
-error is still near that of guessing. Or it trains, and its training error is higher than that of a
-shallower network; He et al. 2015 (arXiv 1512.03385, §1 and §4.2) call this *degradation*. Outcomes
-are bimodal, so the two are counted apart: failures by their number, degradation among the runs that
-trained. `decide` gives every variant one of five statuses:
+error is still half of that of guessing or more. Or it trains, and its training error is higher than
+that of a shallower network; He et al. 2015 (arXiv 1512.03385, §1 and §4.2) call this *degradation*.
+Outcomes are bimodal, so the two are counted apart: failures by their number, degradation among the
+runs that trained. `decide` gives every variant one of five statuses:
 
 - `fails to train`: the deepest network fails more often than shallower ones;
 - `degrades`: where both train, the excess error of the deepest network is more than `MARGIN`;
@@ -272,7 +272,7 @@ def _status(outcomes: Outcomes, judged: VariantVerdict) -> tuple[str, str, int |
             f'Depth {deepest} failed to train in {failures[-1]} of {n} runs (probability of '
             f'failure: {percent_interval(proportion_interval(failures[-1], n, CONFIDENCE))}), the '
             f'shallower networks together in {sum(failures[:-1])} of {n * (len(failures) - 1)} '
-            f'(exact test: {p_in_words(p)}). An error near that of guessing is not degradation.'
+            f'(exact test: {p_in_words(p)}). Failure to train is not degradation.'
         )
         return 'fails to train', reason, None
     excess_words = _excess_in_words(judged)

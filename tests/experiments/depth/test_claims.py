@@ -52,6 +52,13 @@ def found(claim, evidence):
     return finding
 
 
+def test_without_a_finished_residual_network_nothing_is_measured():
+    all_runs = evidence((0.1, 0.01))
+    plain = [run for run in all_runs.results if run.family == 'plain']
+    alone = dataclasses.replace(all_runs, results=plain)
+    assert found(GAIN, alone).status == 'not measured'
+
+
 def changed(found, change):
     """The evidence with each result changed: `change` gives new values of (number, result)."""
     results = [
