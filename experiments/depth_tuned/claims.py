@@ -37,7 +37,12 @@ def _explains(evidence: Evidence) -> list[Contrast]:
     barrier = _nothing_to_explain(gaps[0], verdict) if gaps else None
     if barrier is None:
         return contrasts
-    return [dataclasses.replace(each, barrier=each.barrier or barrier) for each in contrasts]
+    return [
+        each
+        if each.barrier and each.barrier.status is Status.NOT_MEASURED
+        else dataclasses.replace(each, barrier=barrier)
+        for each in contrasts
+    ]
 
 
 def _nothing_to_explain(gap: Gap, verdict: TunedVerdict) -> Barrier | None:
@@ -111,14 +116,17 @@ def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
         p_false=min(1.0, 3 * min(of_loss, large_error.p_false, more_failures)),
     )
     is_refuted = contrast.p_false < min(contrast.p_true, LEVEL)
+    is_worse = error.mean >= MARGIN and loss.mean < LOSS_MARGIN
+    by_error = _error_words(gap, error.mean) if is_worse else None
     if is_refuted or contrast.p_true < LEVEL:
         if doubt := _doubt(gap, verdict, is_refuted):
             return dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=doubt)
-        return dataclasses.replace(contrast, remark=_failure_words(gap) if failing else None)
+        return dataclasses.replace(contrast, remark=_failure_words(gap) if failing else by_error)
+    if by_loss.p_false < LEVEL:
+        return dataclasses.replace(contrast, remark=_VETO)
     if loss.mean >= LOSS_MARGIN:
         return contrast
-    in_error = _error_words(gap, error.mean) if error.mean >= MARGIN else None
-    return dataclasses.replace(contrast, remark=frequent or in_error)
+    return dataclasses.replace(contrast, remark=frequent or by_error)
 
 
 # A status of the gap under which nothing is decided, and the reason in Chinese.
@@ -128,6 +136,12 @@ _BARRIERS = {
         Status.FLOOR,
         f'每次训练的误差都不超过 {MARGIN:g}%，此时损失的差距反映的是学习率而不是深度',
     ),
+}
+
+
+_VETO = {
+    'en': 'the loss is above its margin, but the training error shows no gap',
+    'zh': '损失大于阈值，但训练误差没有差距',
 }
 
 
@@ -156,7 +170,8 @@ def _doubt(gap: Gap, verdict: TunedVerdict, is_refuted: bool) -> Text | None:
     An optimum at the edge of the grid may hide a better rate: that of the deepest network cannot
     refute then, nor that of the shallower one confirm. Few tuning seeds cannot refute either. Rates
     are chosen by the validation loss, and another rate may fit better: where it closes the gap, or
-    opens it, on the tuning seeds, the choice of the rate decided and not the depth.
+    opens it, on the tuning seeds, the choice of the rate decided and not the depth. On these seeds
+    the own rates have to say what the fresh ones say; else it is not the rate that matters.
     """
     at_edge = gap.at_edge[0] if is_refuted else gap.at_edge[1]
     depth = gap.deepest if is_refuted else gap.shallower
@@ -174,29 +189,31 @@ def _doubt(gap: Gap, verdict: TunedVerdict, is_refuted: bool) -> Text | None:
             'zh': f'学习率只由 {tuning_seeds} 个调参种子选出，可能错过最好的；要否定需要 '
             f'{MIN_TUNING_SEEDS} 个（--config.sweep.tuning_seeds={MIN_TUNING_SEEDS}）',
         }
-    own, best = _fits(gap.deepest, gap, verdict), _fits(gap.shallower, gap, verdict)
-    if own is None or best is None:
+    deep, shallow = _fits(gap.deepest, gap, verdict), _fits(gap.shallower, gap, verdict)
+    if deep is None or shallow is None:
         return None
-    # Each pair is the fit at the network's own rate and at the rate that fits best.
-    deep, shallow = (own[1], best[0]) if is_refuted else (own[0], best[1])
-    if _is_gap(deep, shallow, ERROR_GAP if is_refuted else MARGIN) == is_refuted:
+    pairs = [(fit, shallow[0]) for fit in deep] if is_refuted else [(deep[0], s) for s in shallow]
+    answers = [_is_gap(*pair, ERROR_GAP if is_refuted else MARGIN) for pair in pairs]
+    if answers[0] != is_refuted or all(answer == is_refuted for answer in answers):
         return None
-    rate = (deep if is_refuted else shallow).rate
+    deciding = pairs[answers.index(not is_refuted)]
+    rate = (deciding[0] if is_refuted else deciding[1]).rate
     return {
-        'en': f'plain-{depth} fits better at a rate of {rate:g} than at its own, which was chosen '
-        f'by the validation loss, and there the gap is {"below" if is_refuted else "above"} the '
-        'margins on the tuning seeds',
-        'zh': f'{depth} 层普通网络在学习率 {rate:g} 下比在按验证损失选出的学习率下拟合得更好，'
-        f'此时调参种子上的差距{"小" if is_refuted else "大"}于阈值',
+        'en': f'at a rate of {rate:g} instead of its own, which was chosen by the validation loss, '
+        f'plain-{depth} fits so well on the tuning seeds that the gap is '
+        f'{"below" if is_refuted else "above"} the margins',
+        'zh': f'{depth} 层普通网络若不用按验证损失选出的学习率，而用 {rate:g}，'
+        f'在调参种子上拟合得更好，差距{"小" if is_refuted else "大"}于阈值',
     }
 
 
-def _fits(depth: int, gap: Gap, verdict: TunedVerdict) -> tuple[Fit, Fit] | None:
-    """How a plain network fits on the tuning seeds: at its own rate, and at the best for that."""
+def _fits(depth: int, gap: Gap, verdict: TunedVerdict) -> list[Fit] | None:
+    """How a plain network fits on the tuning seeds: at its own rate, then at all others."""
     place = ('plain', depth, gap.budget)
     network = next((n for n in verdict.networks if (n.family, n.depth, n.budget) == place), None)
-    own = [fit for fit in network.fits if fit.rate == network.rate] if network else []
-    return (own[0], min(network.fits, key=lambda fit: fit.log_loss)) if network and own else None
+    if network is None or network.rate not in [fit.rate for fit in network.fits]:
+        return None
+    return sorted(network.fits, key=lambda fit: fit.rate != network.rate)
 
 
 def _control(evidence: Evidence) -> Control:

@@ -184,7 +184,8 @@ def _slope_table(verdict: TunedVerdict) -> Table:
             for family, judged in verdict.families.items()
         ],
         note='The slope of the gap in decades of training loss against log10 of the budget, over '
-        'the budgets at which the positive controls train. n counts seeds.',
+        'the budgets at which the positive controls are passed, the error is not at its floor and '
+        'no rate lies at an edge of the grid. n counts seeds.',
     )
 
 

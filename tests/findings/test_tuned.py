@@ -275,6 +275,7 @@ def with_errors(runs, family, shallow, deep):
         (0.1, 15.0, DEGRADES),  # hard to fit: no factor of two in the loss, and far more errors
         (LOSS_MARGIN, 15.0, DEGRADES),
         (-0.2, ERROR_GAP - 1, INCONCLUSIVE),  # the loss says no and the error yes
+        (0.1, MARGIN, INCONCLUSIVE),  # the loss says no and the error nothing
         (0.1, 0.5, DOES_NOT),
         (1.0, 0.5, INCONCLUSIVE),  # the loss says yes and the error no
         (1.0, 2.0, DEGRADES),

@@ -42,7 +42,7 @@ STRUCTURES = {
     'vgg of 50 layers': ('vgg', 50, {'vgg_stages': 3}),
     'vgg of 100 layers': ('vgg', 100, {'vgg_stages': 3}),
 }
-QUICK = {'plain', 'bottleneck preactivation', 'exclusive gate', 'imagenet', 'vgg of 100 layers'}
+QUICK = {'plain', 'bottleneck preactivation', 'exclusive gate'}
 
 
 def build(family, depth, width=16, dtype=jnp.float32, **options):

@@ -17,6 +17,10 @@ LABELS = jnp.array([0, 1, 2, 0, 1, 2], jnp.int32)
 KEY = jax.random.key(7)
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope='module')
 def state():
     return jax.jit(lambda: init_state(jax.random.key(0), NETWORK, SGD, (4, 4, 1)))()
@@ -75,14 +79,14 @@ def test_batch_statistics_move_in_training_and_not_in_evaluation(state):
     ('name', 'options'),
     [
         ('cifar_plain20', {}),
-        ('cifar_resnet20', {}),
         ('cifar_resnet20', {'shortcut': 'C', 'gate': 'exclusive', 'shortcut_dropout': 0.5}),
-        ('cifar_preresnet164', {}),
         ('cifar_vgg16_bn', {'depth': 100}),
-        ('vgg16', {}),
-        ('vgg16c_bn', {}),
-        ('resnet18', {}),
-        ('resnet50', {}),
+        slow('cifar_resnet20', {}),
+        slow('cifar_preresnet164', {}),
+        slow('vgg16', {}),
+        slow('vgg16c_bn', {}),
+        slow('resnet18', {}),
+        slow('resnet50', {}),
     ],
 )
 @pytest.mark.parametrize('platform', ['cuda', 'tpu'])

@@ -123,8 +123,10 @@ def _compared(family: str, errors: Errors, low: int, high: int, num_classes: int
     n = min(len(errors[low]), len(errors[high]))
     if passed:
         said = {'en': 'trains', 'zh': '能够训练'}
-    elif max(shallow, deep) >= failing_error(num_classes):
+    elif deep >= failing_error(num_classes):
         said = {'en': 'does not train', 'zh': '未能训练'}
+    elif deep <= shallow + CONTROL_MARGIN:
+        said = {'en': 'fits no better than one that does not train', 'zh': '不比未能训练的网络更好'}
     else:
         said = {
             'en': f'fits worse by more than {CONTROL_MARGIN:g} points',

@@ -11,11 +11,12 @@ every family one status at each budget:
   the gap of the error is above `ERROR_GAP`;
 - `floor`: no run of either network errs by more than a point; rates are chosen by the validation
   loss, which says little of the training loss there, so that a gap tells of rates and not of depth;
-- `does not degrade`: the gap is below `LOSS_MARGIN`, that of the error is not above its own margin,
-  and frequent failures are ruled out;
+- `does not degrade`: the gap is below `LOSS_MARGIN`, that of the error is below its own margin, and
+  frequent failures are ruled out;
 - `budget insufficient`: a positive control is not passed. The controls are the shallower network
-  and one of the other family: for plain networks the deepest residual one, which also has to fit no
-  worse than a shallower one, for residual networks the best shallower plain one;
+  and one of the other family: for plain networks the deepest residual one, of which the runs that
+  train also have to err by no more than `controls.CONTROL_MARGIN` above the best shallower one, for
+  residual networks the best shallower plain one;
 - `inconclusive`: none of these is shown; the number of seeds that would decide is forecast. So is
   a gap that the grid of rates may have made: where the best rate of the deepest network lies at the
   edge of the grid it may be no worse than the shallower one, and where that of the shallower one
@@ -299,10 +300,13 @@ def _beside_error(status: str, reason: str, error: Estimate, of_error: str) -> t
         )
     if status != DEGRADES and error.interval and error.interval[0] > ERROR_GAP:
         return DEGRADES, f'The gap of the error is above {ERROR_GAP:g} points.'
-    if (status, of_error) in ((DEGRADES, DOES_NOT), (DOES_NOT, DEGRADES)):
-        where = {DOES_NOT: 'below', DEGRADES: 'above'}[of_error]
-        reason = reason.rstrip('.')
-        return INCONCLUSIVE, f'{reason}; but that of the error is {where} {MARGIN:g} point.'
+    loss_alone = reason.rstrip('.')
+    if status == DEGRADES and of_error == DOES_NOT:
+        return INCONCLUSIVE, f'{loss_alone}, but that of the error is below {MARGIN:g} point.'
+    # Errors that differ alike in all seeds have no interval, and the loss has one.
+    is_alike = error.interval is None and error.mean is not None and error.mean < MARGIN
+    if status == DOES_NOT and of_error not in (DOES_NOT, FLOOR) and not is_alike:
+        return INCONCLUSIVE, f'{loss_alone}, but that of the error is not below {MARGIN:g} point.'
     return status, reason
 
 
@@ -331,9 +335,10 @@ def _failed_control(
 ) -> str:
     """The positive control that is not passed, in words; '' for none.
 
-    A control trains in more than half of its runs. The deepest residual network also errs by no
-    more than `CONTROL_MARGIN` above the best shallower one: where it does not, the budget is too
-    short for depth of any kind, and what plain networks do says nothing of them.
+    A control trains in more than half of its runs. Of those that train, the deepest residual
+    network also errs by no more than `CONTROL_MARGIN` above the best shallower one: where it does
+    not, the budget is too short for depth of any kind, and what plain networks do says nothing of
+    them.
     """
     controls = [(family, shallower[family, budget])]
     other, is_deepest = _OTHER_CONTROL[family]
@@ -348,7 +353,10 @@ def _failed_control(
     if not is_deepest or (other, budget) not in shallower:
         return ''
     deepest, best = _deepest(runs, other), shallower[other, budget]
-    deep, shallow = runs[other, deepest, budget], runs[other, best, budget]
+    deep, shallow = (
+        [run for run in runs[other, depth, budget] if not has_failed(run)]
+        for depth in (deepest, best)
+    )
     if not deep or not shallow:
         return ''
     errors = [fmean(run.train_error for run in found) for found in (deep, shallow)]
