@@ -35,7 +35,7 @@ _STORY = (
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,
 # by its name. On all others margins were chosen or amended after a look, so that claims are
 # exploratory there. Whoever amends a criterion empties this table: a test insists.
-FROZEN: Mapping[str, str] = {'fashion_mnist': 'e9b51bc'}
+FROZEN: Mapping[str, str] = {'fashion_mnist': 'fbe3e17'}
 
 
 class Experiment(Protocol):
