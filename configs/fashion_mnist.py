@@ -8,7 +8,9 @@ of 2×2 pixels. The data are downloaded once (31 MB). The protocol is that of He
 1512.03385, §4.2), shortened to 10 epochs (780 updates), with a linear warm-up and without
 augmentation.
 
-Time: not measured. Expected result: not measured.
+Time and expected result of `--sweep depth`: not measured. With a rate for each network (`--sweep
+depth_tuned` with three tuning seeds and eight others, 12 minutes on an H200), plain-56 has 21
+points more training error than plain-8, and ResNet-56 no more than ResNet-8.
 """
 
 from ml_collections import ConfigDict

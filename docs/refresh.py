@@ -1,13 +1,18 @@
 """Brings the results of a run into the documentation: figures, claims, and the tables of READMEs.
 
     python docs/refresh.py runs/digits
+    python docs/refresh.py runs/fashion_mnist
 
-The directory holds the finished sweeps and what `launch.py --claims` wrote. All of it but the
-weights goes into an archive, from which everything can be rebuilt without training:
+The directory is named after its configuration, and holds the finished sweeps and what `launch.py
+--claims` wrote. All of it but the weights goes into an archive, from which everything can be
+rebuilt without training:
 
     tar -xf docs/run/digits.tar.xz && python launch.py --claims --workdir digits
 
-Tests compare the READMEs with what this leaves in `docs/run/`, and that with the archive.
+The digits are what READMEs and figures show. Of other data, the claims and the pages of the sweeps
+go to a folder of `docs/run/`, and the claims into a table beside those on digits.
+
+Tests compare the documentation with what this leaves in `docs/run/`, and that with the archives.
 """
 
 import csv
@@ -46,7 +51,8 @@ COPIES = {
     'gradient_flow/figures/gradient_by_layer_glorot.png': 'gradient_by_depth.png',
     'identity_shortcut/figures/error_by_shortcut.png': 'error_by_shortcut.png',
 }
-ARCHIVE = DOCS / 'run' / 'digits.tar.xz'
+MAIN = 'digits'
+OTHERS = ('fashion_mnist',)
 # Of each sweep and of each cell; what is left out is weights, or follows from these.
 FILES = ('config.json', 'result.json', 'metrics.jsonl', 'probes.jsonl')
 KEPT = ('sweep.json', *(f'cells/*/{name}' for name in FILES))
@@ -54,10 +60,10 @@ KEPT = ('sweep.json', *(f'cells/*/{name}' for name in FILES))
 
 def archive(workdir: Path) -> None:
     """Packs the results of all sweeps, in the same bytes for the same results."""
-    with tarfile.open(ARCHIVE, 'w:xz', preset=9) as packed:
+    with tarfile.open(DOCS / 'run' / f'{workdir.name}.tar.xz', 'w:xz', preset=9) as packed:
         for path in sorted(path for name in KEPT for path in workdir.glob(f'*/{name}')):
             content = path.read_bytes()
-            entry = tarfile.TarInfo(f'digits/{path.relative_to(workdir)}')
+            entry = tarfile.TarInfo(f'{workdir.name}/{path.relative_to(workdir)}')
             entry.size = len(content)
             packed.addfile(entry, io.BytesIO(content))
 
@@ -141,6 +147,17 @@ def updates_table(stored: Path) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def data_table() -> str:
+    """The claims on digits beside those on other data, as Markdown: status and number of each."""
+    stored = {MAIN: DOCS / 'run' / 'claims.json'}
+    stored |= {name: DOCS / 'run' / name / 'claims.json' for name in OTHERS}
+    found = {name: json.loads(path.read_text())['en'] for name, path in stored.items()}
+    lines = [('claim', *found), ('---',) * (len(found) + 1)]
+    for rows in zip(*found.values(), strict=True):
+        lines.append((rows[0][0], *(f'**{status}**<br>{said}' for _, status, said in rows)))
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
 def replace(path: Path, marker: str, text: str) -> None:
     """Writes a text between the markers of a page, `<!-- marker -->` and `<!-- /marker -->`."""
     begin, end = f'<!-- {marker} -->', f'<!-- /{marker} -->'
@@ -151,11 +168,28 @@ def replace(path: Path, marker: str, text: str) -> None:
 
 def main(workdir: Path) -> None:
     """Copies the files and rewrites the tables."""
-    (DOCS / 'run').mkdir(exist_ok=True)
+    archive(workdir)
+    if workdir.name == MAIN:
+        _refresh_main(workdir)
+    else:
+        _refresh_other(workdir)
+    replace(DOCS / 'results.md', 'data', data_table())
+
+
+def _refresh_other(workdir: Path) -> None:
+    folder = DOCS / 'run' / workdir.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ('claims.json', 'claims.md', 'claims.zh.md'):
+        shutil.copy(workdir / name, folder / name)
+    for name in PAGES:
+        if (workdir / name).exists():
+            (folder / f'{name}.md').write_text(page(name, workdir))
+
+
+def _refresh_main(workdir: Path) -> None:
     for source, target in COPIES.items():
         if source != RATE or (workdir / source).exists():  # chosen once, and seldom run again
             shutil.copy(workdir / source, DOCS / target)
-    archive(workdir)
     for name in PAGES:
         (DOCS / 'run' / f'{name}.md').write_text(page(name, workdir))
     for language, path in READMES.items():
@@ -166,6 +200,10 @@ def main(workdir: Path) -> None:
 
 
 if __name__ == '__main__':
-    if len(sys.argv) != 2 or not Path(sys.argv[1], 'claims.json').exists():
-        sys.exit('usage: python docs/refresh.py WORKDIR, after launch.py --claims wrote into it')
-    main(Path(sys.argv[1]))
+    asked = Path(sys.argv[1]).resolve() if len(sys.argv) == 2 else Path()
+    if asked.name not in (MAIN, *OTHERS) or not (asked / 'claims.json').exists():
+        sys.exit(
+            'usage: python docs/refresh.py WORKDIR, after launch.py --claims wrote into it; it is '
+            f'named {", ".join((MAIN, *OTHERS))}'
+        )
+    main(asked)
