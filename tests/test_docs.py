@@ -116,6 +116,8 @@ def test_what_is_said_of_data_never_looked_at_is_that_of_the_run(page, tmp_path)
         return
     for gap in plain:
         assert f'{gap.error.mean:.2f}' in text
+        low, high = gap.error.interval
+        assert page == 'README.zh.md' or f'{low:.2f} to {high:.2f})' in text.replace(', n = 8', '')
         low, high = gap.loss.interval
         assert page != 'docs/results.md' or f'{low:.2f} to {high:.2f})' in text
 
