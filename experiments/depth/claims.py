@@ -107,11 +107,12 @@ def _excess_contrast(errors: np.ndarray) -> Contrast:
 
 
 def _failed_words(depth: int, failed: np.ndarray) -> Text:
+    probability = controls.failure_probability(int(failed.sum()), len(failed))
     return {
-        'en': f'{failed.sum()} of {len(failed)} runs of plain-{depth} failed to train, which is '
-        'another regime than degradation',
-        'zh': f'{depth} 层普通网络的 {len(failed)} 次训练中有 {failed.sum()} 次失败，'
-        '这与退化不是一回事',
+        'en': f'{failed.sum()} of {len(failed)} runs of plain-{depth} failed to train '
+        f'({probability["en"]}), which is another regime than degradation',
+        'zh': f'{depth} 层普通网络的 {len(failed)} 次训练中有 {failed.sum()} 次失败'
+        f'（{probability["zh"]}），这与退化不是一回事',
     }
 
 

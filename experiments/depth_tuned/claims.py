@@ -20,7 +20,12 @@ from vggres.findings.contrasts import (
     below,
     sample,
 )
-from vggres.findings.controls import Control, frequent_failures, too_shallow
+from vggres.findings.controls import (
+    Control,
+    failure_probability,
+    frequent_failures,
+    too_shallow,
+)
 from vggres.findings.outcomes import MARGIN, SIGNIFICANCE
 from vggres.findings.tuned import DOES_NOT, ERROR_GAP, FLOOR, INSUFFICIENT, LOSS_MARGIN, Gap
 
@@ -147,11 +152,13 @@ _VETO = {
 
 def _failure_words(gap: Gap) -> Text:
     (failed, _), n, p = gap.failed, len(gap.seeds), gap.failure_p
+    probability = failure_probability(failed, n)
     return {
-        'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs, more often than '
-        f'depth {gap.shallower} (exact test: p = {p:.2g}, not adjusted)',
-        'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次失败，多于深度 '
-        f'{gap.shallower}（精确检验 p = {p:.2g}，未校正）',
+        'en': f'depth {gap.deepest} failed to train in {failed} of {n} runs '
+        f'({probability["en"]}), more often than depth {gap.shallower} (exact test: p = {p:.2g}, '
+        'not adjusted)',
+        'zh': f'深度 {gap.deepest} 的 {n} 次训练中有 {failed} 次失败（{probability["zh"]}），'
+        f'多于深度 {gap.shallower}（精确检验 p = {p:.2g}，未校正）',
     }
 
 

@@ -1,9 +1,17 @@
 """A control is passed where the networks train that have to, failed or missing otherwise."""
 
 import pytest
+from scipy import stats
 
 from vggres.findings import controls
 from vggres.findings.controls import Control, both
+
+
+def test_the_probability_of_failure_is_that_of_another_implementation():
+    low, high = stats.binomtest(5, 8).proportion_ci(0.95, method='exact')
+    said = controls.failure_probability(5, 8)
+    assert said['en'].endswith(f': 95 % interval {100 * low:.0f} to {100 * high:.0f} %')
+    assert said['zh'] == f'失败概率的 95% 区间为 {100 * low:.0f}% 至 {100 * high:.0f}%'
 
 
 @pytest.mark.parametrize(

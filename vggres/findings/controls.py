@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from vggres.findings.contrasts import Condition, Contrast, Status, Text, barred
-from vggres.findings.estimates import proportion_bound, seeds_to_rule_out
-from vggres.findings.outcomes import SIGNIFICANCE, TOLERATED_FAILURES, failing_error
+from vggres.findings.estimates import proportion_bound, proportion_interval, seeds_to_rule_out
+from vggres.findings.outcomes import (
+    CONFIDENCE,
+    SIGNIFICANCE,
+    TOLERATED_FAILURES,
+    failing_error,
+)
+from vggres.findings.phrases import percent_interval
 
 # In points of training error: by how much the deeper network of a control may be worse than the
 # shallower one. It is wider than the margin of degradation, because the control asks whether the
@@ -75,6 +81,16 @@ def frequent_failures(failed: int, n: int, depth: int) -> Text | None:
         'exclude a third',
         'zh': f'深度 {depth} 的 {n} 次训练中有 {failed} 次失败，失败概率的上限为 '
         f'{100 * bound:.0f}%；共 {needed} 次且不再失败才能排除三分之一',
+    }
+
+
+def failure_probability(failed: int, n: int) -> Text:
+    """The probability that a run fails to train, as an interval of Clopper and Pearson."""
+    interval = proportion_interval(failed, n, CONFIDENCE)
+    low, high = (f'{100 * end:.0f}' for end in interval)
+    return {
+        'en': f'probability of failure: {percent_interval(interval)}',
+        'zh': f'失败概率的 {100 * CONFIDENCE:g}% 区间为 {low}% 至 {high}%',
     }
 
 
