@@ -37,6 +37,7 @@ PAGES = ('depth', 'depth_tuned', 'convergence', 'gradient_flow', 'identity_short
 READMES = {'en': DOCS.parent / 'README.md', 'zh': DOCS.parent / 'README.zh.md'}
 HEADINGS = {'en': ('claim', 'status', 'one number'), 'zh': ('说法', '结论', '一个数字')}
 RATE = 'rate/verdict.json'
+GAPS = 'depth_tuned/figures/gap_against_budget.png'
 COPIES = {
     'claims.json': 'run/claims.json',
     'claims.md': 'claims.md',
@@ -179,8 +180,8 @@ def main(workdir: Path) -> None:
 def _refresh_other(workdir: Path) -> None:
     folder = DOCS / 'run' / workdir.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ('claims.json', 'claims.md', 'claims.zh.md'):
-        shutil.copy(workdir / name, folder / name)
+    for name in ('claims.json', 'claims.md', 'claims.zh.md', GAPS):
+        shutil.copy(workdir / name, folder / Path(name).name)
     for name in PAGES:
         if (workdir / name).exists():
             (folder / f'{name}.md').write_text(page(name, workdir))

@@ -32,6 +32,14 @@ def test_the_chosen_rate_and_guessing_are_marked():
     assert 'the rate that' not in str([text.get_text() for text in figure.legends[1].get_texts()])
 
 
+def test_losses_within_a_decade_have_ticks_to_be_read_by():
+    figure = loss_against_rate([LossLine('plain', 8, (0.01, 0.1), (0.4, 1.5))], None, 2.303)
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    ticks = [label for label in figure.axes[0].get_yticklabels() if low <= label._y <= high]
+    assert [label.get_text() for label in ticks] == ['0.5', '1', '2']
+
+
 def test_there_is_nothing_to_draw():
     with pytest.raises(ValueError, match='no losses'):
         loss_against_rate([], None, 2.3)

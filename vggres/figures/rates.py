@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from vggres.figures.style import (
     LINE_WIDTH,
@@ -65,6 +66,8 @@ def loss_against_rate(lines: Sequence[LossLine], chosen: float | None, guessing:
         rates = sorted({rate for line in lines for rate in line.rates})
         ax.set_xticks(rates, [f'{rate:g}' for rate in rates])
         ax.minorticks_off()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # losses may span one decade
+        ax.yaxis.set_major_formatter('{x:g}')
     depths = [
         Line2D([], [], color=color, linewidth=2.4, label=str(depth))
         for depth, color in sorted(colors.items(), reverse=True)
