@@ -7,13 +7,12 @@ from statistics import fmean
 
 from experiments.depth_tuned.question import FAMILIES
 from experiments.depth_tuned.stages import Search, of_seeds, own_rate, plan, runs, search_all
-from vggres.findings import tuned
+from vggres.findings import budgets, tuned
+from vggres.findings.budgets import FamilyVerdict, Interaction
 from vggres.findings.outcomes import CONFIDENCE, MARGIN
 from vggres.findings.tuned import (
     LOSS_MARGIN,
-    FamilyVerdict,
     Gap,
-    Interaction,
     Outcome,
     Place,
 )
@@ -128,9 +127,9 @@ def analyse(sweep: Sweep) -> TunedVerdict:
             _network(place, search, fits[place], fresh[place]) for place, search in searches.items()
         ),
         gaps=tuple(gaps),
-        interactions=tuple(tuned.interactions(gaps, FAMILIES)),
+        interactions=tuple(budgets.interactions(gaps, FAMILIES)),
         families={
-            family: tuned.over_budgets([gap for gap in gaps if gap.family == family])
+            family: budgets.over_budgets([gap for gap in gaps if gap.family == family])
             for family in families
         },
     )

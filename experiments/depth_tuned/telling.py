@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from experiments.depth_tuned.analysis import TunedNetwork, TunedVerdict
 from vggres.figures.budget import GapAt, gap_against_budget
 from vggres.figures.rates import LossLine, loss_against_rate
+from vggres.findings.budgets import Interaction
 from vggres.findings.phrases import counted
 from vggres.findings.tables import MISSING, Column, Table, interval, number, p_value, scientific
-from vggres.findings.tuned import INSUFFICIENT, Estimate, Gap, Interaction
+from vggres.findings.tuned import INSUFFICIENT, Estimate, Gap
 from vggres.sweeps.sweep import Sweep
 
 

@@ -36,7 +36,11 @@ def test_losses_within_a_decade_have_ticks_to_be_read_by():
     figure = loss_against_rate([LossLine('plain', 8, (0.01, 0.1), (0.4, 1.5))], None, 2.303)
     figure.draw_without_rendering()
     low, high = figure.axes[0].get_ylim()
-    ticks = [label for label in figure.axes[0].get_yticklabels() if low <= label._y <= high]
+    ticks = [
+        label
+        for label in figure.axes[0].get_yticklabels()
+        if low <= label.get_position()[1] <= high
+    ]
     assert [label.get_text() for label in ticks] == ['0.5', '1', '2']
 
 

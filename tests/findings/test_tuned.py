@@ -6,6 +6,7 @@ import math
 import numpy as np
 import planted
 import pytest
+from planted_gaps import DEEP, SHALLOW, judged, run, shares, with_errors, world
 from scipy import stats
 
 from vggres.findings import tuned
@@ -19,90 +20,9 @@ from vggres.findings.tuned import (
     INCONCLUSIVE,
     INSUFFICIENT,
     LOSS_MARGIN,
-    SHRINKS,
 )
 
-BUDGETS = (1, 3, 10)
-SHALLOW, DEEP = 20, 56
-FAMILIES = ('plain', 'resnet')
 WORLDS = 200  # simulated sweeps in a test of a rate of error
-
-
-def run(family, depth, seed, decades, failed=False):
-    """A run whose loss is 10 to the power of `decades`; one that fails is near guessing.
-
-    It errs by 2 %, above the floor, so that its loss counts.
-    """
-    loss, error = (2.3, 88.0) if failed else (10**decades, 2.0)
-    return planted.result(family, depth, seed, error, train_loss=loss)
-
-
-def world(gaps, seeds=8, spread=0.15, fails=0.0, draw=0, families=FAMILIES):
-    """Families at depths 20 and 56, with gaps of `plain` in decades by budget.
-
-    Args:
-        gaps: {budget: gap of plain}; resnet has none.
-        seeds: of each network.
-        spread: the standard deviation of log10(loss) among the seeds of a network.
-        fails: the probability that a run of plain-56 fails to train.
-        draw: of the random numbers.
-        families: those that there are.
-    """
-    random = np.random.default_rng(draw)
-    runs = {}
-    for budget, gap in gaps.items():
-        for family in families:
-            for depth in (SHALLOW, DEEP):
-                is_deep_plain = (family, depth) == ('plain', DEEP)
-                middle = -2 - math.log10(budget) + (gap if is_deep_plain else 0)
-                runs[family, depth, budget] = [
-                    run(
-                        family,
-                        depth,
-                        seed,
-                        random.normal(middle, spread),
-                        failed=is_deep_plain and random.random() < fails,
-                    )
-                    for seed in range(seeds)
-                ]
-    return runs
-
-
-def judged(runs, family='plain', **more):
-    """The gaps of a family by budget, and its verdict over all budgets."""
-    shallower = {(name, budget): SHALLOW for name, _, budget in runs}
-    gaps = [gap for gap in tuned.judge(runs, shallower, **more) if gap.family == family]
-    return {gap.budget: gap for gap in gaps}, tuned.over_budgets(gaps)
-
-
-def shares(statuses):
-    """How often each status was given."""
-    statuses = list(statuses)
-    return {status: statuses.count(status) / len(statuses) for status in set(statuses)}
-
-
-NO_GAP = dict.fromkeys(BUDGETS, 0.0)
-CONSTANT = dict.fromkeys(BUDGETS, 1.0)
-SHRINKING = {budget: 1.2 / budget for budget in BUDGETS}
-
-
-@pytest.mark.parametrize(
-    ('gaps', 'status', 'each'),
-    [
-        (NO_GAP, DOES_NOT, [DOES_NOT] * 3),
-        (CONSTANT, DEGRADES, [DEGRADES] * 3),
-        (SHRINKING, SHRINKS, [DEGRADES, None, DOES_NOT]),
-    ],
-)
-def test_a_planted_world_is_recognised(gaps, status, each):
-    """At 3× the shrinking gap is 0.4, too near to the margin to be told from it every time."""
-    found = [judged(world(gaps, spread=0.08, draw=draw)) for draw in range(25)]
-    assert shares(verdict.status for _, verdict in found)[status] >= 0.9
-    for budget, expected in zip(gaps, each, strict=True):
-        if expected is not None:
-            assert shares(by_budget[budget].status for by_budget, _ in found)[expected] >= 0.9
-    residual = [judged(world(gaps, spread=0.08, draw=draw), 'resnet')[1] for draw in range(3)]
-    assert {verdict.status for verdict in residual} == {DOES_NOT}
 
 
 def test_the_gap_is_the_paired_difference_with_students_interval():
@@ -116,27 +36,6 @@ def test_the_gap_is_the_paired_difference_with_students_interval():
     assert gap.seeds == tuple(range(8))
     assert gap.loss.values == pytest.approx(deep[:8] - shallow)
     assert gap.loss.interval == pytest.approx((expected.low, expected.high))
-
-
-def test_the_slope_is_that_of_a_line_through_each_seeds_gaps():
-    runs = world({1: 1.2, 3: 0.7, 10: 0.1})
-    gaps, verdict = judged(runs)
-    slopes = [
-        stats.linregress(np.log10(BUDGETS), [gaps[b].loss.values[seed] for b in BUDGETS]).slope
-        for seed in range(8)
-    ]
-    assert verdict.slope.values == pytest.approx(slopes)
-    assert verdict.slope.mean == pytest.approx(np.mean(slopes))
-    assert verdict.budgets == BUDGETS
-
-
-def test_the_interaction_is_the_difference_of_gaps_seed_by_seed():
-    gaps = tuned.judge(world({3: 0.9}), {('plain', 3): SHALLOW, ('resnet', 3): SHALLOW})
-    (found,) = tuned.interactions(gaps, ('plain', 'resnet'))
-    plain, resnet = (np.array(gap.loss.values) for gap in gaps)
-    assert found.budget == 3
-    assert found.loss.values == pytest.approx(plain - resnet)
-    assert tuned.interactions(gaps[:1], ('plain', 'resnet')) == []
 
 
 @pytest.mark.parametrize('seeds', [5, 8])
@@ -168,15 +67,6 @@ def test_failures_are_told_from_degradation():
     gap = judged(world({1: 0.0}, fails=1.0))[0][1]
     assert (gap.status, gap.failed) == (FAILS, (8, 0))
     assert gap.failure_p <= 1 / math.comb(16, 8) * 2
-
-
-def test_a_network_that_fails_at_a_budget_and_degrades_at_the_next_is_worse_at_both():
-    """The planted gaps, between guessing and a loss that barely moves, do not shrink."""
-    runs = world({1: 1.0, 3: 2.4})
-    runs['plain', DEEP, 1] = [run('plain', DEEP, seed, 0, failed=True) for seed in range(8)]
-    gaps, verdict = judged(runs)
-    assert [gaps[budget].status for budget in (1, 3)] == [FAILS, DEGRADES]
-    assert verdict.status == DEGRADES
 
 
 def test_no_spread_is_no_certainty():
@@ -215,18 +105,6 @@ def test_without_its_controls_nothing_is_said_of_a_family(untrained, plain, resn
     assert judged(runs, 'resnet')[0][1].status == resnet
 
 
-def test_budgets_without_a_control_are_left_out_of_the_slope():
-    runs = world(SHRINKING)
-    runs['resnet', DEEP, 1] = [run('resnet', DEEP, seed, 0, failed=True) for seed in range(8)]
-    _, verdict = judged(runs)
-    assert verdict.budgets == (3, 10)
-    for budget in (3, 10):
-        failed = [run('resnet', DEEP, seed, 0, failed=True) for seed in range(8)]
-        runs['resnet', DEEP, budget] = failed
-    assert judged(runs)[1].status == INSUFFICIENT
-    assert tuned.over_budgets([]).status == INCONCLUSIVE
-
-
 @pytest.mark.parametrize(
     ('gap', 'depth', 'status'),
     [
@@ -256,19 +134,6 @@ def test_where_no_run_errs_a_gap_in_the_loss_is_not_degradation():
     assert {gap.status for gap in judged(runs)[0].values()} == {DEGRADES}
 
 
-def with_errors(runs, family, shallow, deep):
-    """The same runs with other training errors; odd seeds of the deep network have 0.01 more."""
-    error_of = {SHALLOW: (shallow, shallow), DEEP: (deep, deep + 0.01)}
-    return runs | {
-        place: [
-            dataclasses.replace(each, train_error=error_of[place[1]][each.seed % 2])
-            for each in found
-        ]
-        for place, found in runs.items()
-        if place[0] == family
-    }
-
-
 @pytest.mark.parametrize(
     ('gap', 'excess', 'status'),
     [
@@ -294,36 +159,6 @@ def test_a_deepest_residual_network_that_fits_worse_is_no_control():
     gap = judged(with_errors(runs, 'resnet', 5.0, 11.0))[0][1]
     assert gap.status == INSUFFICIENT
     assert 'error of resnet-56 is 11.0 %, that of resnet-20 5.0 %' in gap.reason
-
-
-def test_a_gap_shrinks_by_what_was_measured_and_not_by_what_a_line_foretells():
-    """From 1× to 3×: 0.2 decades are 0.4 per tenfold budget, more than the margin."""
-    small, large = (world({1: 1.2, 3: 1.2 - fall}, spread=0.02) for fall in (0.2, 0.6))
-    assert judged(small)[1].slope.interval[1] < -LOSS_MARGIN
-    assert judged(small)[1].status == DEGRADES
-    assert judged(large)[1].status == SHRINKS
-
-
-def test_a_floor_makes_no_slope():
-    runs = world({1: 3.0, 3: 0.8, 10: 0.8})
-    first = {place: found for place, found in runs.items() if place[2] == 1}
-    at_floor = {
-        place: [dataclasses.replace(each, train_error=0.0) for each in found]
-        for place, found in first.items()
-    }
-    gaps, verdict = judged(runs | at_floor)
-    assert gaps[1].status == FLOOR
-    assert verdict.budgets == (3, 10)
-
-
-def test_a_gap_at_an_edge_of_the_grid_makes_no_slope():
-    """At 1× the gap is one of the grid; without it the gap is level, and does not shrink."""
-    runs = world({1: 3.0, 3: 0.8, 10: 0.8})
-    assert judged(runs)[1].status == SHRINKS
-    _, verdict = judged(runs, at_edge={('plain', DEEP, 1)})
-    assert verdict.budgets == (3, 10)
-    assert verdict.status == INCONCLUSIVE
-    assert verdict.slope.mean == pytest.approx(0, abs=0.2)
 
 
 def test_the_error_has_a_floor_and_a_status_of_its_own():

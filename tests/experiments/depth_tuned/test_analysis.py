@@ -3,7 +3,8 @@
 import pytest
 
 from experiments import depth_tuned
-from vggres.findings.tuned import DEGRADES, FAILS, INCONCLUSIVE, SHRINKS
+from vggres.findings.budgets import SHRINKS
+from vggres.findings.tuned import DEGRADES, FAILS, INCONCLUSIVE
 from vggres.findings.tuning import FIRST_TUNING_SEED
 
 
