@@ -121,10 +121,10 @@ def _gap_table(verdict: TunedVerdict) -> Table:
         'of the deepest network minus that of the shallower one, of the same seed; failed runs '
         f'count with no more than the loss of guessing. The margin is {verdict.loss_margin:g} '
         f'decades, that of the error {verdict.error_margin:g} point (pp: percentage points). By '
-        'error: what the error alone would say; it is at its floor where no run errs by more than its '
-        'margin. Failed: runs of the deepest and of the shallower network; the p-value is that of '
-        'an exact test. n '
-        'counts seeds. The last rows are the gap of one family minus that of the other.',
+        'error: what the error alone would say; it is at its floor where no run errs by more than '
+        'its margin. Failed: runs of the deepest and of the shallower network; the p-value is that '
+        'of an exact test. n counts seeds. The last rows are the gap of one family minus that of '
+        'the other.',
     )
 
 
