@@ -9,8 +9,9 @@ of 2×2 pixels. The data are downloaded once (31 MB). The protocol is that of He
 augmentation.
 
 Time and expected result of `--sweep depth`: not measured. With a rate for each network (`--sweep
-depth_tuned` with three tuning seeds and eight others, 12 minutes on an H200), plain-56 has 21
-points more training error than plain-8, and ResNet-56 no more than ResNet-8.
+depth_tuned` with three tuning seeds and eight others: 277 of 285 runs took 12 minutes on an H200,
+the other eight 11 minutes on two CPU cores), after 780 updates plain-56 has
+21 points more training error than plain-8; ResNet-56 has no such gap.
 """
 
 from ml_collections import ConfigDict

@@ -199,7 +199,7 @@ def test_the_growth_of_the_updates_is_that_of_the_run(page):
         ),
         ('README.md', f'one learning rate ({RUN["learning_rate"]:g}) and one budget '),
         ('README.md', f'one budget ({RUN["updates"]} updates)'),
-        ('README.md', f'above {RUN["failing_error"]:g} %, half of guessing'),
+        ('README.md', f'above {RUN["failing_error"]:g} % training error, half of guessing'),
         ('README.md', f'plain: fails to train. {PLAIN}'),
         ('README.zh.md', f'（{FAILED_TOO.replace(" of ", " / ")}；精确检验 p = 0.016）'),
         ('README.zh.md', f'plain: fails to train. {PLAIN}'),
@@ -281,7 +281,7 @@ def test_the_counted_updates_in_the_results_are_those_of_the_run(unpacked):
 
 
 def test_the_readme_is_one_screen():
-    assert len(README.encode()) < 5100
+    assert len(README.encode()) < 5200
 
 
 def links(path):
