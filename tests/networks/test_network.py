@@ -150,9 +150,9 @@ def test_which_blocks_project(name, options, expected):
     ('depth', 'options'),
     [
         (14, {}),
-        (14, {'preactivation': True}),
-        (14, {'norm': 'none'}),
-        (11, {'block': 'bottleneck'}),
+        pytest.param(14, {'preactivation': True}, marks=pytest.mark.slow),
+        pytest.param(14, {'norm': 'none'}, marks=pytest.mark.slow),
+        pytest.param(11, {'block': 'bottleneck'}, marks=pytest.mark.slow),
         (11, {'block': 'bottleneck', 'preactivation': True}),
     ],
     ids=str,
