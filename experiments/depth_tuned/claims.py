@@ -33,6 +33,20 @@ from vggres.findings.tuned import DOES_NOT, ERROR_GAP, FLOOR, INSUFFICIENT, LOSS
 # tuning seeds a gap is not held against the rates that were chosen.
 MIN_TUNING_SEEDS = 3
 
+# A status of the gap under which nothing is decided, and the reason in Chinese.
+_BARRIERS = {
+    INSUFFICIENT: (Status.BUDGET, '对照未通过'),
+    FLOOR: (
+        Status.FLOOR,
+        f'每次训练的误差都不超过 {MARGIN:g}%，此时损失的差距反映的是学习率而不是深度',
+    ),
+}
+
+_VETO = {
+    'en': 'the loss is above its margin, but the training error shows no gap',
+    'zh': '损失大于阈值，但训练误差没有差距',
+}
+
 
 def _explains(evidence: Evidence) -> list[Contrast]:
     """Whether the gap of plain networks vanishes where each has its own rate, at each budget."""
@@ -127,27 +141,11 @@ def _vanishes(gap: Gap, verdict: TunedVerdict) -> Contrast:
         if doubt := _doubt(gap, verdict, is_refuted):
             return dataclasses.replace(contrast, p_true=1.0, p_false=1.0, remark=doubt)
         return dataclasses.replace(contrast, remark=_failure_words(gap) if failing else by_error)
-    if by_loss.p_false < LEVEL:
+    if gap.error_status == DOES_NOT and by_loss.p_false < LEVEL:
         return dataclasses.replace(contrast, remark=_VETO)
     if loss.mean >= LOSS_MARGIN:
         return contrast
     return dataclasses.replace(contrast, remark=frequent or by_error)
-
-
-# A status of the gap under which nothing is decided, and the reason in Chinese.
-_BARRIERS = {
-    INSUFFICIENT: (Status.BUDGET, '对照未通过'),
-    FLOOR: (
-        Status.FLOOR,
-        f'每次训练的误差都不超过 {MARGIN:g}%，此时损失的差距反映的是学习率而不是深度',
-    ),
-}
-
-
-_VETO = {
-    'en': 'the loss is above its margin, but the training error shows no gap',
-    'zh': '损失大于阈值，但训练误差没有差距',
-}
 
 
 def _failure_words(gap: Gap) -> Text:

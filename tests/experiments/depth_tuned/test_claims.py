@@ -10,6 +10,7 @@ from experiments.depth_tuned.analysis import Fit, TunedNetwork, TunedVerdict
 from experiments.depth_tuned.claims import CLAIMS
 from vggres.findings import tuned
 from vggres.findings.claims import Evidence, judge
+from vggres.findings.contrasts import LEVEL
 from vggres.findings.tuned import LOSS_MARGIN
 from vggres.findings.tuning import Choice
 
@@ -156,6 +157,10 @@ def test_a_large_gap_of_the_error_refutes_where_losses_are_high():
 
 def test_a_gap_of_the_loss_without_errors_tells_of_rates():
     assert found(1.5, errors=(0.1, 0.2)).status == 'floor'
+    # Where the error has a gap, a loss that is hardly above its margin is not vetoed, but unsure.
+    unsure = found(LOSS_MARGIN + 0.1, errors=(2.0, 5.0), spread=0.17).judged[0].contrast
+    assert LEVEL < unsure.p_false < 3 * LEVEL
+    assert unsure.remark is None
     above_floor = found(1.5, errors=(2.0, 2.1))
     assert above_floor.status == 'inconclusive'
     assert 'the training error shows no gap' in above_floor.judged[0].contrast.remark['en']
