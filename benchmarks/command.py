@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from vggres.errors import UserError
 
@@ -21,6 +21,8 @@ def run(name: str, main: Callable[[], None]) -> None:
         if len(rest) > 1:
             raise UserError(f'cannot make sense of {rest[1]!r}: options start with --.')
         return rest
+
+    logging.set_verbosity(logging.ERROR)  # JAX tells which devices are missing
 
     def one_line(function: Callable, argv: list[str]) -> object:
         try:
