@@ -9,6 +9,7 @@ from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
 from vggres.results import Failure
+from vggres.sweeps.grid import grid
 from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.sweep import assemble
 
@@ -48,6 +49,35 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     assert 'half of that of guessing' in text
     assert 'plain: degrades.' in text
     assert str(path) in text
+
+
+def tuned(config, directory, *, judged):
+    """A sweep with a run of a tuning seed and, where asked for, four others, the longest first."""
+    config.sweep.seeds = 1
+    cells = []
+    for seed, epochs in [(1000, 2), (0, 6), (0, 2)] if judged else [(1000, 2)]:
+        config.seed, config.train.epochs = seed, epochs
+        name = f'plain, {epochs} epochs{", tuning" if seed else ""}'
+        cells += grid(config, {name: {'model.family': 'plain'}})
+    planned = assemble('depth', config, directory, cells)
+    for cell in planned.cells:
+        cell.directory.mkdir(parents=True)
+        RecordsFile(cell.directory, step=0).append(record(1, 10, 20))
+        finish(cell, error=12.5, validation_error=13.5)
+    console = Console(file=io.StringIO(), width=80)
+    conclude.conclude(planned, depth, [], console)
+    lines = [line for line in console.file.getvalue().splitlines() if '12.50' in line]
+    return [[column.strip() for column in line.split('│')[1:3]] for line in lines]
+
+
+def test_runs_that_tune_are_left_out_of_the_table_and_budgets_ascend(config, tmp_path):
+    shown = [[f'plain, {epochs} epochs', depth] for epochs in (2, 6) for depth in ('8', '14')]
+    assert tuned(config, tmp_path, judged=True) == shown
+
+
+def test_where_there_are_no_others_runs_that_tune_are_shown(config, tmp_path):
+    shown = [['plain, 2 epochs, tuning', depth] for depth in ('8', '14')]
+    assert tuned(config, tmp_path, judged=False) == shown
 
 
 def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
