@@ -54,6 +54,7 @@ def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
         finish(cell)
     (sweep.cells[0].directory / 'probes.jsonl').write_text('')
     assert sweep.unobserved() == [sweep.cells[1]]
+    assert sweep.observed() == []  # the file is empty, as where a disk was full
     config.probes.every_epochs = 0
     assert assemble(config, tmp_path).unobserved() == []
 

@@ -117,11 +117,12 @@ class Sweep:
     def observed(self) -> list[tuple[Cell, Result, list[Observation]]]:
         """Each finished cell that was observed, with its result and its observations."""
         return [
-            (cell, result, read_observations(cell.directory))
+            (cell, result, observations)
             for cell in self.cells
             if (result := cell.result())
             and (cell.directory / PROBES_FILE).exists()
             and not _damage(read_observations, cell)
+            and (observations := read_observations(cell.directory))
         ]
 
     def damages(self) -> list[str]:
