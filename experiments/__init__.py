@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from vggres.errors import unknown
 from vggres.findings.claims import Claim
 from vggres.findings.tables import Table
+from vggres.results import Result
 from vggres.sweeps.sweep import Sweep
 
 # The claims by their keys, in the order in which the story tells them.
@@ -88,6 +89,14 @@ class Experiment(Protocol):
         """
         ...
 
+    def judged(self, sweep: Sweep) -> Sequence[Result]:
+        """The results that the verdict is about, in the order in which they are shown.
+
+        Runs that chose a learning rate are none of them. An experiment that judges every run has
+        `all_results` here.
+        """
+        ...
+
     def analyse(self, sweep: Sweep) -> Any:
         """The verdict: a frozen dataclass of the experiment's own that says what was found.
 
@@ -130,6 +139,11 @@ def load(name: str) -> Experiment:
 def no_more_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
     """The `next_cells` of an experiment whose grid is everything: none."""
     return iter(())
+
+
+def all_results(sweep: Sweep) -> Sequence[Result]:
+    """The `judged` of an experiment that judges every run, in the order of the cells."""
+    return sweep.results()
 
 
 def has_stages(experiment: Experiment) -> bool:

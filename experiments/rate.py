@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import no_more_cells
+from experiments import all_results, no_more_cells
 from vggres.figures.rates import LossLine, loss_against_rate
 from vggres.findings.outcomes import has_failed
 from vggres.findings.tables import MISSING, Column, Table
@@ -101,6 +101,7 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
 
 
 next_cells = no_more_cells
+judged = all_results
 
 
 def analyse(sweep: Sweep) -> RateVerdict:

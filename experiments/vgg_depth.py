@@ -18,7 +18,7 @@ from itertools import product
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import depth, no_more_cells
+from experiments import all_results, depth, no_more_cells
 from vggres.errors import UserError
 from vggres.findings.tables import Table, outcomes_table, verdict_table
 from vggres.findings.verdict import Verdict, decide
@@ -74,6 +74,7 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
 
 
 next_cells = no_more_cells
+judged = all_results
 
 
 def analyse(sweep: Sweep) -> VggVerdict:

@@ -64,6 +64,7 @@ STAGES = SimpleNamespace(
     defaults=lambda config: {},
     cells=cells,
     next_cells=next_cells,
+    judged=experiments.all_results,
     analyse=analyse,
     words=lambda verdict: f'{sum(verdict.runs.values())} runs.',
     tables=lambda verdict: [],

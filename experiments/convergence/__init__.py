@@ -3,7 +3,7 @@
 from experiments.convergence.analysis import analyse
 from experiments.convergence.claims import CLAIMS
 from experiments.convergence.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
-from experiments.convergence.stages import next_cells
+from experiments.convergence.stages import judged, next_cells
 from experiments.convergence.telling import figures, tables, words
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'judged',
     'next_cells',
     'tables',
     'words',

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.convergence.question import is_tuning, targets, updates_to
-from experiments.convergence.stages import TunedRate, grid_of, tuned_rates
+from experiments.convergence.question import targets, updates_to
+from experiments.convergence.stages import TunedRate, grid_of, judged, tuned_rates
 from vggres.config import Config
 from vggres.findings.growth import (
     Difference,
@@ -18,7 +18,6 @@ from vggres.findings.growth import (
     shape,
 )
 from vggres.results import Result
-from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep
 
 Bounds = tuple[np.ndarray, np.ndarray]  # [seeds, depths]: see `growth.judge`
@@ -104,26 +103,18 @@ def analyse(sweep: Sweep) -> ConvergenceVerdict:
 
 
 def _networks(sweep: Sweep, names: Iterable[str]) -> tuple[Network, ...]:
-    fresh: dict[tuple[str, int, float], list[tuple[Cell, Result]]] = {}
-    for cell in sweep.cells:
-        result = cell.result()
-        if result and not is_tuning(cell):
-            place = (result.family, result.depth, _rate(cell))
-            fresh.setdefault(place, []).append((cell, result))
+    fresh: dict[tuple[str, int], list[Result]] = {}
+    for run in judged(sweep):
+        fresh.setdefault((run.family, run.depth), []).append(run)
     found = []
     for (family, depth), tuned in tuned_rates(sweep).items():
-        runs = [run for _, run in fresh.get((family, depth, tuned.rate or 0.0), [])]
-        runs.sort(key=lambda run: run.seed)
+        runs = fresh.get((family, depth), [])
         updates = {name: tuple(updates_to(run, name) for run in runs) for name in names}
         diverged = sum(run.status == 'diverged' for run in runs)
         seeds = tuple(run.seed for run in runs)
         found.append(Network(family, depth, tuned, seeds, updates, diverged))
     order = dict.fromkeys(network.family for network in found)
     return tuple(sorted(found, key=lambda each: (list(order).index(each.family), each.depth)))
-
-
-def _rate(cell: Cell) -> float:
-    return float(cell.config.optimizer.learning_rate)
 
 
 def complete(networks: Iterable[Network]) -> list[int]:

@@ -55,6 +55,20 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
             yield from fresh_cells(sweep.config, family, depth, tuned.rate)
 
 
+def judged(sweep: Sweep) -> list[Result]:
+    """The runs of fresh seeds at the rate of each network, by family, depth and seed."""
+    tuned = tuned_rates(sweep)
+    found = [
+        result
+        for cell in sweep.cells
+        if not is_tuning(cell)
+        and (result := cell.result())
+        and cell.config.optimizer.learning_rate == tuned[result.family, result.depth].rate
+    ]
+    families = [family for family, _ in tuned]
+    return sorted(found, key=lambda run: (families.index(run.family), run.depth, run.seed))
+
+
 def tuned_rates(sweep: Sweep) -> dict[tuple[str, int], TunedRate]:
     """The rate of each network, by family and depth, as far as its tuning runs are done.
 

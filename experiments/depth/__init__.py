@@ -1,5 +1,6 @@
 """Does the training error grow with depth, and does a shortcut change that? The main question."""
 
+from experiments import all_results as judged
 from experiments import no_more_cells as next_cells
 from experiments.depth.analysis import analyse
 from experiments.depth.claims import CLAIMS
@@ -16,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'judged',
     'next_cells',
     'tables',
     'words',

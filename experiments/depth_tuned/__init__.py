@@ -10,7 +10,7 @@ from experiments.depth_tuned.question import (
     cells,
     defaults,
 )
-from experiments.depth_tuned.stages import next_cells
+from experiments.depth_tuned.stages import judged, next_cells
 from experiments.depth_tuned.telling import figures, tables, words
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'judged',
     'next_cells',
     'tables',
     'words',

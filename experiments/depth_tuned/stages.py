@@ -83,6 +83,22 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
                 yield question.cell(sweep.config, place, rate, seed)
 
 
+def judged(sweep: Sweep) -> list[Result]:
+    """The fresh runs at the rate of each network, by budget, network and seed."""
+    planned, found = plan(sweep), runs(sweep)
+    rates = {
+        place: own_rate(search.choice)
+        for place, search in search_all(sweep).items()
+        if search.choice
+    }
+    places = sorted(rates, key=lambda place: (place[2], planned.networks.index(place[:2])))
+    return [
+        run
+        for place in places
+        for run in of_seeds(found.get((place, rates[place]), ()), planned.seeds)
+    ]
+
+
 def search_all(sweep: Sweep) -> dict[Place, Search]:
     """How far the search for each rate has got, for each network and budget that has begun.
 

@@ -1,5 +1,6 @@
 """Does the gradient vanish on its way back, and is that why deep plain networks fail to train?"""
 
+from experiments import all_results as judged
 from experiments import no_more_cells as next_cells
 from experiments.gradient_flow.analysis import analyse
 from experiments.gradient_flow.claims import CLAIMS
@@ -16,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'judged',
     'next_cells',
     'tables',
     'words',

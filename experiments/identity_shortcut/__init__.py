@@ -1,5 +1,6 @@
 """What exactly does a shortcut change? Local Jacobians, and shortcuts other than the identity."""
 
+from experiments import all_results as judged
 from experiments import no_more_cells as next_cells
 from experiments.identity_shortcut.analysis import analyse
 from experiments.identity_shortcut.claims import CLAIMS
@@ -16,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'judged',
     'next_cells',
     'tables',
     'words',

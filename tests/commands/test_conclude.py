@@ -1,15 +1,16 @@
 import io
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
-from planted import finish, record
+from planted import finish, record, runs
 from rich.console import Console
 
 from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
 from vggres.results import Failure
-from vggres.sweeps.grid import grid
 from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.sweep import assemble
 
@@ -51,33 +52,28 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     assert str(path) in text
 
 
-def tuned(config, directory, *, judged):
-    """A sweep with a run of a tuning seed and, where asked for, four others, the longest first."""
-    config.sweep.seeds = 1
-    cells = []
-    for seed, epochs in [(1000, 2), (0, 6), (0, 2)] if judged else [(1000, 2)]:
-        config.seed, config.train.epochs = seed, epochs
-        name = f'plain, {epochs} epochs{", tuning" if seed else ""}'
-        cells += grid(config, {name: {'model.family': 'plain'}})
-    planned = assemble('depth', config, directory, cells)
-    for cell in planned.cells:
-        cell.directory.mkdir(parents=True)
-        RecordsFile(cell.directory, step=0).append(record(1, 10, 20))
-        finish(cell, error=12.5, validation_error=13.5)
+@pytest.mark.parametrize('width', [60, 80])
+def test_the_table_cuts_nothing_off(planned, width):
+    judged = runs('resnet, 10×, rate 0.003', {110: [82, 84, 86]}, validation_error=13)
+    asked = SimpleNamespace(**vars(depth) | {'judged': lambda sweep: judged})
+    console = Console(file=io.StringIO(), width=width)
+    conclude.conclude(planned, asked, [], console)
+    rows = [line.split('│')[1:-1] for line in console.file.getvalue().splitlines() if '│' in line]
+    columns = [''.join(''.join(parts).split()) for parts in zip(*rows, strict=True)]
+    assert columns == ['resnet,10×,rate0.003', '110', '84.00(82.00–86.00)', '13.00', '3', '3']
+
+
+@pytest.mark.parametrize('count', [0, 3, 12])
+def test_the_table_shows_what_is_judged(planned, count):
+    """The runs of plain-8, whose verdict is asked for; all of them where none is judged yet."""
+    asked = SimpleNamespace(**vars(depth) | {'judged': lambda sweep: sweep.results()[:count]})
     console = Console(file=io.StringIO(), width=80)
-    conclude.conclude(planned, depth, [], console)
-    lines = [line for line in console.file.getvalue().splitlines() if '12.50' in line]
-    return [[column.strip() for column in line.split('│')[1:3]] for line in lines]
-
-
-def test_runs_that_tune_are_left_out_of_the_table_and_budgets_ascend(config, tmp_path):
-    shown = [[f'plain, {epochs} epochs', depth] for epochs in (2, 6) for depth in ('8', '14')]
-    assert tuned(config, tmp_path, judged=True) == shown
-
-
-def test_where_there_are_no_others_runs_that_tune_are_shown(config, tmp_path):
-    shown = [['plain, 2 epochs, tuning', depth] for depth in ('8', '14')]
-    assert tuned(config, tmp_path, judged=False) == shown
+    conclude.conclude(planned, asked, [], console)
+    text = console.file.getvalue()
+    rows = re.findall(r'│ (plain|resnet) +│ (\d+) ', text)
+    every = [('plain', '8'), ('plain', '14'), ('resnet', '8'), ('resnet', '14')]
+    assert rows == (every[:1] if count == 3 else every)
+    assert ('these runs. The report shows all 12.' in text) == (count == 3)
 
 
 def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):

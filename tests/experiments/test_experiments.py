@@ -34,8 +34,9 @@ from vggres.findings.tuned import Outcome as TunedOutcome
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
-    *('defaults', 'cells', 'next_cells', 'analyse', 'words', 'tables', 'figures'),
+    *('defaults', 'cells', 'next_cells', 'judged', 'analyse', 'words', 'tables', 'figures'),
 }
+FUNCTIONS = sorted(each for each in OFFERED if each.islower())
 
 
 def test_the_protocol_asks_for_these_names():
@@ -47,7 +48,7 @@ def test_the_protocol_asks_for_these_names():
 def test_every_experiment_offers_the_same_names(name):
     experiment = experiments.load(name)
     assert {each for each in OFFERED if not hasattr(experiment, each)} == set()
-    for function in ('defaults', 'cells', 'next_cells', 'analyse', 'words', 'tables', 'figures'):
+    for function in FUNCTIONS:
         expected = inspect.signature(getattr(Experiment, function)).parameters
         found = inspect.signature(getattr(experiment, function)).parameters
         assert list(found) == [each for each in expected if each != 'self']

@@ -17,10 +17,8 @@ from vggres.files import read_json, write_json
 from vggres.findings import report
 from vggres.findings.outcomes import failing_error, has_failed
 from vggres.findings.report import LostRun, Report
-from vggres.findings.tuning import FIRST_TUNING_SEED
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
-from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs
 from vggres.tracking import wandb_run
 
@@ -71,10 +69,10 @@ def conclude(
             sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
         )
         write_json(verdict_path, stored)
-    judged = _judged(sweep)
-    console.print(_table(judged))
-    if len(judged) < len(results):
-        console.print('The report shows the runs that chose the learning rates, too.')
+    judged = experiment.judged(sweep)
+    console.print(_table(judged or results))
+    if 0 < len(judged) < len(results):
+        console.print(f'The verdict is about these runs. The report shows all {len(results)}.')
     if len(results) < len(sweep.cells):
         console.print(f'finished: {len(results)} of {cells_in_words(len(sweep.cells))}')
     console.print(words, soft_wrap=not console.is_terminal)
@@ -160,30 +158,11 @@ def _environment(sweep: Sweep, results: Sequence[Result]) -> dict:
     } | {name: distinct(result.versions.get(name) for result in results) for name in packages}
 
 
-def _judged(sweep: Sweep) -> list[Result]:
-    """The results for the console: those of tuning seeds only where there are no others.
-
-    A sweep that tunes its rates adds its cells in the order in which searches end; here they come
-    by budget, family and depth.
-    """
-    cells = [cell for cell in sweep.cells if cell.result()]
-    fresh = [cell for cell in cells if cell.config.seed < FIRST_TUNING_SEED]
-    if fresh and len(fresh) < len(cells):
-        cells = sorted(fresh, key=_budget_and_network)
-    return [result for cell in cells if (result := cell.result())]
-
-
-def _budget_and_network(cell: Cell) -> tuple[int, int, str, int]:
-    config = cell.config
-    return config.train.epochs, config.train.steps, config.model.family, config.model.depth
-
-
 def _table(results: Sequence[Result]) -> Table:
     at = failing_error(results[0].num_classes)
     table = Table(
-        'network',
-        'depth',
-        *(Column(f'{split}\nerror [%]', no_wrap=True) for split in ('train', 'validation')),
+        *('network', 'depth'),
+        *(Column(f'{split} error [%]', overflow='fold') for split in ('train', 'validation')),
         *('failed', 'n'),
         caption='Errors: the median (lowest–highest) of n runs. Failed: runs that diverged or have '
         f'a train error of {at:g} % or more, half of that of guessing.',

@@ -7,6 +7,7 @@ import pytest
 from planted import finish
 
 from experiments import convergence
+from experiments.convergence import question
 from experiments.convergence.question import is_tuning
 from experiments.convergence.stages import tuned_rates
 from vggres.findings.tuning import FIRST_TUNING_SEED
@@ -89,6 +90,22 @@ def test_each_network_begins_beside_the_rate_of_the_one_below(asked, tmp_path):
     ]
     assert {depth: each.rate for (_, depth), each in tuned_rates(sweep).items()} == best
     assert {each.edge for each in tuned_rates(sweep).values()} == {''}
+
+
+def test_runs_at_a_rate_that_is_no_longer_chosen_are_not_judged(sweep, tmp_path):
+    chosen = tuned_rates(sweep)['plain', 8].rate
+    other = next(rate for rate in sweep.config.sweep.rates if rate != chosen)
+    asked = question.fresh_cells(sweep.config, 'plain', 8, other)
+    stale = assemble(sweep.name, sweep.config, tmp_path, asked).cells
+    for cell in stale:
+        finish(cell, steps_to_error={'5': 5, '1': 5})
+    both = dataclasses.replace(sweep, cells=(*stale, *sweep.cells))
+    networks = [
+        (family, depth) for family in ('plain', 'resnet') for depth in (8, 14, 20, 32, 44, 56)
+    ]
+    shown = [(run.family, run.depth, run.seed) for run in convergence.judged(both)]
+    assert shown == [(*network, seed) for network in networks for seed in range(4)]
+    assert convergence.analyse(both) == convergence.analyse(sweep)
 
 
 def test_fresh_seeds_run_at_the_fastest_rate(one_family, tmp_path):

@@ -62,3 +62,8 @@ def test_a_thorough_sweep_grows_out_of_a_quick_one(config, tmp_path, world):
     assert {each.budget for each in verdict.networks} == {1, 3, 10}
     runs = [cell for cell in sweep.cells if cell.id.startswith('plain-d14-s0')]
     assert len(runs) == 2 + 3  # quick: two budgets; then three, at rates that have moved
+    shown = [
+        (run.steps // 10, run.family, run.depth, run.seed) for run in depth_tuned.judged(sweep)
+    ]
+    networks = [('plain', 8), ('plain', 14), ('resnet', 8), ('resnet', 14)]
+    assert shown == [(b, *network, s) for b in (1, 3, 10) for network in networks for s in range(8)]
