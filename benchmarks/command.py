@@ -16,13 +16,13 @@ def run(name: str, main: Callable[[], None]) -> None:
         main: what the command does; it may raise a UserError.
     """
 
+    logging.set_verbosity(logging.ERROR)  # else JAX tells which devices are missing
+
     def parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise UserError(f'cannot make sense of {rest[1]!r}: options start with --.')
         return rest
-
-    logging.set_verbosity(logging.ERROR)  # JAX tells which devices are missing
 
     def one_line(function: Callable, argv: list[str]) -> object:
         try:

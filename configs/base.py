@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     config.data.test_split = 'test'  # evaluated once, after training
     config.data.seed = 0  # of a folder's splits, of the images chosen, and of random labels
     config.data.image_size = 0  # pixels, to which images are shrunk; 0: as they are
-    config.data.num_train = 0  # training images to choose, as many of each class; 0: see fraction
+    config.data.num_train = 0  # training images to choose, of each class its share; 0: see fraction
     config.data.fraction = 1.0  # of the training images
     config.data.label_noise = 0.0  # share of the training labels that are random
     config.data.input = 'auto'  # 'resident' on the device, or 'stream'; auto: by size and memory

@@ -6,7 +6,7 @@ The data are 1,797 handwritten digits of 8×8 pixels: 1,437 to train on, 180 to 
 test. The protocol is that of He et al. 2015 (arXiv 1512.03385, §4.2), shortened to 20 epochs (220
 updates), with a linear warm-up and without augmentation.
 
-Time: 5 to 9 minutes for the 30 cells on two cores. Expected result: at this rate and budget the
+Time: 3 to 9 minutes for the 30 cells on two cores. Expected result: at this rate and budget the
 plain network of depth 56 fails to train (error 0 % at depths 8 and 20, above 70 % at depth 56) and
 residual networks do not (0 % at every depth). `--sweep rate` reproduces the choice of the rate.
 """

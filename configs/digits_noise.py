@@ -6,7 +6,7 @@ On clean digits every network that trains ends without an error, so that the err
 apart. Random labels have to be learnt one by one (Zhang et al. 2017, arXiv 1611.03530). All else is
 as in `digits`; the validation and test labels are clean.
 
-Time: 58 minutes for 116 cells on two cores (AVX2), beside other work. Expected result: with 660
+Time: 58 minutes for 121 cells on two cores (AVX2), beside other work. Expected result: with 660
 updates plain-56 degrades by 26 points, and no residual network errs by more than 1 %; with 220
 updates ResNet-56 degrades too, so that the budget is insufficient.
 """

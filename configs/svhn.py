@@ -5,7 +5,7 @@
 The data are 73,257 images, of which 7,257 validate, and 26,032 to test, without the 531,131 easier
 ones of the split 'extra'; they are downloaded once (246 MB), or `--config.data.archive` names a
 folder that holds the two files. Digits are not mirrored. The protocol is that of `base` with a
-linear warm-up: 20 epochs (10,320 updates).
+linear warm-up: 20 epochs (10,300 updates).
 
 Time: not measured; 22,503 TFLOPs for the 30 cells. Expected result: not measured.
 """

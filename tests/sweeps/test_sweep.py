@@ -52,9 +52,12 @@ def test_who_is_done_without_the_probes_asked_for_now(config, tmp_path):
     assert sweep.unobserved() == []
     for cell in sweep.cells[:2]:
         finish(cell)
-    (sweep.cells[0].directory / 'probes.jsonl').write_text('')
+    empty = sweep.cells[0].directory / 'probes.jsonl'
+    empty.write_text('')  # as where a disk was full
     assert sweep.unobserved() == [sweep.cells[1]]
-    assert sweep.observed() == []  # the file is empty, as where a disk was full
+    assert sweep.observed() == []
+    named = f'{empty} holds no observation. It is left out of the figures.'
+    assert named in sweep.damages()
     config.probes.every_epochs = 0
     assert assemble(config, tmp_path).unobserved() == []
 

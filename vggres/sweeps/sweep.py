@@ -117,12 +117,11 @@ class Sweep:
     def observed(self) -> list[tuple[Cell, Result, list[Observation]]]:
         """Each finished cell that was observed, with its result and its observations."""
         return [
-            (cell, result, observations)
+            (cell, result, _observations(cell.directory))
             for cell in self.cells
             if (result := cell.result())
             and (cell.directory / PROBES_FILE).exists()
-            and not _damage(read_observations, cell)
-            and (observations := read_observations(cell.directory))
+            and not _damage(_observations, cell)
         ]
 
     def damages(self) -> list[str]:
@@ -133,7 +132,7 @@ class Sweep:
                 found.append(f'{damage} The cell counts as not done.')
             elif cell.result():
                 readers = [read_records]
-                readers += [read_observations] * (cell.directory / PROBES_FILE).exists()
+                readers += [_observations] * (cell.directory / PROBES_FILE).exists()
                 damages = [_damage(read, cell) for read in readers]
                 found += [f'{each} It is left out of the figures.' for each in damages if each]
         return found
@@ -142,6 +141,13 @@ class Sweep:
 def cells_in_words(count: int) -> str:
     """A number of cells in words: '1 cell', '2 cells', …"""
     return '1 cell' if count == 1 else f'{count} cells'
+
+
+def _observations(directory: Path) -> list[Observation]:
+    """The observations of a finished cell, which are some."""
+    if found := read_observations(directory):
+        return found
+    raise UserError(f'{directory / PROBES_FILE} holds no observation.')
 
 
 def _damage(read: Callable[[Path], list], cell: Cell) -> str | None:
