@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import runpy
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from vggres.config import (
     resolve_name,
     set_defaults,
     set_options,
+    steps,
     with_added_knobs,
 )
+from vggres.data import datasets
 from vggres.errors import UserError
 from vggres.networks import grammar, published
 
@@ -33,6 +36,17 @@ def changed(key, value):
     config = digits.get_config()
     config.update_from_flattened_dict({key: value})
     return config
+
+
+@pytest.mark.parametrize('name', ['cifar10_16px', 'digits', 'fashion_mnist', 'mnist', 'svhn'])
+def test_the_updates_that_a_configuration_names_are_its_own(name, tmp_path):
+    module = runpy.run_path(str(CONFIGS / f'{name}.py'))
+    config = module['get_config']()
+    config.data.dir = str(tmp_path)
+    num_train = datasets.describe(config.data).num_images['train']
+    named = re.search(r'\(([\d,]+)\s+updates\)', module['__doc__'])
+    assert named
+    assert named[1] == f'{steps(config, num_train)[1]:,}'
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('[!_]*.py')), ids=lambda path: path.stem)
