@@ -53,7 +53,7 @@ COPIES = {
     'identity_shortcut/figures/error_by_shortcut.png': 'error_by_shortcut.png',
 }
 MAIN = 'digits'
-OTHERS = ('digits_noise', 'fashion_mnist')
+OTHERS = ('digits_noise', 'fashion_mnist', 'cifar10_16px')
 # Of each sweep and of each cell; what is left out is weights, or follows from these.
 FILES = ('config.json', 'result.json', 'metrics.jsonl', 'probes.jsonl')
 KEPT = ('sweep.json', *(f'cells/*/{name}' for name in FILES))

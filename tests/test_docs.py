@@ -122,6 +122,33 @@ def test_what_is_said_of_data_never_looked_at_is_that_of_the_run(page, tmp_path)
         assert page != 'docs/results.md' or f'{low:.2f} to {high:.2f})' in text
 
 
+def test_what_is_said_of_cifar10_is_that_of_the_run(tmp_path):
+    sweep = sweeps.load(unpack('cifar10_16px', tmp_path) / 'depth_tuned')
+    verdict = experiments.load('depth_tuned').analyse(sweep)
+    assert verdict.updates == {'1': 780}
+    assert {each.outcome.n for each in verdict.networks if each.budget == 1} == {8}
+    plain, resnet = verdict.gaps
+    assert (plain.status, resnet.status) == ('fails to train', 'inconclusive')
+    errors = {}
+    for run in experiments.load('depth_tuned').judged(sweep):
+        errors.setdefault((run.family, run.depth), []).append(run.train_error)
+    assert sum(error >= 45 for error in errors['plain', 56]) == len(errors['plain', 56]) == 8
+    deep = errors['plain', 56]
+    text = said(DOCS / 'results.md')
+    assert f'{np.median(deep):.1f} % training error ({min(deep):.1f} to {max(deep):.1f})' in text
+    for depth in (20, 8):
+        assert (
+            f'plain-{depth} {"has " * (depth == 20)}{np.median(errors["plain", depth]):.1f} %'
+            in text
+        )
+    for estimate, unit in ((resnet.error, 'points'), (resnet.loss, 'decades')):
+        low, high = (f'{end:.2f}'.replace('-', '−') for end in estimate.interval)
+        assert f'{estimate.mean:.2f} {unit} ({low} to {high})' in text
+    on_gpu = [cell.result() for cell in sweep.cells if cell.result()]
+    on_gpu = [run.seed < 1000 for run in on_gpu if 'H200' in run.hardware]
+    assert (on_gpu.count(False), on_gpu.count(True)) == (126, 6)
+
+
 def test_what_is_said_of_random_labels_is_that_of_the_run(tmp_path):
     sweep = sweeps.load(unpack('digits_noise', tmp_path) / 'depth_tuned')
     assert sweep.missing() == []
