@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from vggres.config import (
+    HIGHEST_RATE,
     INIT_SCHEMES,
     KNOB_OF_OPTION,
     Config,
@@ -48,9 +49,9 @@ _RANGES = {
     'train.epochs': (0, 1_000_000),
     'train.steps': (0, _MANY),
     'optimizer.momentum': (0, 1),
-    'optimizer.weight_decay': (0, math.inf),
-    'optimizer.decay_factor': (0, math.inf),
-    'optimizer.warmup_learning_rate': (0, math.inf),
+    'optimizer.weight_decay': (0, 1000),
+    'optimizer.decay_factor': (0, 1000),
+    'optimizer.warmup_learning_rate': (0, HIGHEST_RATE),
     'optimizer.warmup_fraction': (0, 1),
     'optimizer.warmup_min_depth': (0, _MANY),
     'evaluation.every_epochs': (1, _MANY),
@@ -58,7 +59,7 @@ _RANGES = {
     'evaluation.batch_size': (0, 2**20),
     'probes.every_epochs': (0, _MANY),
     'probes.draws': (1, 10),
-    'checkpoint.every_seconds': (0, math.inf),
+    'checkpoint.every_seconds': (0, 10**9),
     'sweep.seeds': (1, 1000),
     'sweep.tuning_seeds': (1, 1000),
 }
@@ -200,9 +201,9 @@ def check_numbers(config: Config) -> None:
             raise UserError(f'{key} has to be at least {lowest}, not {value}.')
         if value > highest:
             raise UserError(f'{key} has to be at most {highest}, not {value}.')
-    if not config.optimizer.learning_rate > 0:
+    if not 0 < (rate := config.optimizer.learning_rate) <= HIGHEST_RATE:
         raise UserError(
-            f'optimizer.learning_rate has to be positive, not {config.optimizer.learning_rate}.'
+            f'optimizer.learning_rate has to be positive, and at most {HIGHEST_RATE:g}, not {rate}.'
         )
     for key in _BELOW_ONE:
         if not 0 <= get(config, key) < 1:

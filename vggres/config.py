@@ -27,6 +27,7 @@ KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'shortcut_dropout': 'shortcut.dropout',
 }
 # Knobs below `config.data` that decide no result: where the data lie, how they reach the device.
+HIGHEST_RATE = 1000.0  # a learning rate above it is a slip of the keyboard
 DATA_KNOBS_WITHOUT_EFFECT = ('dir', 'archive', 'checksum', 'input', 'workers')
 # Knobs that came after the first results were published, with the values by which those were
 # trained: only other values are part of a cell's identity, so that ids stay.

@@ -73,7 +73,7 @@ def _cpu_model() -> str:
 
 
 def cpu_in_words(cpuinfo: str) -> str:
-    """A processor by its name and by what decides the last digits of its results.
+    r"""A processor by its name and by what decides the last digits of its results.
 
     Processors of one name differ in the instructions that they have, and compiled programs add in
     another order with other instructions.

@@ -55,6 +55,7 @@ def test_from_python_what_differs_from_base_was_given():
         ('depth', {}, ('model.depth',), '--sweep depth sets model.depth itself'),
         ('gradient_flow', {}, ('model.norm',), 'sets model.norm itself'),
         ('depth', {}, ('sweep.rates',), 'sweep.rates changes nothing in --sweep depth'),
+        ('depth', {}, ('sweep.tuning_seeds',), 'sweep.tuning_seeds changes nothing in --sweep'),
         ('depth', {}, ('sweep.thorough',), 'sweep.thorough changes nothing in --sweep depth'),
         ('rate', {}, ('optimizer.learning_rate',), 'sets optimizer.learning_rate itself'),
         ('rate', {'sweep.rates': (0.1,)}, ('sweep.rates',), 'names 3 or more positive'),

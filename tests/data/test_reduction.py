@@ -1,16 +1,9 @@
-import doctest
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from vggres.data import reduction
 from vggres.errors import UserError
-
-
-def test_the_example_of_a_4x4_image():
-    assert doctest.testmod(reduction).failed == 0
-    assert doctest.testmod(reduction).attempted > 0
 
 
 def test_a_4x4_image_by_hand():

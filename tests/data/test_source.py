@@ -1,16 +1,10 @@
-import doctest
 import hashlib
 
 import pytest
 
-from vggres.data import datasets, source
+from vggres.data import datasets
 from vggres.data.source import cut, pieces_of
 from vggres.errors import UserError
-
-
-def test_the_example():
-    assert doctest.testmod(source).failed == 0
-    assert doctest.testmod(source).attempted > 0
 
 
 @pytest.mark.parametrize(

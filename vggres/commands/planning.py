@@ -144,6 +144,8 @@ def _set_up(name: str, config: ConfigDict, given: Iterable[str], overrides: Iter
         raise UserError(f'--sweep {name} sets {", ".join(refused)} itself: leave it out.')
     if 'sweep.rates' in overrides and 'optimizer.learning_rate' not in experiment.VARIES:
         raise UserError(f'sweep.rates changes nothing in --sweep {name}, which has one rate.')
+    if 'sweep.tuning_seeds' in overrides and not experiments.has_stages(experiment):
+        raise UserError(f'sweep.tuning_seeds changes nothing in --sweep {name}: see sweep.seeds.')
     defaults = experiment.defaults(config)
     if 'sweep.thorough' in overrides and 'sweep.thorough' not in defaults:
         raise UserError(f'sweep.thorough changes nothing in --sweep {name}, which has one size.')

@@ -138,9 +138,12 @@ def run_sweep(
     >>> config = digits.get_config()
     >>> config.sweep.depths, config.sweep.seeds, config.train.epochs = (8,), 1, 1
     >>> config.wandb.mode = 'disabled'
-    >>> sweep = vggres.run_sweep('depth', config, tempfile.mkdtemp(), progress=False)
+    >>> workdir = tempfile.mkdtemp()
+    >>> sweep = vggres.run_sweep('depth', config, workdir, progress=False)
     >>> [(result['family'], result['depth']) for result in sweep.results]
     [('plain', 8), ('resnet', 8)]
+    >>> vggres.load_sweep(workdir).results == sweep.results
+    True
 
     Cells that have a result in the directory are kept, and only the others run. The experiment's
     own defaults replace the values of the configuration, except for those that differ from

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from vggres.config import HIGHEST_RATE
 from vggres.errors import UserError
 from vggres.findings.outcomes import SMALLEST_LOSS
 
@@ -117,13 +118,15 @@ def check_rates(rates: Iterable[object]) -> tuple[float, ...]:
     """The learning rates of a grid, ascending.
 
     Raises:
-        UserError: for fewer than `MIN_RATES`, and for one that is not positive or named twice.
+        UserError: for fewer than `MIN_RATES`, and for one that is not positive, above
+            `HIGHEST_RATE` or named twice.
     """
     given = tuple(rates)
-    numbers = [each for each in given if isinstance(each, float | int) and 0 < each < math.inf]
+    numbers = [each for each in given if isinstance(each, float | int) and 0 < each <= HIGHEST_RATE]
     if len({*numbers}) < max(len(given), MIN_RATES):
         raise UserError(
-            f'sweep.rates names {MIN_RATES} or more positive learning rates, each once, as in '
+            f'sweep.rates names {MIN_RATES} or more positive learning rates, up to '
+            f'{HIGHEST_RATE:g} and each once, as in '
             f'(0.01, 0.03, 0.1), not {given}: with fewer, every optimum lies at an edge.'
         )
     return tuple(sorted(map(float, numbers)))

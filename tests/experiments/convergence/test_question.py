@@ -38,6 +38,7 @@ def test_a_depth_that_makes_no_network_is_found_before_anything_runs(asked):
         ('sweep.rates', (0.1,), 'names 3 or more positive learning rates'),
         ('sweep.rates', (0.1, 0.1, 0.03), 'each once'),
         ('sweep.rates', (0.1, -0.1, 0.03), 'positive'),
+        ('sweep.rates', (0.1, 1e10, 0.03), 'up to 1000'),
         ('sweep.depths', (8, 20), '3 depths or more'),
         ('seed', 997, 'seeds 997 to 1000 overlap'),
         ('train.epochs', 3, 'budget in updates'),
