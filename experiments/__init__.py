@@ -92,8 +92,8 @@ class Experiment(Protocol):
     def judged(self, sweep: Sweep) -> Sequence[Result]:
         """The results that the verdict is about, in the order in which they are shown.
 
-        Runs that chose a learning rate are none of them. An experiment that judges every run has
-        `all_results` here.
+        Runs that chose the learning rate of others are none of them. An experiment that judges
+        every run has `all_results` here.
         """
         ...
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from experiments.depth_tuned.question import FAMILIES
-from experiments.depth_tuned.stages import Search, of_seeds, own_rate, plan, runs, search_all
+from experiments.depth_tuned.stages import (
+    Search,
+    fresh_runs,
+    of_seeds,
+    own_rate,
+    plan,
+    runs,
+    search_all,
+)
 from vggres.findings import budgets, tuned
 from vggres.findings.budgets import FamilyVerdict, Interaction
 from vggres.findings.outcomes import CONFIDENCE, MARGIN
@@ -96,12 +104,11 @@ def analyse(sweep: Sweep) -> TunedVerdict:
     """Judges the fresh runs of each network at its own rate."""
     planned, found, searches = plan(sweep), runs(sweep), search_all(sweep)
     tuning: dict[Place, list[Result]] = {}
-    fresh: dict[Place, list[Result]] = {}
+    fresh = {place: [] for place in searches} | fresh_runs(sweep)
     fits: dict[Place, list[Fit]] = {}
     for place, search in searches.items():
         own = found.get((place, own_rate(search.choice)), []) if search.choice else []
         tuning[place] = of_seeds(own, planned.tuning_seeds)
-        fresh[place] = of_seeds(own, planned.seeds)
         tried = {rate: found.get((place, rate), []) for rate in search.rates}
         fits[place] = [
             _fit(rate, tuned_on)

@@ -84,19 +84,20 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
 
 
 def judged(sweep: Sweep) -> list[Result]:
-    """The fresh runs at the rate of each network, by budget, network and seed."""
+    """The runs of fresh seeds at each network's rate, by budget, network and seed."""
+    planned, found = plan(sweep), fresh_runs(sweep)
+    places = sorted(found, key=lambda place: (place[2], planned.networks.index(place[:2])))
+    return [run for place in places for run in found[place]]
+
+
+def fresh_runs(sweep: Sweep) -> dict[Place, list[Result]]:
+    """The runs of fresh seeds at each network's rate, where that is known."""
     planned, found = plan(sweep), runs(sweep)
-    rates = {
-        place: own_rate(search.choice)
+    return {
+        place: of_seeds(found.get((place, own_rate(search.choice)), ()), planned.seeds)
         for place, search in search_all(sweep).items()
         if search.choice
     }
-    places = sorted(rates, key=lambda place: (place[2], planned.networks.index(place[:2])))
-    return [
-        run
-        for place in places
-        for run in of_seeds(found.get((place, rates[place]), ()), planned.seeds)
-    ]
 
 
 def search_all(sweep: Sweep) -> dict[Place, Search]:
