@@ -12,6 +12,7 @@ from vggres.data import batches, datasets, resident
 from vggres.data.image_files import Cropping, FileReader, Files
 from vggres.data.source import Content, Split
 from vggres.data.stream import ArrayReader, Stream, updates_at_once
+from vggres.errors import UserError
 from vggres.training.programs import Images, evaluation_batch_size
 
 _RESIDENT_PART = 0.25  # of the device's memory: the network needs the rest
@@ -31,8 +32,14 @@ def load(config: FrozenConfigDict, key: str) -> Images:
         key: as `datasets.key` gives it.
 
     Raises:
-        UserError: for a data set or a split that does not exist, or cannot be prepared.
+        UserError: for a data set or a split that does not exist, or cannot be prepared, and where
+            several processes of JAX would train one network: each would have rows of its own.
     """
+    if (hosts := jax.process_count()) > 1:
+        raise UserError(
+            f'JAX runs in {hosts} processes: a network trains in one. Start vggres without '
+            'jax.distributed.'
+        )
     if datasets.is_encoded(config.data):
         return _stream_of_files(config, key)
     if _is_resident(config):
