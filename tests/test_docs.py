@@ -141,12 +141,16 @@ def test_what_is_said_of_cifar10_is_that_of_the_run(tmp_path):
             f'plain-{depth} {"has " * (depth == 20)}{np.median(errors["plain", depth]):.1f} %'
             in text
         )
+    networks = {(each.family, each.depth, each.budget): each for each in verdict.networks}
+    tuned = networks['resnet', 20, 1]
+    fits = {fit.rate: f'{fit.error:.1f}' for fit in tuned.fits}
+    assert f'{fits[0.03]} and {fits[0.1]} % (means of the three tuning seeds) at rates of' in text
+    assert tuned.rate == 0.3
     for estimate, unit in ((resnet.error, 'points'), (resnet.loss, 'decades')):
         low, high = (f'{end:.2f}'.replace('-', '−') for end in estimate.interval)
         assert f'{estimate.mean:.2f} {unit} ({low} to {high})' in text
-    on_gpu = [cell.result() for cell in sweep.cells if cell.result()]
-    on_gpu = [run.seed < 1000 for run in on_gpu if 'H200' in run.hardware]
-    assert (on_gpu.count(False), on_gpu.count(True)) == (126, 6)
+    on_gpu = [run.seed for run in sweep.results() if 'H200' in run.hardware]
+    assert (len(on_gpu), sum(seed < 1000 for seed in on_gpu)) == (126 + 6, 6)
 
 
 def test_what_is_said_of_random_labels_is_that_of_the_run(tmp_path):

@@ -144,7 +144,7 @@ def cells_in_words(count: int) -> str:
 
 
 def _observations(directory: Path) -> list[Observation]:
-    """The observations of a finished cell, which are some."""
+    """The observations of a finished cell that was observed, at least one."""
     if found := read_observations(directory):
         return found
     raise UserError(f'{directory / PROBES_FILE} holds no observation.')
