@@ -8,7 +8,7 @@ import time
 
 from planted import finish
 
-from vggres.sweeps.cell import Cell
+from vggres.executors.orders import Order
 
 DIES, RAISES, HANGS, GARBLES, DIES_LATE = range(100, 105)  # seeds
 
@@ -23,7 +23,7 @@ def main():
     values = {'message': 'jax finds no device'} if how == 'unable' else {}
     print(json.dumps({'kind': how or 'ready', 'cell': '', 'values': values}), flush=True)
     for line in sys.stdin:
-        cell = Cell.from_json(json.loads(line))
+        cell = Order.from_json(json.loads(line)).cell
 
         def say(kind, values, cell=cell):
             print(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}), flush=True)

@@ -1,4 +1,5 @@
 import platform
+import subprocess
 
 import jax
 import pytest
@@ -46,10 +47,49 @@ def test_a_processor_of_another_architecture_still_has_a_name(monkeypatch):
     assert environment._cpu_model() in (platform.processor(), platform.machine())
 
 
-def test_the_commit_is_this_checkouts(monkeypatch, tmp_path):
-    commit = environment.git_commit()
-    assert commit is None or len(commit.rstrip('+')) == 40
-    package = tmp_path / 'vggres'
-    package.mkdir()
-    monkeypatch.setattr(environment, '__file__', str(package / 'environment.py'))
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A directory that the package seems to lie in; its versions are looked up anew."""
+    (tmp_path / 'vggres').mkdir()
+    monkeypatch.setattr(environment, '__file__', str(tmp_path / 'vggres' / 'environment.py'))
+    environment.code_version.cache_clear()
+    yield tmp_path
+    environment.code_version.cache_clear()
+
+
+def _git(directory, *arguments):
+    who = ('-c', 'user.name=a', '-c', 'user.email=a@b')
+    command = ('git', '-C', directory, *who, *arguments)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_outside_of_a_checkout_there_is_no_commit(checkout):
+    assert environment.code_version() is None
     assert environment.git_commit() is None
+
+
+def test_the_version_of_the_code_tells_one_edit_from_another(checkout):
+    _git(checkout, 'init')
+    edited = checkout / 'vggres' / 'a.py'
+    edited.write_text('one')
+    _git(checkout, 'add', '.')
+    _git(checkout, 'commit', '-m', 'one')
+    commit, versions = _git(checkout, 'rev-parse', 'HEAD'), []
+    for text in ('one', 'two', 'three', 'two'):
+        edited.write_text(text)
+        environment.code_version.cache_clear()
+        versions.append(environment.code_version())
+        assert environment.git_commit() == commit + ('' if text == 'one' else '+')
+    clean, two, three, again = versions
+    assert clean == commit
+    assert two == again != three
+    assert all(version.startswith(commit + '+') for version in (two, three))
+
+
+def test_what_a_process_has_loaded_keeps_its_version(checkout):
+    before = environment.code_version()
+    _git(checkout, 'init')
+    (checkout / 'a').write_text('')
+    _git(checkout, 'add', '.')
+    _git(checkout, 'commit', '-m', 'one')
+    assert environment.code_version() is before is None

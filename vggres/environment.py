@@ -1,5 +1,7 @@
 """What ran where: versions, commit, hardware. For the record, not for decisions."""
 
+import functools
+import hashlib
 import os
 import platform
 import resource
@@ -21,17 +23,28 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of the code, '+' for changes on top of it; None outside of a checkout."""
+    code = code_version()
+    return code and code.split('+')[0] + ('+' if '+' in code else '')
+
+
+@functools.cache  # what a process has loaded stays, whatever is edited meanwhile
+def code_version() -> str | None:
+    """The commit of the code and, after a '+', a digest of the changes on top of it.
+
+    It is looked up once in a process, and None outside of a checkout.
+    """
     root = Path(__file__).parent.parent
 
-    def git(*arguments: str) -> str:
+    def git(*arguments: str) -> bytes:
         command = ('git', '-C', str(root), *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, check=True).stdout
 
     try:
-        if Path(git('rev-parse', '--show-toplevel')) != root:
+        if Path(os.fsdecode(git('rev-parse', '--show-toplevel').strip())) != root:
             return None
-        changed = git('status', '--porcelain', '--untracked-files=no')
-        return git('rev-parse', 'HEAD') + ('+' if changed else '')
+        changes = git('diff', 'HEAD')
+        digest = '+' + hashlib.sha256(changes).hexdigest()[:8] if changes else ''
+        return git('rev-parse', 'HEAD').decode().strip() + digest
     except (OSError, subprocess.CalledProcessError):
         return None
 

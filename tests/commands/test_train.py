@@ -12,7 +12,7 @@ import vggres
 from vggres.commands import conclude, planning, train
 from vggres.errors import UserError
 from vggres.executors import local
-from vggres.executors.local import Event
+from vggres.executors.orders import Event
 
 
 @pytest.fixture

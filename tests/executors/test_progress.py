@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from vggres.executors import progress as module
-from vggres.executors.local import Event
+from vggres.executors.orders import Event
 from vggres.executors.progress import Progress
 from vggres.results import Failure
 from vggres.sweeps.cell import Cell

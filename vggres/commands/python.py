@@ -20,7 +20,7 @@ from vggres.commands import train as command
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.errors import UserError
-from vggres.executors.local import Event
+from vggres.executors.orders import Event
 from vggres.executors.progress import Progress
 from vggres.results import Observation, Outcome
 from vggres.sweeps import sweep as sweeps

@@ -19,28 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.errors import UserError
+from vggres.executors.orders import Event, order
 from vggres.executors.placement import default_environment, placement
 from vggres.executors.schedule import Waiting
 from vggres.sweeps.cell import Cell
 
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a worker says of its cell.
-
-    Attributes:
-        kind: 'started', 'progress', 'record', 'finished' or 'failed'.
-        cell: the cell's id.
-        values: of 'progress', step and total; of 'record', the fields of a `results.Record`; of
-            'finished', those of its `results.Result`; of 'failed', `message`, one line, and `log`,
-            the file that says more.
-    """
-
-    kind: str
-    cell: str
-    values: dict
 
 
 @dataclass
@@ -139,7 +123,7 @@ def _give_next(
         if cell is None:
             worker.process.stdin.close()
             return
-        worker.process.stdin.write(json.dumps(cell.to_json()) + '\n')
+        worker.process.stdin.write(json.dumps(order(cell).to_json()) + '\n')
         worker.process.stdin.flush()
     on_event(Event('started', cell.id, {}))
 

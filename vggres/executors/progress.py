@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from vggres.executors.local import Event
+from vggres.executors.orders import Event
 from vggres.results import Failure
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import cells_in_words

@@ -1,6 +1,6 @@
-"""A worker process: reads cells from its input, a JSON line each, and answers with events.
+"""A worker process: reads orders from its input, a JSON line each, and answers with events.
 
-It is started by `executors.local`. Whatever libraries print goes to standard error, the worker's
+Every executor starts such processes. Whatever libraries print goes to standard error, the worker's
 log.
 """
 
@@ -15,6 +15,7 @@ from typing import TextIO
 from absl import logging
 
 from vggres.errors import UserError
+from vggres.executors.orders import Event, Order
 from vggres.executors.placement import check_devices, take_cores
 from vggres.results import Record
 from vggres.sweeps.cell import Cell
@@ -31,7 +32,8 @@ def main() -> None:
     from vggres.sweeps.run import run  # imports jax, which reads its surroundings once
 
     for line in sys.stdin:
-        cell = Cell.from_json(json.loads(line))
+        order = Order.from_json(json.loads(line))
+        cell = order.cell
 
         def say(kind: str, values: dict, cell: Cell = cell) -> None:
             _say(events, kind, cell.id, values)
@@ -43,6 +45,7 @@ def main() -> None:
             say('progress', {'step': step, 'total': total})
 
         try:
+            order.check_code()
             result = run(cell, on_record, on_progress)
         except BrokenPipeError:
             raise
@@ -67,7 +70,7 @@ def _finds_devices(events: TextIO) -> bool:
 
 
 def _say(events: TextIO, kind: str, cell: str, values: dict) -> None:
-    events.write(json.dumps({'kind': kind, 'cell': cell, 'values': values}) + '\n')
+    events.write(json.dumps(Event(kind, cell, values).to_json()) + '\n')
     events.flush()
 
 
