@@ -58,7 +58,8 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> int:
     """Does what the parsed flags say, and returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to end as with Ctrl-C
+    for ends in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does
+        signal.signal(ends, signal.default_int_handler)
     logging.set_verbosity(logging.ERROR)  # TFDS reports at length
     given = command_line.given(FLAGS, argv)
     mode = command_line.mode(given)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 
 from vggres.errors import UserError
@@ -12,7 +13,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     What was written beside the target is removed where the disk is full or the name is taken.
     """
-    beside = path.with_name(f'.{path.name}.{os.getpid()}')
+    beside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}')  # of no other machine's
     try:
         with beside.open('wb') as file:
             file.write(content.encode() if isinstance(content, str) else content)

@@ -79,6 +79,10 @@ class Result(Outcome):
             where it was not recorded.
         unknown_archive: whether the data set is known to come from an archive with another checksum
             than the published one; None where it was not recorded.
+        attempts: the number of processes that had to train it, one after another; None where it was
+            not recorded.
+        mixed_with: the other hardware, libraries or commits that trained the parts of an
+            interrupted run, in words: its last digits are of both. None where it was not recorded.
     """
 
     cell: str
@@ -101,6 +105,8 @@ class Result(Outcome):
     fingerprints: Mapping[str, str] | None = None
     validated_and_trained: int | None = None
     unknown_archive: bool | None = None
+    attempts: int | None = None
+    mixed_with: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from experiments import depth
 from vggres.commands import conclude
 from vggres.files import write_json
 from vggres.results import Failure
-from vggres.sweeps.records import RecordsFile
+from vggres.sweeps.records import METRICS_FILE, RecordsFile
 from vggres.sweeps.sweep import assemble
 
 
@@ -24,7 +24,7 @@ def planned(config, tmp_path):
         at = cell.coordinates()
         error = 40.0 + at['seed'] if (at['family'], at['depth']) == ('plain', 14) else 0.0
         cell.directory.mkdir(parents=True)
-        RecordsFile(cell.directory, step=0).append(record(1, error, error + 1))
+        RecordsFile(cell.directory / METRICS_FILE).append(record(1, error, error + 1))
         finish(cell, error=error, validation_error=error + 1)
     return planned
 

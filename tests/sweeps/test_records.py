@@ -1,5 +1,6 @@
 """The keys are written out here, since files of earlier releases have them."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 from vggres.errors import UserError
 from vggres.results import Observation, Record
 from vggres.sweeps import records
-from vggres.sweeps.records import PROBES_FILE, RecordsFile
+from vggres.sweeps.records import METRICS_FILE, PROBES_FILE, Mark, RecordsFile, mismatch
 
 RECORD = Record(
     epoch=1,
@@ -42,7 +43,8 @@ OBSERVATION_LINE = '{"epoch": 0, "step": 0, "draw": 1, "activation": {"stem": 1.
 
 
 def test_records_are_on_disk_after_each_one_under_the_keys_of_the_format(tmp_path):
-    file, path = RecordsFile(tmp_path, step=0), tmp_path / 'metrics.jsonl'
+    path = tmp_path / METRICS_FILE
+    file = RecordsFile(path)
     assert path.read_text() == ''
     file.append(RECORD)
     assert path.read_text() == LINE
@@ -53,7 +55,7 @@ def test_records_are_on_disk_after_each_one_under_the_keys_of_the_format(tmp_pat
 
 def test_looks_stand_in_the_record_of_their_epoch(tmp_path):
     looked_at = replace(RECORD, looks=((2, 60.0), (5, 12.5)))
-    RecordsFile(tmp_path, step=0).append(looked_at)
+    RecordsFile(tmp_path / METRICS_FILE).append(looked_at)
     assert json.loads((tmp_path / 'metrics.jsonl').read_text())['looks'] == [[2, 60.0], [5, 12.5]]
     assert records.read_records(tmp_path) == [looked_at]
 
@@ -66,7 +68,7 @@ def test_looks_that_are_none(tmp_path, looks):
 
 
 def test_observations_have_a_file_of_their_own(tmp_path):
-    file = RecordsFile(tmp_path, step=0, name=PROBES_FILE)
+    file = RecordsFile(tmp_path / PROBES_FILE)
     file.append(OBSERVATION)
     assert (tmp_path / 'probes.jsonl').read_text() == OBSERVATION_LINE
     assert records.read_observations(tmp_path) == [OBSERVATION]
@@ -74,26 +76,79 @@ def test_observations_have_a_file_of_their_own(tmp_path):
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path):
-    RecordsFile(tmp_path, 0).append(replace(EVALUATED, train_loss=float('nan')))
+    RecordsFile(tmp_path / METRICS_FILE).append(replace(EVALUATED, train_loss=float('nan')))
     values = json.loads((tmp_path / 'metrics.jsonl').read_text())
     assert values == json.loads(EVALUATED_LINE) | {'train/loss': None}
     assert records.read_records(tmp_path) == [replace(EVALUATED, train_loss=None)]
     infinite = replace(OBSERVATION, values={'activation': {'stem': 1.0, 'head': float('inf')}})
-    RecordsFile(tmp_path, 0, PROBES_FILE).append(infinite)
+    RecordsFile(tmp_path / PROBES_FILE).append(infinite)
     assert (tmp_path / 'probes.jsonl').read_text() == OBSERVATION_LINE
 
 
-def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path):
-    path = tmp_path / 'metrics.jsonl'
-    for step, kept in ((10, LINE + EVALUATED_LINE), (9, LINE), (0, '')):
-        path.write_text(LINE + EVALUATED_LINE + '{"epoch": 3, "st')
-        RecordsFile(tmp_path, step)
-        assert path.read_text() == kept
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_mark_tells_how_far_the_file_goes_up_to_a_step(tmp_path):
+    file = RecordsFile(tmp_path / PROBES_FILE)
+    draws = [replace(OBSERVATION, draw=draw) for draw in (0, 1)]
+    for entry in (*draws, replace(OBSERVATION, step=5), replace(OBSERVATION, step=10)):
+        file.append(entry)
+    text = (tmp_path / PROBES_FILE).read_text()
+    lines = text.splitlines(keepends=True)
+    for step, count in ((0, 2), (4, 2), (5, 3), (9, 3), (10, 4), (99, 4)):
+        kept = ''.join(lines[:count])
+        assert file.mark_at(step) == Mark(len(kept), sha256(kept))
+
+
+@pytest.mark.parametrize('kept', ['', LINE, LINE + EVALUATED_LINE])
+def test_an_interrupted_attempt_is_kept_up_to_where_it_goes_on_from(tmp_path, kept):
+    path = tmp_path / METRICS_FILE
+    path.write_text(LINE + EVALUATED_LINE + '{"epoch": 3, "st')
+    mark = Mark(len(kept), sha256(kept))
+    assert mismatch(path, mark) is None
+    file = RecordsFile(path, mark)
+    assert path.read_text() == kept
+    assert file.mark_at(0) == mark
+    last = replace(RECORD, epoch=4, step=20)
+    file.append(last)
+    text = path.read_text()
+    assert text.startswith(kept)
+    assert records.read_records(tmp_path)[-1] == last
+    assert file.mark_at(20) == Mark(len(text), sha256(text))
+
+
+@pytest.mark.parametrize(
+    ('content', 'why'),
+    [
+        (None, 'metrics.jsonl cannot be read (No such file or directory)'),
+        (b'', 'metrics.jsonl is shorter than it was'),
+        (LINE[:-1].encode(), 'metrics.jsonl is shorter than it was'),
+        (LINE.replace('0.7', '0.8').encode(), 'metrics.jsonl is damaged'),
+        (b'\0' * 200, 'metrics.jsonl is damaged'),
+        (EVALUATED_LINE.encode(), 'metrics.jsonl is damaged'),
+    ],
+)
+def test_a_file_that_is_not_what_it_was_is_named(tmp_path, content, why):
+    path = tmp_path / METRICS_FILE
+    if content is not None:
+        path.write_bytes(content)
+    assert mismatch(path, Mark(len(LINE), sha256(LINE))) == why
+
+
+def test_what_may_not_be_written_is_not(tmp_path):
+    def forbid():
+        raise PermissionError
+
+    file = RecordsFile(tmp_path / METRICS_FILE, is_allowed=forbid)
+    with pytest.raises(PermissionError):
+        file.append(RECORD)
+    assert (tmp_path / METRICS_FILE).read_text() == ''
 
 
 def test_a_file_that_begins_afresh_may_have_been_damaged(tmp_path):
     (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\x00\n')
-    RecordsFile(tmp_path, step=0).append(RECORD)
+    RecordsFile(tmp_path / METRICS_FILE).append(RECORD)
     assert records.read_records(tmp_path) == [RECORD]
 
 
@@ -115,13 +170,12 @@ def test_a_file_that_begins_afresh_may_have_been_damaged(tmp_path):
 def test_a_damaged_line_is_named(tmp_path, line, why):
     path = tmp_path / 'metrics.jsonl'
     path.write_bytes(LINE.encode() + line + b'\n' + EVALUATED_LINE.encode())
-    for read in (records.read_records, lambda directory: RecordsFile(directory, step=5)):
-        with pytest.raises(UserError) as error:
-            read(tmp_path)
-        assert str(error.value).startswith(f'{path}, line 2, is no record (')
-        assert why in str(error.value)
-        assert '\n' not in str(error.value)
-        assert len(str(error.value)) < len(str(path)) + 150
+    with pytest.raises(UserError) as error:
+        records.read_records(tmp_path)
+    assert str(error.value).startswith(f'{path}, line 2, is no record (')
+    assert why in str(error.value)
+    assert '\n' not in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 150
 
 
 @pytest.mark.parametrize(

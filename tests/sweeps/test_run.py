@@ -18,6 +18,7 @@ def test_a_cell_leaves_config_metrics_and_result(config, tmp_path):
     cell = Cell(config, tmp_path, 'depth')
     records, progress = [], []
     result = run(cell, records.append, lambda step, total: progress.append((step, total)))
+    assert (result.attempts, result.mixed_with) == (1, ())
     assert json.loads((cell.directory / 'config.json').read_text())['model']['depth'] == 8
     assert read_records(cell.directory) == records
     assert [record.epoch for record in records] == [1, 2]
@@ -60,29 +61,6 @@ def test_a_second_attempt_starts_its_metrics_afresh(config, tmp_path):
 
 def observations(cell):
     return [json.loads(line) for line in (cell.directory / 'probes.jsonl').read_text().splitlines()]
-
-
-@pytest.mark.slow
-def test_an_interrupted_cell_goes_on_with_its_observations(config, tmp_path):
-    config.probes.every_epochs, config.train.epochs = 1, 3
-    whole = Cell(config.copy_and_resolve_references(), tmp_path / 'a', '')
-    run(whole)
-    assert [each['epoch'] for each in observations(whole)] == [0, 1, 2, 3]
-    config.checkpoint.every_seconds = 0
-    cut = Cell(config, tmp_path / 'b', '')
-
-    class Stopped(Exception):
-        pass
-
-    def stop_in_the_third_epoch(step, total):
-        if step > 10:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        run(cut, on_progress=stop_in_the_third_epoch)
-    assert len(observations(cut)) == 3
-    run(cut)
-    assert observations(cut) == observations(whole)
 
 
 @pytest.mark.slow
@@ -167,6 +145,7 @@ def test_weights_are_left_only_if_asked_for(config, tmp_path):
     run(cell)
     assert sorted(path.name for path in cell.directory.iterdir()) == [
         'config.json',
+        'lease-1.json',
         'metrics.jsonl',
         'result.json',
     ]

@@ -19,9 +19,9 @@ RESULTS = [
 
 
 def mirror(config, directory):
-    return wandb_run.Mirror(
-        config, directory, name='a-name', group='depth', job_type='cell', tags=('mine',)
-    )
+    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=('mine',))
+    directory.mkdir(exist_ok=True)
+    return wandb_run.Mirror(config, directory, label, directory / 'wandb_id')
 
 
 def inspect(directory, *options):
@@ -37,7 +37,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     config.wandb.tags = ('extra',)
     with mirror(config, tmp_path) as run:
         for epoch in (1, 2):
-            run.log({'epoch': epoch, 'train/error': 50.0 / epoch})
+            run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
         run.summarise({'status': 'finished'})
     found = inspect(tmp_path, '--summary')
     assert found['state'] == 'finished'
@@ -83,7 +83,7 @@ def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_p
 
 def test_disabled_writes_nothing(config, tmp_path):
     with mirror(config, tmp_path) as run:
-        run.log({'epoch': 1})
+        run.log({'epoch': 1}, 1)
         run.summarise({'a': 1})
     wandb_run.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
     assert list(tmp_path.iterdir()) == []
@@ -92,7 +92,7 @@ def test_disabled_writes_nothing(config, tmp_path):
 def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
     calls = []
 
-    def fail(record):
+    def fail(record, step):
         calls.append(record)
         raise ConnectionError('gone')
 
@@ -100,15 +100,15 @@ def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatc
     with mirror(config, tmp_path) as broken:
         first = broken.run.id
         monkeypatch.setattr(broken.run, 'log', fail)
-        broken.log({'epoch': 1})
-        broken.log({'epoch': 2})
+        broken.log({'epoch': 1}, 1)
+        broken.log({'epoch': 2}, 2)
         broken.summarise({'a': 1})
     assert calls == [{'epoch': 1}]
     assert inspect(tmp_path, '--summary')['exit_code'] == 1
     # The next cell of the same process has a run of its own.
     with mirror(config, tmp_path / 'next') as run:
         assert run.run.id != first
-        run.log({'epoch': 3})
+        run.log({'epoch': 3}, 3)
     assert inspect(tmp_path / 'next', '--summary')['summary']['epoch'] == 3
 
 
@@ -134,7 +134,7 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     run = mirror(config, tmp_path)
     assert asked == ['online', 'offline']
     assert run.run is None
-    run.log({'epoch': 1})
+    run.log({'epoch': 1}, 1)
 
 
 @pytest.mark.parametrize(

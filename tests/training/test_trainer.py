@@ -75,8 +75,8 @@ def test_a_checkpoint_comes_before_the_weights_it_started_from(config, build, da
     listeners = Listeners(on_progress=stop_in_the_second_epoch)
     with pytest.raises(Stopped):
         trainer.train(build(config), data, run, checkpoints, listeners=listeners)
-    assert checkpoints.latest_step() == 5
-    outcome, _ = trainer.train(build(config), data, run, checkpoints)
+    assert [path.name for path in tmp_path.iterdir()] == ['step-000000000005.ckpt']
+    outcome, _ = trainer.train(build(config), data, run, Checkpoints(tmp_path, every_seconds=0))
     assert outcome == whole
 
 
@@ -182,10 +182,10 @@ def test_other_draws_have_weights_and_an_order_of_their_own_and_the_same_scheme(
 
 
 def test_a_run_that_goes_on_does_not_observe_its_beginning_again(config, build, data, tmp_path):
-    checkpoints = Checkpoints(tmp_path, every_seconds=0)
     run = described_run(config, data.num_train)
-    trainer.train(build(config), data, run, checkpoints)  # leaves its checkpoint of epoch 1
-    observations = []
+    # It leaves its checkpoint of epoch 1.
+    trainer.train(build(config), data, run, Checkpoints(tmp_path, every_seconds=0))
+    observations, checkpoints = [], Checkpoints(tmp_path, every_seconds=0)
     observer = Observer(lambda *given: {}, every_epochs=1, draws=2)
     listeners = Listeners(on_observation=observations.append)
     trainer.train(build(config), data, run, checkpoints, observer, listeners)
@@ -307,4 +307,5 @@ def test_a_run_that_stops_is_observed_at_its_end_and_saves_no_checkpoint_there(
     outcome, _ = trainer.train(build(learner), data, run, checkpoints, observer, listeners)
     last = outcome.steps_to_error['1']
     assert [each.step for each in observations] == [0, last]
-    assert checkpoints.latest_step() == (last - 1) // 5 * 5
+    newest = max(path.name for path in tmp_path.iterdir())
+    assert newest == f'step-{(last - 1) // 5 * 5:012d}.ckpt'

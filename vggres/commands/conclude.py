@@ -149,7 +149,9 @@ def _environment(sweep: Sweep, results: Sequence[Result]) -> dict:
         f'{launch.when}: {cells_in_words(launch.cells)} added by vggres {launch.vggres}'
         for launch in sweep.launches
     ]
-    return {
+    mixed = [f'{run.cell} ({"; ".join(run.mixed_with)})' for run in results if run.mixed_with]
+    continued = {'runs with parts from elsewhere': ', '.join(mixed)} if mixed else {}
+    return continued | {
         'launches': launches,
         'hardware': distinct(result.hardware for result in results),
         'hours of training': sum(result.seconds for result in results) / 3600,

@@ -14,16 +14,19 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.errors import UserError
-from vggres.executors.orders import Event, order
+from vggres.executors.orders import ENDS, Event, order
 from vggres.executors.placement import default_environment, placement
 from vggres.executors.schedule import Waiting
 from vggres.sweeps.cell import Cell
 
+_SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
+_SECONDS_TO_END = 9.5  # for workers that save, before they are killed
 WORKER = (sys.executable, '-m', 'vggres.executors.worker')
 
 
@@ -56,7 +59,8 @@ def run(
 
     Raises:
         UserError: where a worker cannot start, for want of a device or by a bad flag of XLA.
-        KeyboardInterrupt: passed on, after all workers have been killed.
+        KeyboardInterrupt: passed on, after all workers have saved what they were training and have
+            ended. A second one kills those that are left.
     """
     waiting = Waiting(cells, costs)
     messages: queue.SimpleQueue = queue.SimpleQueue()
@@ -67,7 +71,11 @@ def run(
             workers.append(_start(number, num_workers, log_dir, messages))
             _give_next(workers[number], waiting, workers, on_event)
         while any(worker.cell for worker in workers):
-            number, message = messages.get()
+            try:
+                number, message = messages.get(timeout=_SECONDS_OF_SILENCE)
+            except queue.Empty:
+                on_event(Event('silence', '', {}))
+                continue
             worker = workers[number]
             if message is None:
                 if worker.cell is None:
@@ -82,8 +90,12 @@ def run(
                 raise UserError(f'a worker cannot start: {message["values"]["message"]}')
             else:
                 _pass_on(Event(**message), worker, on_event)
-                if message['kind'] in ('finished', 'failed'):
+                if message['kind'] in ENDS:
                     _give_next(worker, waiting, workers, on_event)
+    except KeyboardInterrupt:
+        on_event(Event('stopping', '', {}))
+        _terminate(workers)
+        raise
     finally:
         _stop(workers)
 
@@ -126,6 +138,17 @@ def _give_next(
         worker.process.stdin.write(json.dumps(order(cell).to_json()) + '\n')
         worker.process.stdin.flush()
     on_event(Event('started', cell.id, {}))
+
+
+def _terminate(workers: Iterable[_Worker]) -> None:
+    """Tells workers to save and to end, and waits for that; a second Ctrl-C ends the wait."""
+    deadline = time.monotonic() + _SECONDS_TO_END
+    with contextlib.suppress(KeyboardInterrupt):
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _stop(workers: Iterable[_Worker]) -> None:

@@ -13,6 +13,10 @@ from vggres.errors import UserError
 from vggres.sweeps.cell import Cell
 
 
+# The events after which a worker is done with a cell; 'elsewhere': another process trains it.
+ENDS = ('finished', 'elsewhere', 'failed')
+
+
 @dataclass(frozen=True)
 class Order:
     """A cell to run, and the code that is meant to run it.
@@ -51,14 +55,15 @@ def order(cell: Cell) -> Order:
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker says of its cell.
+    """What a worker says of its cell, or an executor of all cells.
 
     Attributes:
-        kind: 'started', 'progress', 'record', 'finished', 'elsewhere' or 'failed'.
-        cell: the cell's id.
-        values: of 'progress', step and total; of 'record', the fields of a `results.Record`; of
-            'finished', those of its `results.Result`; of 'elsewhere', `owner`, who trains the cell;
-            of 'failed', `message`, one line, and `log`, the file that says more.
+        kind: 'started', 'progress', 'record' or 'notice', and one of `ENDS`; of an executor,
+            'silence' (nothing has happened for a while) and 'stopping'.
+        cell: the cell's id; '' for an executor's own.
+        values: of 'progress', `step` and `total`; of 'record', the fields of a `results.Record`; of
+            'notice' and 'elsewhere', `message`, a sentence; of 'finished', the fields of its
+            `results.Result`; of 'failed', `message`, one line, and `log`, the file that says more.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import cells_in_words
 
 _SECONDS_BETWEEN_LINES = 30.0  # between two plain lines about cells that are still running
+_SILENT = 120.0  # seconds without an event, after which a line says so
 _PART_TO_JUDGE_BY = 0.03  # of all work: before that, compilation hides the pace
 
 
@@ -40,6 +41,7 @@ class Progress:
         self._total = total
         self._ended = total - len(self._costs)
         self._started: dict[str, float] = {}
+        self._heard: dict[str, float] = {}
         self._states: dict[str, str] = {}
         self._bars: dict[str, bars.TaskID] = {}
         self._begin = self._last_line = time.monotonic()
@@ -67,6 +69,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Takes in an event."""
+        if event.cell:
+            self._heard[event.cell] = time.monotonic()
         getattr(self, f'_on_{event.kind}')(event.cell, event.values)
         if not self._live:
             self._show_line_now_and_then()
@@ -105,6 +109,22 @@ class Progress:
         self.failed.append(Failure(cell, values['message'], values['log']))
         self._end(cell, f'failed: {values["message"]}; see {values["log"]}')
 
+    def _on_elsewhere(self, cell: str, values: dict) -> None:
+        self._end(cell, f'left alone: {values["message"]}')
+
+    def _on_notice(self, cell: str, values: dict) -> None:
+        self._console.print(Text(f'{self._labels[cell]}: {values["message"]}'), soft_wrap=True)
+
+    def _on_silence(self, cell: str, values: dict) -> None:
+        for running in self._started:
+            self._update(running)
+
+    def _on_stopping(self, cell: str, values: dict) -> None:
+        self._console.print(
+            'stopping: the cells that run are saved first; Ctrl-C again ends them at once.',
+            soft_wrap=True,
+        )
+
     def _end(self, cell: str, outcome: str) -> None:
         self._fractions[cell] = 1.0
         self._ended += 1
@@ -119,9 +139,14 @@ class Progress:
             line += f'; {self._time_left()}'
         self._console.print(Text(line), soft_wrap=True)
 
+    def _state(self, cell: str) -> str:
+        silent = time.monotonic() - self._heard[cell]
+        told = self._states[cell]
+        return told if silent < _SILENT else f'{told}, silent for {silent / 60:.0f} min'
+
     def _update(self, cell: str) -> None:
         self._display.update(
-            self._bars[cell], completed=self._fractions[cell], state=self._states[cell]
+            self._bars[cell], completed=self._fractions[cell], state=self._state(cell)
         )
 
     def _render(self) -> Group:
@@ -143,7 +168,7 @@ class Progress:
             return
         self._last_line = time.monotonic()
         running = ', '.join(
-            f'{self._labels[cell]} {100 * self._fractions[cell]:.0f} % ({self._states[cell]})'
+            f'{self._labels[cell]} {100 * self._fractions[cell]:.0f} % ({self._state(cell)})'
             for cell in self._started
         )
         self._console.print(Text(f'running: {running}; {self._time_left()}'), soft_wrap=True)

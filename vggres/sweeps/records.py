@@ -4,9 +4,12 @@ metrics.jsonl   a `Record` for each epoch; keys such as 'train/error' and 'batch
 probes.jsonl    an `Observation` for each look into the layers; a key for each quantity
 """
 
+import hashlib
 import json
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.errors import UserError
@@ -34,30 +37,72 @@ _NOT_QUANTITIES = ('epoch', 'step', 'draw')
 _SHOWN = 100  # characters of what is wrong with a line
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How far a file of records is whole, and what it holds so far.
+
+    Attributes:
+        size: bytes.
+        sha256: of these bytes, in hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
 class RecordsFile:
     """A file of a cell's records or observations, to which its run appends."""
 
-    def __init__(self, directory: Path, step: int, name: str = METRICS_FILE) -> None:
-        """Begins the file, or keeps what an interrupted attempt wrote before its checkpoint.
+    def __init__(
+        self,
+        path: Path,
+        mark: Mark | None = None,
+        is_allowed: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Begins the file, or cuts off what an interrupted attempt wrote after its checkpoint.
 
         Args:
-            directory: the cell's, which must exist.
-            step: the number of updates done in the checkpoint that the run goes on from; 0 begins
-                the file afresh.
-            name: `METRICS_FILE` for records or `PROBES_FILE` for observations.
-
-        Raises:
-            UserError: for a damaged line in the file to go on with, with its number.
+            path: the file, in a directory that exists.
+            mark: of a checkpoint, which the file has to fit (see `mismatch`); None begins afresh.
+            is_allowed: called before each entry is written; what it raises keeps it from that.
         """
-        self._path = directory / name
-        kept = _entries(self._path) if step and self._path.exists() else []
-        lines = [text + '\n' for text, entry in kept if entry.step <= step]
-        write_atomically(self._path, ''.join(lines))
+        self._path, self._is_allowed = path, is_allowed
+        kept = path.read_bytes()[: mark.size] if mark else b''
+        write_atomically(path, kept)
+        self._digest, self._size = hashlib.sha256(kept), len(kept)
+        self._marks = [(0, self._mark())]
 
     def append(self, entry: Record | Observation) -> None:
         """Appends a record or an observation; a number that is not finite becomes null."""
-        with self._path.open('a') as file:
-            file.write(json.dumps(_finite(to_dict(entry)), allow_nan=False) + '\n')
+        line = (json.dumps(_finite(to_dict(entry)), allow_nan=False) + '\n').encode()
+        self._is_allowed()
+        with self._path.open('ab') as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._digest.update(line)
+        self._size += len(line)
+        self._marks.append((entry.step, self._mark()))
+
+    def mark_at(self, step: int) -> Mark:
+        """How far the file goes up to so many updates."""
+        return [mark for at, mark in self._marks if at <= step][-1]
+
+    def _mark(self) -> Mark:
+        return Mark(self._size, self._digest.hexdigest())
+
+
+def mismatch(path: Path, mark: Mark) -> str | None:
+    """Why a file is not the one of which a checkpoint took a mark; None where it is."""
+    try:
+        kept = path.read_bytes()[: mark.size]
+    except OSError as error:
+        return f'{path.name} cannot be read ({error.strerror})'
+    if len(kept) < mark.size:
+        return f'{path.name} is shorter than it was'
+    if hashlib.sha256(kept).hexdigest() != mark.sha256:
+        return f'{path.name} is damaged'
+    return None
 
 
 def to_dict(entry: Record | Observation) -> dict:

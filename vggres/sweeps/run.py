@@ -15,21 +15,22 @@ from vggres.config import network_spec, program
 from vggres.data import datasets
 from vggres.data.source import Content
 from vggres.figures import layers
-from vggres.files import write_json
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
 from vggres.probes import observation
 from vggres.probes.quantities import QUANTITIES
 from vggres.results import Observation, Outcome, Record, Result
-from vggres.sweeps.cell import CONFIG_FILE, WEIGHTS_FILE, Cell
+from vggres.sweeps import lease
+from vggres.sweeps.attempt import Attempt, begin_attempt
+from vggres.sweeps.cell import WEIGHTS_FILE, Cell
 from vggres.sweeps.records import (
+    METRICS_FILE,
     PROBES_FILE,
-    RecordsFile,
     read_observations,
     read_records,
     to_dict,
 )
-from vggres.tracking.wandb_run import Mirror
+from vggres.tracking.wandb_run import ID_FILE, Label, Mirror
 from vggres.training import inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs
@@ -66,10 +67,16 @@ class Trained:
     compile_seconds: float
 
 
+def _ignore(*values: object) -> None:
+    """Does nothing with what a cell tells."""
+
+
 def run(
     cell: Cell,
-    on_record: Callable[[Record], object] = lambda record: None,
-    on_progress: Callable[[int, int], object] = lambda step, total: None,
+    on_record: Callable[[Record], object] = _ignore,
+    on_progress: Callable[[int, int], object] = _ignore,
+    on_notice: Callable[[str], object] = _ignore,
+    on_begin: Callable[[Callable[[float], bool]], object] = _ignore,
 ) -> Result:
     """Trains what a cell describes, and leaves the result in its directory.
 
@@ -81,23 +88,42 @@ def run(
         on_record: called with a record after each epoch.
         on_progress: called with the number of updates done and that of the whole run, every few
             seconds.
+        on_notice: called with a sentence about a file that is damaged, or about mixed digits.
+        on_begin: called with a function that saves the run where it stands and gives the cell back:
+            see `Checkpoints.save_on_request`. It may be called in another thread.
 
     Returns:
         What `result.json` says.
+
+    Raises:
+        TakenError: where another process trains the cell.
+        LostError: where it was given back, or another process has taken it over, because this one
+            seemed to be dead.
     """
     started = time.perf_counter()
-    files = _open_files(cell)
-    with _mirror(cell) as mirror:
-        _mirror_earlier(cell, mirror)
-        listeners = _listeners(files, mirror, on_record, on_progress)
-        earlier = read_records(cell.directory)  # of an attempt that the checkpoint goes on from
-        trained = train_in_process(cell.config, listeners, files.checkpoints, earlier)
-        result = _result(cell, trained, started)
-        mirror.summarise(asdict(result))
-        _mirror_pictures(cell, mirror)
-        _save_weights(cell, trained)
-        cell.finish(result)  # the last file: the cell is done
-        files.checkpoints.remove()
+    cell.directory.mkdir(parents=True, exist_ok=True)
+    with lease.held(cell.directory) as mine:
+        if result := cell.result():  # another process was at work until now
+            return result
+        attempt = begin_attempt(cell, mine, on_notice)
+
+        def save(timeout: float) -> bool:
+            is_saved = attempt.checkpoints.save_on_request(timeout)
+            mine.release()  # whoever continues the cell need not wait for the end of this process
+            return is_saved
+
+        on_begin(save)
+        with _mirror(cell) as mirror:
+            _mirror_earlier(cell, mirror)
+            listeners = _listeners(attempt, mirror, on_record, on_progress)
+            trained = train_in_process(cell.config, listeners, attempt.checkpoints)
+            result = _result(cell, trained, attempt, started)
+            mirror.summarise(asdict(result))
+            _mirror_pictures(cell, mirror)
+            mine.check()
+            _save_weights(cell, trained)
+            cell.finish(result)  # the last file: the cell is done
+            attempt.checkpoints.remove()
     return result
 
 
@@ -105,7 +131,6 @@ def train_in_process(
     config: ConfigDict,
     listeners: Listeners | None = None,
     checkpoints: Checkpoints | None = None,
-    earlier: Sequence[Record] = (),
 ) -> Trained:
     """Trains what a configuration describes, in this process and without a directory.
 
@@ -113,7 +138,6 @@ def train_in_process(
         config: a checked configuration.
         listeners: who is told what happens; None for nobody.
         checkpoints: where to go on from, and where to save; None saves nothing.
-        earlier: the records before the checkpoint.
 
     Returns:
         The outcome and the final weights, with what they were measured on.
@@ -129,8 +153,7 @@ def train_in_process(
     compile_started = time.perf_counter()
     compiled, observer = _programs(shared, key), _observer(shared, key)
     compile_seconds = time.perf_counter() - compile_started
-    looks = [look for record in earlier for look in record.looks or ()]
-    start = trainer.described_run(config, data.num_train, _weights(config, data), looks)
+    start = trainer.described_run(config, data.num_train, _weights(config, data))
     outcome, state = trainer.train(compiled, data, start, checkpoints, observer, listeners)
     return Trained(
         outcome,
@@ -169,29 +192,8 @@ def _weights(config: ConfigDict, data: Images) -> dict | None:
     )
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The files that a cell writes while it runs; `probes` is None where nothing is observed."""
-
-    checkpoints: Checkpoints
-    metrics: RecordsFile
-    probes: RecordsFile | None
-
-
-def _open_files(cell: Cell) -> _Files:
-    """Writes the configuration, and prepares the other files to go on from the checkpoint."""
-    config, directory = cell.config, cell.directory
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / CONFIG_FILE, config.to_dict())
-    checkpoints = Checkpoints(directory / 'checkpoints', config.checkpoint.every_seconds)
-    step = checkpoints.latest_step()
-    is_observed = config.probes.every_epochs
-    probes = RecordsFile(directory, step, PROBES_FILE) if is_observed else None
-    return _Files(checkpoints, RecordsFile(directory, step), probes)
-
-
 def _listeners(
-    files: _Files,
+    attempt: Attempt,
     mirror: Mirror,
     on_record: Callable[[Record], object],
     on_progress: Callable[[int, int], object],
@@ -199,13 +201,13 @@ def _listeners(
     """Writes down and mirrors what happens during training, and passes it on."""
 
     def record(entry: Record) -> None:
-        files.metrics.append(entry)
-        mirror.log(_mirrored(entry))
+        attempt.records[METRICS_FILE].append(entry)
+        mirror.log(_mirrored(entry), entry.step)
         on_record(entry)
 
     def observe(entry: Observation) -> None:
-        if files.probes:
-            files.probes.append(entry)
+        if PROBES_FILE in attempt.records:
+            attempt.records[PROBES_FILE].append(entry)
         _mirror_observation(entry, mirror)
 
     return Listeners(record, observe, on_progress)
@@ -213,22 +215,19 @@ def _listeners(
 
 def _mirror(cell: Cell) -> Mirror:
     model = cell.config.model
-    return Mirror(
-        cell.config,
-        cell.workdir,
-        name=cell.id,
-        group=cell.sweep,
-        job_type='cell',
-        tags=(cell.config.data.name, model.family, f'depth{model.depth}'),
-    )
+    tags = cell.config.data.name, model.family, f'depth{model.depth}'
+    label = Label(cell.id, cell.sweep, 'cell', tags)
+    return Mirror(cell.config, cell.workdir, label, cell.directory / ID_FILE)
 
 
 def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:
-    """Tells the mirror what an interrupted attempt had recorded."""
+    """Tells the mirror what an interrupted attempt had recorded and the mirror lacks."""
     for entry in read_records(cell.directory):
-        mirror.log(_mirrored(entry))
+        if entry.step >= mirror.first_step:
+            mirror.log(_mirrored(entry), entry.step)
     for entry in _observations(cell):
-        _mirror_observation(entry, mirror)
+        if entry.step >= mirror.first_step:
+            _mirror_observation(entry, mirror)
 
 
 def _mirrored(entry: Record) -> dict:
@@ -239,7 +238,7 @@ def _mirrored(entry: Record) -> dict:
 def _mirror_observation(entry: Observation, mirror: Mirror) -> None:
     """Tells the mirror the values of the run's own weights, as 'activation/stage1/block1'."""
     if entry.draw == 0:
-        mirror.log(traverse_util.flatten_dict(to_dict(entry), sep='/'))
+        mirror.log(traverse_util.flatten_dict(to_dict(entry), sep='/'), entry.step)
 
 
 def _mirror_pictures(cell: Cell, mirror: Mirror) -> None:
@@ -268,7 +267,7 @@ def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:
     return drawn
 
 
-def _result(cell: Cell, trained: Trained, started: float) -> Result:
+def _result(cell: Cell, trained: Trained, attempt: Attempt, started: float) -> Result:
     """The result of a cell that began at `started`, by the clock of `time.perf_counter`."""
     return Result(
         **asdict(trained.outcome),
@@ -288,6 +287,8 @@ def _result(cell: Cell, trained: Trained, started: float) -> Result:
         hardware=environment.hardware(),
         git_commit=environment.git_commit(),
         versions=environment.versions(),
+        attempts=attempt.number,
+        mixed_with=attempt.mixed_with,
     )
 
 

@@ -6,18 +6,23 @@ training. `wandb` is imported only where something is mirrored.
 
 import contextlib
 import io
+import math
 import os
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from absl import logging
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
+from vggres.config import Config
 from vggres.figures.rendering import to_png
+from vggres.files import write_atomically
 from vggres.results import Result
 
+ID_FILE = 'wandb_id'
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 
@@ -49,50 +54,62 @@ def upload_command(directory: Path) -> str | None:
     return f'wandb sync {shlex.quote(str(directory))}/wandb/offline-run-*'
 
 
+@dataclass(frozen=True)
+class Label:
+    """What a run is called in the list of runs.
+
+    Attributes:
+        name: readable.
+        group: what the run is part of; '' for nothing.
+        job_type: 'cell' or 'summary'.
+        tags: to filter by, besides those of the configuration.
+    """
+
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+
+
 class Mirror:
     """A W&B run that may fail at any moment without anybody having to care.
 
-    A context manager: the run ends with it, as failed where an exception ends it.
+    A context manager: the run ends with it, as failed where an exception ends it. A run keeps its
+    id, so that whoever continues it continues it in W&B as well.
 
     Attributes:
         run: the W&B run; None when W&B is disabled or has failed.
+        first_step: the number of updates from which on the run has no records yet.
     """
 
-    def __init__(
-        self,
-        config: ConfigDict,
-        directory: Path,
-        *,
-        name: str,
-        group: str,
-        job_type: str,
-        tags: Sequence[str],
-    ) -> None:
-        """Starts a run, offline where online fails.
+    def __init__(self, config: Config, directory: Path, label: Label, id_file: Path) -> None:
+        """Starts a run or continues it, offline where online fails.
 
         Args:
             config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
             directory: W&B's files go to its folder `wandb`.
-            name: readable, in the list of runs.
-            group: what the run is part of.
-            job_type: 'cell' or 'summary'.
-            tags: to filter by, besides those of the configuration.
+            label: what the run is called.
+            id_file: where the run's id is kept.
         """
         self.run = None
+        self.first_step = 0.0
         modes = {'online': ('online', 'offline'), 'offline': ('offline',), 'disabled': ()}
         for mode in modes[config.wandb.mode]:
             with self.guard():
                 import wandb
 
+                is_new = not id_file.exists()
                 self.run = wandb.init(
                     mode=mode,
+                    id=_kept_id(id_file),
+                    resume='allow',
                     project=config.wandb.project,
                     entity=config.wandb.entity or None,
                     dir=directory,
-                    name=name,
-                    group=group or None,
-                    job_type=job_type,
-                    tags=[*tags, *config.wandb.tags],
+                    name=label.name,
+                    group=label.group or None,
+                    job_type=label.job_type,
+                    tags=[*label.tags, *config.wandb.tags],
                     config=config.to_dict(),
                     settings=wandb.Settings(
                         silent=True,
@@ -103,6 +120,8 @@ class Mirror:
                         finish_timeout=_FINISH_TIMEOUT,
                     ),
                 )
+                if not is_new:  # offline, what it has logged lies in an earlier fragment
+                    self.first_step = self.run.starting_step if mode == 'online' else math.inf
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
@@ -118,11 +137,11 @@ class Mirror:
             with contextlib.suppress(Exception):
                 failed.finish(exit_code=1)
 
-    def log(self, record: Mapping[str, object]) -> None:
-        """Adds a record of numbers or W&B objects."""
+    def log(self, record: Mapping[str, object], step: int) -> None:
+        """Adds a record of numbers or W&B objects, after so many updates."""
         with self.guard():
             if self.run:
-                self.run.log(dict(record))
+                self.run.log(dict(record), step=step)
 
     def log_pictures(self, figures: Mapping[str, Figure]) -> None:
         """Adds figures by name, as PNG."""
@@ -153,7 +172,7 @@ class Mirror:
 
 
 def mirror_sweep(
-    config: ConfigDict,
+    config: Config,
     directory: Path,
     name: str,
     results: Sequence[Result],
@@ -170,18 +189,19 @@ def mirror_sweep(
         verdict: as in `verdict.json`; it becomes the run's summary.
         figures: PNG files.
     """
-    mirror = Mirror(
-        config,
-        directory,
-        name=f'{name} summary',
-        group=name,
-        job_type='summary',
-        tags=(config.data.name, 'summary'),
-    )
+    label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
+    mirror = Mirror(config, directory, label, directory / ID_FILE)
     with mirror, mirror.guard():
         if mirror.run:
             mirror.run.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
+
+
+def _kept_id(path: Path) -> str:
+    """The id in a file, which is drawn once."""
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(4) + '\n')
+    return path.read_text().strip()
 
 
 def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:

@@ -1,69 +1,236 @@
-"""Saves what an interrupted run goes on from: its state at the end of an epoch.
+"""Saves what an interrupted run goes on from, so that it comes to the same numbers to the last bit.
 
-Order and augmentation are functions of (seed, step), so the state is all that is needed: a run that
-goes on comes to the same numbers as one that was never stopped. Orbax, which writes the files,
-takes seconds to import; it is imported only when there is something to save or to restore.
+Order and augmentation are functions of (seed, step), so that the state and what was summed up since
+the epoch began are all that is needed. A checkpoint is one file, which appears whole and carries
+its own checksum; the newest two are kept, so that a damaged one costs one interval and no more.
 """
 
+import hashlib
+import json
+import re
 import shutil
+import threading
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+from flax import serialization
+
+from vggres.files import write_atomically
+from vggres.results import Look
 from vggres.training.train_step import TrainState
+
+_KEPT = 2
+_NAME = re.compile(r'step-(\d+)\.ckpt')
+_DIGEST_BYTES = 64  # of a SHA-256 in hexadecimal digits
+Notes = Mapping[str, object]  # JSON
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run stands between two dispatches, or at the end of an epoch.
+
+    Attributes:
+        state: the state after the last update.
+        sums: the sums of the epoch's metrics so far.
+        begin: the number of updates done when the epoch began.
+        seconds: the time that the updates of the epoch have taken so far.
+        looks: what was seen of the training error since the run began.
+        occasion: the number of updates done when the training error could last be looked at.
+        wrong: the sum of the batches' errors at that time.
+    """
+
+    state: TrainState
+    sums: dict[str, jax.Array]
+    begin: int = 0
+    seconds: float = 0.0
+    looks: tuple[Look, ...] = ()
+    occasion: int = 0
+    wrong: float = 0.0
+
+    @property
+    def step(self) -> int:
+        """The number of updates done."""
+        return int(self.state.step)
+
+
+_ARRAYS = ('state', 'sums')
+_NUMBERS = tuple(field.name for field in fields(Snapshot) if field.name not in _ARRAYS)
 
 
 class Checkpoints:
-    """The one newest checkpoint of a run."""
+    """The checkpoints of a run: at the ends of epochs, and on request at any moment.
 
-    def __init__(self, directory: Path, every_seconds: float) -> None:
+    A request comes from another thread. While the run computes with the state that it last offered,
+    and only reads it, that thread saves this state; while an update replaces the state, it waits.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        every_seconds: float,
+        notes: Callable[[int], Notes] = lambda begin: {},
+        is_allowed: Callable[[], object] = lambda: None,
+    ) -> None:
         """Remembers where checkpoints go; nothing is read or written yet.
 
         Args:
             directory: a directory for nothing but checkpoints; it need not exist.
-            every_seconds: the least time between two saves, in seconds.
+            every_seconds: the least time between two saves at the ends of epochs, in seconds.
+            notes: gives what else belongs to a checkpoint, as JSON, by the number of updates done
+                when its epoch began.
+            is_allowed: called before each save; what it raises keeps the save from happening.
         """
-        self._directory = directory.absolute()
+        self._directory = directory
         self._every_seconds = every_seconds
+        self._notes = notes
+        self._is_allowed = is_allowed
         self._last_save = time.monotonic()
+        self._chosen: bytes | None = None
+        self._has_chosen = False
+        self._state = threading.Condition()
+        self._offered: Snapshot | None = None
+        self._is_updating = False
 
-    def latest_step(self) -> int:
-        """The number of updates done in the newest complete checkpoint; 0 where there is none."""
-        if not self._directory.exists():
-            return 0
-        with _manager(self._directory) as manager:
-            return manager.latest_step() or 0
+    def choose(
+        self,
+        refusal: Callable[[Notes], str | None] = lambda notes: None,
+        on_damage: Callable[[str], object] = lambda sentence: None,
+    ) -> Notes | None:
+        """Chooses the newest checkpoint that is whole and fits, for `restore`.
 
-    def restore(self, state: TrainState) -> TrainState:
-        """The state in the newest checkpoint, or the given one where there is no checkpoint.
+        Args:
+            refusal: says of the notes of a checkpoint why it does not fit; None where it does.
+            on_damage: called with a sentence for each checkpoint that cannot be used.
+
+        Returns:
+            The notes of the one that was chosen; None where there is none.
+        """
+        self._has_chosen = True
+        for path in reversed(self._files()):
+            try:
+                notes, content = _read(path)
+                problem = refusal(notes)
+            except OSError as error:
+                problem = error.strerror or str(error)
+            except (ValueError, KeyError, TypeError) as error:
+                problem = str(error)
+            if problem is None:
+                self._chosen = content
+                return notes
+            on_damage(f'the checkpoint {path.name} cannot be used: {problem}.')
+        return None
+
+    def restore(self, state: TrainState, sums: dict[str, jax.Array]) -> Snapshot | None:
+        """The snapshot in the checkpoint that was chosen; None where none was.
+
+        Where nobody has chosen, it is the newest one that is whole.
 
         Args:
             state: a state with the shapes of the one that was saved.
+            sums: sums of the metrics that were saved.
         """
-        step = self.latest_step()
-        if step == 0:
-            return state
-        import orbax.checkpoint as ocp
+        if not self._has_chosen:
+            self.choose()
+        if self._chosen is None:
+            return None
+        content, self._chosen = self._chosen, None
+        arrays, numbers = _decoded(content, {'state': state, 'sums': sums})
+        numbers['looks'] = tuple((step, error) for step, error in numbers['looks'])
+        return Snapshot(**arrays, **numbers)
 
-        with _manager(self._directory) as manager:
-            return manager.restore(step, args=ocp.args.StandardRestore(state))
+    def save_now_and_then(self, snapshot: Snapshot) -> None:
+        """Saves a snapshot if the last save is long enough ago."""
+        if time.monotonic() - self._last_save >= self._every_seconds:
+            with self._state:
+                self._save(snapshot)
 
-    def save_now_and_then(self, state: TrainState) -> None:
-        """Replaces the checkpoint by this state if the last save is long enough ago."""
-        if time.monotonic() - self._last_save < self._every_seconds:
-            return
-        import orbax.checkpoint as ocp
+    def offer(self, snapshot: Snapshot) -> None:
+        """Gives the snapshot to save on request, whose arrays stay until `begin_update`."""
+        with self._state:
+            self._offered, self._is_updating = snapshot, False
+            self._state.notify_all()
 
-        with _manager(self._directory) as manager:
-            manager.save(int(state.step), args=ocp.args.StandardSave(state))
-        self._last_save = time.monotonic()
+    def begin_update(self) -> None:
+        """Takes back what was offered, because the next updates use its arrays up."""
+        with self._state:
+            self._offered, self._is_updating = None, True
+
+    def save_on_request(self, timeout: float) -> bool:
+        """Saves what is offered, or what will be after the updates that run now.
+
+        It may be called in another thread than that of the run.
+
+        Args:
+            timeout: the time to wait for these updates, in seconds.
+
+        Returns:
+            Whether something was saved. Nothing is before the first update.
+        """
+        with self._state:
+            self._state.wait_for(lambda: not self._is_updating, timeout)
+            if self._offered is None or self._offered.step == 0:
+                return False
+            self._save(self._offered)
+            return True
 
     def remove(self) -> None:
         """Deletes the checkpoints, which a finished run no longer needs."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        with self._state:
+            self._offered, self._is_updating = None, False
+            if self._directory.is_dir():
+                shutil.rmtree(self._directory, ignore_errors=True)
+            else:
+                self._directory.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        """The files of checkpoints, the newest last."""
+        found = self._directory.glob('step-*.ckpt')
+        return sorted(path for path in found if _NAME.fullmatch(path.name))
+
+    def _save(self, snapshot: Snapshot) -> None:
+        self._is_allowed()
+        if self._directory.exists() and not self._directory.is_dir():
+            self._directory.unlink()  # whatever it was, it was no checkpoint
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / f'step-{snapshot.step:012d}.ckpt'
+        if path.is_dir():
+            shutil.rmtree(path)
+        write_atomically(path, _encoded(snapshot, self._notes(snapshot.begin)))
+        for old in self._files()[:-_KEPT]:
+            _remove(old)
+        self._last_save = time.monotonic()
 
 
-def _manager(directory: Path):
-    import orbax.checkpoint as ocp
+def _encoded(snapshot: Snapshot, notes: Notes) -> bytes:
+    """A checksum, a line of JSON, and the arrays as MessagePack."""
+    numbers = {name: getattr(snapshot, name) for name in _NUMBERS}
+    line = json.dumps({'numbers': numbers, 'notes': notes})
+    arrays = jax.device_get({name: getattr(snapshot, name) for name in _ARRAYS})
+    content = line.encode() + b'\n' + serialization.to_bytes(arrays)
+    return hashlib.sha256(content).hexdigest().encode() + content
 
-    options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-    return ocp.CheckpointManager(directory, options=options)
+
+def _read(path: Path) -> tuple[Notes, bytes]:
+    """The notes and the content of a file; ValueError where it is damaged."""
+    stored = path.read_bytes()
+    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError('its checksum is another one')
+    return json.loads(content.split(b'\n', 1)[0])['notes'], content
+
+
+def _decoded(content: bytes, like: dict) -> tuple[dict, dict]:
+    line, arrays = content.split(b'\n', 1)
+    restored = serialization.from_bytes(like, arrays)
+    return jax.tree.map(jnp.asarray, restored), json.loads(line)['numbers']
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from vggres.config import Config, network_spec, steps
 from vggres.results import Look, Observation, Outcome, Record, steps_to_error
-from vggres.training.checkpoint import Checkpoints
+from vggres.training.checkpoint import Checkpoints, Snapshot
 from vggres.training.loops import Metrics
 from vggres.training.optimizer import Schedule, learning_rate_schedule
 from vggres.training.programs import Images, Programs, evaluate_split
@@ -42,7 +42,6 @@ class Run:
             at which the error is at or below the lowest. Empty: training goes on to the end.
         look_every_steps: the number of updates between two looks at that error, besides those at
             the ends of epochs; 0 for no others.
-        looks: what was seen before the checkpoint that the run goes on from.
     """
 
     seed: int
@@ -53,23 +52,19 @@ class Run:
     evaluate_every_epochs: int = 1
     until_error: tuple[float, ...] = ()
     look_every_steps: int = 0
-    looks: tuple[Look, ...] = ()
 
     def is_reached_by(self, looks: Sequence[Look]) -> bool:
         """Whether the last of these looks saw the lowest of the errors to stop at."""
         return bool(self.until_error and looks) and looks[-1][1] <= min(self.until_error)
 
 
-def described_run(
-    config: Config, num_train: int, weights: dict | None = None, looks: Iterable[Look] = ()
-) -> Run:
+def described_run(config: Config, num_train: int, weights: dict | None = None) -> Run:
     """The run that a configuration describes.
 
     Args:
         config: a checked configuration.
         num_train: the number of images to train on.
         weights: variables to start from; None for random ones.
-        looks: what was seen before the checkpoint that the run goes on from.
     """
     _, total = steps(config, num_train)
     return Run(
@@ -81,7 +76,6 @@ def described_run(
         evaluate_every_epochs=config.evaluation.every_epochs,
         until_error=tuple(config.train.until_error),
         look_every_steps=config.evaluation.every_steps,
-        looks=tuple(looks),
     )
 
 
@@ -152,22 +146,22 @@ def train(
     listeners = listeners or Listeners()
     state, zeros, order_key = programs.init(run.seed, run.scheme)
     state = with_weights(state, run.weights) if run.weights else state
-    state = checkpoints.restore(state) if checkpoints else state
-    step = int(state.step)
-    dispatches = _Dispatches(programs, data, run, order_key, listeners.on_progress)
-    if observer and step == 0:
+    restored = checkpoints.restore(state, zeros) if checkpoints else None
+    at = restored or _fresh(state, zeros)
+    state, step = at.state, at.begin
+    dispatches = _Dispatches(programs, data, run, order_key, checkpoints, listeners.on_progress)
+    if observer and at.step == 0:
         listeners.on_observation(_observation(observer, programs, run, state, order_key))
         _observe_other_draws(observer, programs, run, listeners)
     evaluation: dict[str, float] = {}
-    looks, is_last = [*run.looks], False
+    is_last = False
     while step < run.steps and not is_last:
         begin = step
-        epoch = dispatches.train_epoch(state, zeros)
+        epoch = dispatches.train_epoch(at)
         state, step = epoch.state, int(epoch.state.step)
         if epoch.has_diverged:
             return _diverged(step, data.num_classes, run), state
-        looks += epoch.looks
-        is_last = step == run.steps or run.is_reached_by(looks)
+        is_last = step == run.steps or run.is_reached_by(epoch.looks)
         evaluation = {}
         if is_last or _is_due(step, run.evaluate_every_epochs, programs):
             splits = ('validation',) if epoch.seen else ('train', 'validation')
@@ -180,21 +174,30 @@ def train(
             batch_loss=epoch.means['loss'],
             batch_error=epoch.means['error'],
             images_per_second=(step - begin) * programs.batch_size / epoch.seconds,
-            looks=tuple(epoch.looks) or None,
+            looks=tuple(look for look in epoch.looks if look[0] > begin) or None,
             **evaluation,
         )
         listeners.on_record(record)
         if observer and (is_last or _is_due(step, observer.every_epochs, programs)):
             listeners.on_observation(_observation(observer, programs, run, state, order_key))
+        at = _fresh(state, zeros, epoch.looks)
         if checkpoints and not is_last:
-            checkpoints.save_now_and_then(state)
+            checkpoints.offer(at)
+            checkpoints.save_now_and_then(at)
     if step < run.steps:
         listeners.on_progress(step, step)
     evaluation |= _evaluate(programs, data, state, ('test',))
     if not all(math.isfinite(value) for value in evaluation.values()):
         return _diverged(step, data.num_classes, run), state  # by the last update
-    reached = steps_to_error(looks, run.until_error)
+    reached = steps_to_error(at.looks, run.until_error)
     return Outcome('finished', None, **evaluation, steps_to_error=reached), state
+
+
+def _fresh(state: TrainState, zeros: Metrics, looks: Iterable[Look] = ()) -> Snapshot:
+    """The snapshot at the beginning of an epoch."""
+    step = int(state.step)
+    sums = {name: jnp.copy(zero) for name, zero in zeros.items()}  # training uses them up
+    return Snapshot(state, sums, begin=step, looks=tuple(looks), occasion=step)
 
 
 class _Epoch(NamedTuple):
@@ -204,7 +207,7 @@ class _Epoch(NamedTuple):
         state: the state after the last update.
         means: the mean of each metric over the batches.
         seconds: the time that the updates took.
-        looks: the updates done and the training error in percent, of each look.
+        looks: the updates done and the training error in percent, of each look since the run began.
         seen: the loss and the error of the training set after the last update, by the names that
             `Record` uses; empty where nobody looked.
         has_diverged: whether the loss or the gradient is no longer finite.
@@ -230,65 +233,67 @@ class _Dispatches:
         data: Images,
         run: Run,
         order_key: jax.Array,
+        checkpoints: Checkpoints | None,
         on_progress: Callable[[int, int], object],
     ) -> None:
         self._programs, self._data, self._run = programs, data, run
         self._order_key = order_key
+        self._checkpoints = checkpoints
         self._on_progress = on_progress
         self._updates = _FIRST_DISPATCH
 
-    def train_epoch(self, state: TrainState, zeros: Metrics) -> _Epoch:
-        """Trains an epoch, or less where the network diverges or reaches the error to stop at.
+    def train_epoch(self, at: Snapshot) -> _Epoch:
+        """Trains an epoch to its end, or less far: until it diverges or is at the error to stop at.
 
         Args:
-            state: the state at the beginning of the epoch.
-            zeros: of each metric a sum of nothing.
+            at: where the epoch begins, or where an interrupted run was within it.
         """
-        run, begin = self._run, int(state.step)
+        run, begin = self._run, at.begin
         end = min(begin + self._programs.steps_per_epoch, run.steps)
-        sums = {name: jnp.copy(zero) for name, zero in zeros.items()}
-        seconds, looks, seen = 0.0, [], {}
-        step, wrong = begin, 0.0
+        seen: dict[str, float] = {}
+        has_diverged = False
         for stop in _occasions(begin, end, run):
-            before, wrong_before = step, wrong
-            state, sums, took = self._train_until(stop, state, sums)
-            step, wrong, seconds = int(state.step), float(sums['error']), seconds + took
-            is_finite = math.isfinite(float(sums['loss']) + float(sums['gradient_norm']))
-            if step < stop or not is_finite:
+            if stop <= at.occasion or run.is_reached_by(at.looks):
+                continue
+            at = self._train_until(stop, at)
+            wrong = float(at.sums['error'])
+            is_finite = math.isfinite(float(at.sums['loss']) + float(at.sums['gradient_norm']))
+            if has_diverged := at.step < stop or not is_finite:
                 break
-            of_batches = (wrong - wrong_before) / (step - before)
+            of_batches = (wrong - at.wrong) / (stop - at.occasion)
             if run.until_error and (stop == end or _is_worth_a_look(of_batches, run)):
-                seen = _evaluate(self._programs, self._data, state, ('train',))
-                looks.append((step, seen['train_error']))
-                if run.is_reached_by(looks):
-                    break
-        means = {name: float(value) / (step - begin) for name, value in sums.items()}
-        return _Epoch(state, means, seconds, looks, seen, step < stop or not is_finite)
+                seen = _evaluate(self._programs, self._data, at.state, ('train',))
+                at = replace(at, looks=(*at.looks, (stop, seen['train_error'])))
+            at = replace(at, occasion=stop, wrong=wrong)
+            self._offer(at)
+        means = {name: float(value) / (at.step - begin) for name, value in at.sums.items()}
+        return _Epoch(at.state, means, at.seconds, at.looks, seen, has_diverged)
 
-    def _train_until(
-        self, occasion: int, state: TrainState, sums: Metrics
-    ) -> tuple[TrainState, Metrics, float]:
-        """Trains until so many updates are done, or less far where the network diverges.
-
-        Returns:
-            The state, the sums of the epoch's metrics, and the seconds that it took.
-        """
-        step, seconds = int(state.step), 0.0
+    def _train_until(self, occasion: int, at: Snapshot) -> Snapshot:
+        """Trains until so many updates are done, or less far where the network diverges."""
+        step = at.step
         while step < occasion:
             started = time.perf_counter()
             stop = min(step + self._updates, occasion)
             data, stop = self._data.training(self._order_key, step, stop)
+            if self._checkpoints:
+                self._checkpoints.begin_update()
             state, sums = self._programs.train(
-                state, sums, self._order_key, data, self._run.schedule, stop
+                at.state, at.sums, self._order_key, data, self._run.schedule, stop
             )
             done, step = int(state.step) - step, int(state.step)
             elapsed = time.perf_counter() - started
-            seconds += elapsed
+            at = replace(at, state=state, sums=sums, seconds=at.seconds + elapsed)
+            self._offer(at)
             self._updates = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
             self._on_progress(step, self._run.steps)
             if step < stop:
                 break
-        return state, sums, seconds
+        return at
+
+    def _offer(self, at: Snapshot) -> None:
+        if self._checkpoints:
+            self._checkpoints.offer(at)
 
 
 def _occasions(begin: int, end: int, run: Run) -> list[int]:
