@@ -1,6 +1,8 @@
 """An interrupted cell goes on from its checkpoint only where all of its files still fit it."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -61,7 +63,9 @@ def assert_same(found, expected, attempts=2):
     measured = {'seconds': 0, 'compile_seconds': 0, 'peak_memory_mb': 0}
     assert replace(found.result(), **measured, attempts=1) == replace(expected.result(), **measured)
     assert found.result().attempts == attempts
-    a, b = (safetensors.numpy.load_file(cell.directory / WEIGHTS_FILE) for cell in (found, expected))
+    a, b = (
+        safetensors.numpy.load_file(cell.directory / WEIGHTS_FILE) for cell in (found, expected)
+    )
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
@@ -213,3 +217,27 @@ def test_a_cell_that_was_saved_and_given_back_is_left_alone(config, tmp_path):
         run(cell, on_progress=end, on_begin=saves.append)
     with lease.held(cell.directory) as mine:
         assert mine.attempt == 2
+
+
+@pytest.mark.slow
+def test_the_fragments_of_a_continued_cell_are_one_run_and_hold_each_epoch_once(config, tmp_path):
+    config.wandb.mode = 'offline'
+    cell = Cell(config, tmp_path, '')
+
+    def kill(step, total):
+        if step > 15:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(cell, on_progress=kill)
+    run(cell)
+    fragments = sorted(tmp_path.glob('wandb/offline-run-*'), key=lambda path: path.stat().st_mtime)
+    assert len({path.name.rsplit('-', 1)[1] for path in fragments}) == 1
+    epochs = []
+    for fragment in fragments:
+        command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', str(fragment)]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        records = map(json.loads, text.splitlines())
+        items = [record['history']['item'] for record in records if record['type'] == 'history']
+        epochs.append([(item['epoch'], item['_step']) for item in items if 'train/error' in item])
+    assert epochs == [[(1, 5), (2, 10), (3, 15)], [(4, 20)]]

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,42 @@ def test_a_run_that_an_exception_ends_has_failed_and_the_next_is_another(config,
     with mirror(config, tmp_path):
         pass
     assert len(list(tmp_path.glob('wandb/offline-run-*'))) == 2
+
+
+def test_a_run_keeps_its_id_and_another_directory_has_another(config, tmp_path):
+    config.wandb.mode = 'offline'
+    ids, first_steps = [], []
+    for directory in ('a', 'a', 'b'):
+        with mirror(config, tmp_path / directory) as run:
+            ids.append(run.run.id)
+            first_steps.append(run.first_step)
+    assert ids[0] == ids[1] != ids[2]
+    # What the second attempt finds in the files, the first fragment holds already.
+    assert first_steps == [0, math.inf, 0]
+
+
+def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
+    asked = []
+
+    class Known:
+        starting_step = 11
+
+        def define_metric(self, *arguments, **options):
+            pass
+
+        def finish(self, exit_code):
+            pass
+
+    def init(**options):
+        asked.append((options['id'], options['resume']))
+        return Known()
+
+    config.wandb.mode = 'online'
+    monkeypatch.setattr(wandb, 'init', init)
+    for first_step in (0, 11):
+        with mirror(config, tmp_path) as run:
+            assert run.first_step == first_step
+    assert asked[0] == asked[1] == ((tmp_path / 'wandb_id').read_text().strip(), 'allow')
 
 
 def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):

@@ -151,13 +151,17 @@ def _environment(sweep: Sweep, results: Sequence[Result]) -> dict:
     ]
     mixed = [f'{run.cell} ({"; ".join(run.mixed_with)})' for run in results if run.mixed_with]
     continued = {'runs with parts from elsewhere': ', '.join(mixed)} if mixed else {}
-    return continued | {
-        'launches': launches,
-        'hardware': distinct(result.hardware for result in results),
-        'hours of training': sum(result.seconds for result in results) / 3600,
-        'peak memory of a worker (MB)': max(result.peak_memory_mb for result in results),
-        'git commit': distinct(result.git_commit for result in results),
-    } | {name: distinct(result.versions.get(name) for result in results) for name in packages}
+    return (
+        continued
+        | {
+            'launches': launches,
+            'hardware': distinct(result.hardware for result in results),
+            'hours of training': sum(result.seconds for result in results) / 3600,
+            'peak memory of a worker (MB)': max(result.peak_memory_mb for result in results),
+            'git commit': distinct(result.git_commit for result in results),
+        }
+        | {name: distinct(result.versions.get(name) for result in results) for name in packages}
+    )
 
 
 def _table(results: Sequence[Result]) -> Table:

@@ -12,7 +12,6 @@ from vggres import environment
 from vggres.errors import UserError
 from vggres.sweeps.cell import Cell
 
-
 # The events after which a worker is done with a cell; 'elsewhere': another process trains it.
 ENDS = ('finished', 'elsewhere', 'failed')
 

@@ -48,7 +48,7 @@ FIRST_COLUMNS = (
     'steps',
     'seconds',
 )
-_NOT_SHOWN = {  # as columns: they are no scalars, or the tables of data say it
+_NOT_SHOWN = {  # as columns: they are no scalars, or other tables say it
     'image_shape',
     'num_images',
     'versions',
@@ -56,6 +56,8 @@ _NOT_SHOWN = {  # as columns: they are no scalars, or the tables of data say it
     'fingerprints',
     'validated_and_trained',
     'unknown_archive',
+    'attempts',
+    'mixed_with',
 }
 _DATA_NOTE = (
     'The fingerprint is the beginning of a SHA-256 of images and labels; each result.json has the '

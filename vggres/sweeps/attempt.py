@@ -81,5 +81,7 @@ def _mixed(found: Notes, now: str, on_notice: Callable[[str], object]) -> tuple[
     """The other surroundings in which parts of a run were trained."""
     before = found['surroundings']
     if before != now:
-        on_notice(f'it goes on from a checkpoint of {before}, on {now}: its last digits are of both.')
+        on_notice(
+            f'it goes on from a checkpoint of {before}, on {now}: its last digits are of both.'
+        )
     return tuple(each for each in dict.fromkeys((*found['mixed_with'], before)) if each != now)
