@@ -10,7 +10,14 @@ from planted import finish
 
 from vggres.executors.orders import Order
 
-DIES, RAISES, HANGS, GARBLES, DIES_LATE = range(100, 105)  # seeds
+DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, ELSEWHERE = range(100, 107)  # seeds
+
+
+def save(cell):
+    """What a worker does that is told to end."""
+    time.sleep(1)
+    (cell.workdir / f'{os.getpid()}.saved').touch()
+    sys.exit(143)
 
 
 def main():
@@ -31,7 +38,9 @@ def main():
         say('progress', {'step': 1, 'total': 2})
         if cell.config.seed == DIES:
             os.kill(os.getpid(), signal.SIGKILL)
-        if cell.config.seed == HANGS:
+        if cell.config.seed == SAVES:
+            signal.signal(signal.SIGTERM, lambda *_, cell=cell: save(cell))
+        if cell.config.seed in (HANGS, SAVES):
             (cell.workdir / f'{os.getpid()}.pid').write_text(str(os.getpid()))
             time.sleep(600)
         if cell.config.seed == GARBLES:
@@ -42,6 +51,9 @@ def main():
             os.kill(os.getpid(), signal.SIGKILL)
         if cell.config.seed == RAISES:
             say('failed', {'message': 'ValueError: no such thing'})
+        elif cell.config.seed == ELSEWHERE:
+            say('notice', {'message': 'it looks around.'})
+            say('elsewhere', {'message': 'it is trained by somebody.'})
         else:
             found = {'cores': 'VGGRES_CORES', 'cache': 'JAX_COMPILATION_CACHE_DIR'}
             values = {key: os.environ.get(name) for key, name in found.items()}

@@ -33,10 +33,19 @@ def make(config, tmp_path):
     return make
 
 
+class ByDepth(dict):
+    """The cost of each cell is its depth, which stands in its id: plain-d8-s0-…"""
+
+    def __missing__(self, name):
+        return float(name.split('-')[1].removeprefix('d'))
+
+
+COSTS = ByDepth()
+
+
 def run(cells, num_workers, tmp_path):
     events = []
-    costs = {cell.id: float(cell.config.model.depth) for cell in cells}
-    local.run(cells, costs, num_workers, tmp_path / 'logs', events.append)
+    local.run(cells, COSTS, num_workers, tmp_path / 'logs', events.append)
     return events
 
 
@@ -97,6 +106,50 @@ def test_an_interrupt_kills_the_workers_within_seconds(make, tmp_path):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize('interrupts', [1, 2])
+def test_workers_have_time_to_save_unless_they_are_interrupted_again(make, tmp_path, interrupts):
+    interrupted = []
+
+    def interrupt():
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob('*.pid')) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for _ in range(interrupts):
+            interrupted.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.4)
+
+    events = []
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        local.run([make(8, fake_worker.SAVES)], COSTS, 1, tmp_path / 'logs', events.append)
+    assert time.monotonic() - interrupted[0] < 5
+    assert events[-1].kind == 'stopping'
+    assert bool(list(tmp_path.glob('*.saved'))) == (interrupts == 1)
+
+
+def test_what_is_trained_elsewhere_is_passed_on_and_the_next_cell_starts(make, tmp_path):
+    busy, good = make(8, fake_worker.ELSEWHERE), make(8, 0)
+    events = run([busy, good], 1, tmp_path)
+    of_busy = [event.kind for event in events if event.cell == busy.id]
+    assert of_busy == ['started', 'progress', 'notice', 'elsewhere']
+    assert [event.kind for event in events if event.cell == good.id][-1] == 'finished'
+
+
+def test_silence_is_an_event_too(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, '_SECONDS_OF_SILENCE', 0.1)
+    heard = []
+
+    def hear(event):
+        heard.append(event.kind)
+        if heard.count('silence') == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local.run([make(8, fake_worker.HANGS)], COSTS, 1, tmp_path / 'logs', hear)
+    assert (heard[0], heard[-1]) == ('started', 'stopping')
 
 
 def test_a_worker_that_dies_after_its_work_has_done_it(make, tmp_path):

@@ -106,3 +106,39 @@ def test_a_variant_is_said_where_the_id_does_not_say_it(config, tmp_path):
         cells[0].id,
         f'{cells[1].id} (shortcut × 0.5)',
     ]
+
+
+def test_what_is_noticed_trained_elsewhere_or_stopped_is_a_line(cells):
+    small, large = (cell.id for cell in cells)
+    progress, text = follow(
+        cells,
+        [
+            (0, Event('started', large, {})),
+            (0, Event('notice', large, {'message': 'the checkpoint a cannot be used: b.'})),
+            (0, Event('started', small, {})),
+            (0, Event('elsewhere', small, {'message': 'it is trained by c.'})),
+            (0, Event('stopping', '', {})),
+        ],
+    )
+    lines = text.splitlines()
+    assert lines[0] == f'{large}: the checkpoint a cannot be used: b.'
+    assert lines[1].startswith(f'[4/5] {small}')
+    assert 'left alone: it is trained by c.' in lines[1]
+    assert lines[2].startswith('stopping: the cells that run are saved first; Ctrl-C again ')
+    assert progress.failed == []
+
+
+def test_a_cell_that_says_nothing_is_said_to_be_silent(cells, clock):
+    small, large = (cell.id for cell in cells)
+    events = [
+        (0, Event('started', large, {})),
+        (0, Event('started', small, {})),
+        (60, Event('progress', small, {'step': 1, 'total': 2})),
+        (90, Event('silence', '', {})),
+    ]
+    _, text = follow(cells, events, clock=clock)
+    last = text.splitlines()[-1]
+    assert f'{large} 0 % (compiling, silent for 2 min)' in last  # 150 s
+    assert f'{small} 50 % (training)' in last  # 90 s
+    _, text = follow(cells, events, clock=clock, terminal=True)
+    assert 'compiling, silent for 2 min' in text
