@@ -33,7 +33,7 @@ JAX_FILES = {
 }
 NO_JAX_FILES = {'probes.quantities'}
 OWN = ('vggres.', 'experiments', 'configs', 'launch')
-JAX = {'jax', 'flax', 'optax', 'orbax'}
+JAX = {'jax', 'flax', 'optax'}
 
 FILES = [
     ROOT / 'launch.py',
