@@ -4,6 +4,7 @@ python launch.py --sweep depth                      error against depth, on embe
 python launch.py --sweep depth --dry_run            what that would run
 python launch.py --sweep depth --estimate here      and how long it would take
 python launch.py --sweep depth --report_only        its report again, from its results
+python launch.py --sweep depth --executor slurm     on a cluster: see docs/clusters.md
 python launch.py --claims                           the popular story, by the finished sweeps
 python launch.py --config.model.depth=56            one network, by family and depth
 python launch.py --config.model.name=resnet50       one network, by its published name
@@ -25,7 +26,16 @@ from ml_collections import config_flags
 from rich.console import Console
 
 import experiments
-from vggres.commands import claims, command_line, conclude, estimate, evaluate, planning, train
+from vggres.commands import (
+    claims,
+    command_line,
+    conclude,
+    estimate,
+    evaluate,
+    executor_flags,
+    planning,
+    train,
+)
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
 
@@ -45,6 +55,7 @@ def define_flags() -> None:
     flags.DEFINE_string('sweep', None, f'the sweep to run: {", ".join(experiments.names())}')
     flags.DEFINE_string('workdir', None, 'the place of results; else runs/<name of --config>')
     flags.DEFINE_integer('workers', None, 'cells run at once; else one per GPU or CPU core', 1)
+    executor_flags.define()
     flags.DEFINE_bool('dry_run', False, 'print the cells and their cost, and run nothing')
     flags.DEFINE_enum(
         'estimate', None, ['here', 'v5e'],
@@ -80,7 +91,7 @@ def main(argv: list[str]) -> int:
             estimate.estimate(sweep, info, FLAGS.estimate, FLAGS.workers, console)
         elif mode == 'dry_run':
             estimate.dry_run(sweep, info, console)
-        elif train.run(sweep, info, FLAGS.workers, console):
+        elif train.run(sweep, info, executor_flags.options(given), console):
             return 1
     return 0
 

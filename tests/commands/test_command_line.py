@@ -6,7 +6,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import digits
-from vggres.commands import command_line
+from vggres.commands import command_line, executor_flags
 from vggres.errors import UserError
 
 DIGITS = digits.__file__
@@ -23,7 +23,8 @@ def defined():
     flags.DEFINE_integer('workers', None, 'how many', 1, flag_values=found)
     flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'cost', flag_values=found)
     flags.DEFINE_enum('split', 'test', ['train', 'test'], 'split', flag_values=found)
-    for name in ('dry_run', 'report_only', 'claims', 'evaluate'):
+    executor_flags.define(found)
+    for name in ('dry_run', 'report_only', 'status', 'cancel', 'claims', 'evaluate'):
         flags.DEFINE_bool(name, False, name, flag_values=found)
     return found
 
@@ -52,6 +53,9 @@ def given(monkeypatch):
         (('--sweep=depth', '--estimate=here', '--workers=2'), 'estimate'),
         (('--evaluate', '--split=train', '--config.init.weights=w.pth'), 'evaluate'),
         (('--claims',), 'claims'),
+        (('--sweep=depth', '--status'), 'status'),
+        (('--sweep=depth', '--cancel', '--workdir=x'), 'cancel'),
+        (('--sweep=depth', '--executor=slurm', '--slurm.gpus', '1'), None),
         (('--nodry_run',), None),
     ],
 )
@@ -63,6 +67,18 @@ def test_what_is_asked_for(given, argv, expected):
     ('argv', 'message'),
     [
         (('--report_only',), '--report_only needs --sweep NAME'),
+        (('--status',), '--status needs --sweep NAME'),
+        (('--cancel',), '--cancel needs --sweep NAME'),
+        (('--cancel', '--sweep=depth', '--status'), '--status and --cancel: give only one'),
+        (('--status', '--sweep=depth', '--executor=slurm'), 'executor changes nothing with --st'),
+        (('--dry_run', '--slurm.gpus=1'), '--slurm.gpus changes nothing with --dry_run'),
+        (('--slurm.gpus', '1'), '--slurm.gpus changes nothing without --executor slurm'),
+        (('--executor=slurm', '--ray.gpus=1'), '--ray.gpus changes nothing without --executor ray'),
+        (('--executor=slurm', '--workers=2'), 'workers changes nothing .* slurm: see --slurm.par'),
+        (('--executor=ray', '--workers=2'), '--workers changes nothing with --executor ray'),
+        (('--executor=pbs',), 'local.slurm.ray'),
+        (('--executor=slurm', '--slurm.gpus=-1'), 'non-negative'),
+        (('--executor=slurm', '--slurm.gpu=1'), "Unknown command line flag 'slurm.gpu'"),
         (('--claims', '--sweep=depth'), '--sweep changes nothing with --claims'),
         (('--claims', '--config.seed=3'), '--config.seed changes nothing with --claims'),
         (
@@ -151,6 +167,9 @@ def test_the_help_fits_one_screen():
     for flag in ('config', 'sweep', 'workdir', 'workers', 'dry_run', 'estimate'):
         assert f'  --{flag} ' in text
     assert '<here|v5e>: ' in text
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith('  --')]
+    assert {'--slurm.partition', '--slurm.parallel', '--ray.gpus'} <= set(listed)
+    assert len(listed) == len(set(listed))
 
 
 def test_where_names_the_flags_that_were_given(given):

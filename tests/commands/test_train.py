@@ -12,6 +12,7 @@ import vggres
 from vggres.commands import conclude, planning, train
 from vggres.errors import UserError
 from vggres.executors import local
+from vggres.executors.options import LocalOptions
 from vggres.executors.orders import Event
 
 
@@ -38,7 +39,7 @@ def ran(monkeypatch):
 def launched(config, workdir, name='depth'):
     sweep, info = planning.checked_sweep(name, config, workdir, given={'train.epochs'})
     console = Console(file=io.StringIO(), width=200)
-    failed = train.run(sweep, info, 1, console)
+    failed = train.run(sweep, info, LocalOptions(1), console)
     return failed, console.file.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 import runpy
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,16 +11,18 @@ from ml_collections import ConfigDict
 
 from configs import base
 from vggres import checks
+from vggres.commands import executor_flags
 from vggres.errors import UserError
 
-MODES = ('report_only', 'claims', 'evaluate', 'estimate', 'dry_run')
+MODES = ('report_only', 'status', 'cancel', 'claims', 'evaluate', 'estimate', 'dry_run')
+_OF_A_SWEEP = ('report_only', 'status', 'cancel')
 # The flags that change nothing in each mode; 'overrides' are those of knobs.
 _NEEDLESS = {
-    'report_only': ('workers', 'split', 'overrides'),
-    'claims': ('sweep', 'workers', 'split', 'overrides'),
-    'evaluate': ('sweep', 'workers', 'workdir'),
-    'estimate': ('split',),
-    'dry_run': ('workers', 'split'),
+    **dict.fromkeys(_OF_A_SWEEP, ('executor', 'workers', 'split', 'overrides')),
+    'claims': ('sweep', 'executor', 'workers', 'split', 'overrides'),
+    'evaluate': ('sweep', 'executor', 'workers', 'workdir'),
+    'estimate': ('executor', 'split'),
+    'dry_run': ('executor', 'workers', 'split'),
     None: ('split',),
 }
 _ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'sweep', 'wandb')
@@ -73,8 +75,8 @@ def mode(given: Mapping[str, object]) -> str | None:
     """The one of `MODES` that was asked for; None to train.
 
     Raises:
-        UserError: for more than one, for flags that change nothing with it, and for --report_only
-            without a sweep.
+        UserError: for more than one, for flags that change nothing with it or with the executor,
+            and for a mode that looks at a sweep where none is named.
     """
     chosen = [name for name in MODES if given.get(name)]
     if len(chosen) > 1:
@@ -85,6 +87,7 @@ def mode(given: Mapping[str, object]) -> str | None:
             said = f'--config.{given[name][0]}' if name == 'overrides' else f'--{name}'
             how = f'with --{found}' if found else 'without --evaluate'
             raise UserError(f'{said} changes nothing {how}: leave it out.')
+    executor_flags.check(given, found)
     for knob in given.get('overrides', ()):
         section = knob.split('.')[0]
         if found == 'evaluate' and section in _ONLY_OF_TRAINING:
@@ -93,8 +96,8 @@ def mode(given: Mapping[str, object]) -> str | None:
             raise UserError(f'--config.{knob} changes nothing without --sweep NAME.')
     if given.get('estimate') == 'v5e' and 'workers' in given:
         raise UserError('--workers changes nothing with --estimate v5e: leave it out.')
-    if found == 'report_only' and not given.get('sweep'):
-        raise UserError('--report_only needs --sweep NAME.')
+    if found in _OF_A_SWEEP and not given.get('sweep'):
+        raise UserError(f'--{found} needs --sweep NAME.')
     return found
 
 
@@ -104,11 +107,16 @@ def where(given: Mapping[str, object]) -> list[str]:
 
 
 def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
-    """The help of one screen: examples, and what each flag of a module does."""
-    lines = []
-    for flag in sorted(values.flags_by_module_dict()[module], key=lambda f: f.name):
-        lines.append(f'  --{flag.name}'.ljust(_HELP_WIDTH) + flag.help)
-    return '\n'.join([examples.strip(), '', 'Flags:', *lines])
+    """The help of one screen: examples, what each flag of a module does, and those of executors."""
+    modules = values.flags_by_module_dict()
+    lines = [examples.strip(), '', 'Flags:', *_help_lines(modules[module], _HELP_WIDTH)]
+    of_executors = modules.get(executor_flags.__name__, [])
+    return '\n'.join([*lines, 'Flags of executors:', *_help_lines(of_executors, 20)])
+
+
+def _help_lines(of: Iterable[flags.Flag], width: int) -> list[str]:
+    named = sorted(of, key=lambda flag: flag.name)
+    return [f'  --{flag.name}'.ljust(width) + flag.help for flag in named]
 
 
 def overridden(argv: Sequence[str]) -> list[str]:

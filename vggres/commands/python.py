@@ -20,6 +20,7 @@ from vggres.commands import train as command
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.errors import UserError
+from vggres.executors.options import LocalOptions
 from vggres.executors.orders import Event
 from vggres.executors.progress import Progress
 from vggres.results import Observation, Outcome
@@ -173,7 +174,7 @@ def run_sweep(
     if replaced := changes(sweep.config, config):
         values = ', '.join(f'{knob} to {value}' for knob, value in replaced.items())
         console.print(f'{name} sets {values}; overrides=... keeps yours.', soft_wrap=True)
-    if failed := command.run(sweep, info, workers, console):
+    if failed := command.run(sweep, info, LocalOptions(workers), console):
         raise RuntimeError(f'{cells_in_words(len(failed))} failed, the first: {failed[0].message}')
     return load_sweep(sweep.directory)
 

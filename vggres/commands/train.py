@@ -16,6 +16,7 @@ from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.executors import local
+from vggres.executors.options import LocalOptions, Options
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
@@ -28,7 +29,7 @@ from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 from vggres.tracking import wandb_run
 
 
-def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) -> list[Failure]:
+def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> list[Failure]:
     """Runs the cells that have no result yet, then concludes with all that the directory holds.
 
     Where the experiment has cells that depend on results, these run as well, in this launch.
@@ -36,7 +37,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
     Args:
         sweep: as `planning.checked_sweep` returns it.
         info: of its data set.
-        workers: cells run at once; None for what suits the machine.
+        options: of the executor that runs the cells, which they choose.
         console: gets progress, verdict and the places of the files.
 
     Returns:
@@ -55,7 +56,7 @@ def run(sweep: Sweep, info: DatasetInfo, workers: int | None, console: Console) 
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
         while missing := sweep.missing():
-            failed = _run_missing(sweep, missing, info, workers, console)
+            failed = _run_missing(sweep, missing, info, options, console)
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
@@ -111,9 +112,11 @@ def _begun(directory: Path) -> set[Path]:
 
 
 def _run_missing(
-    sweep: Sweep, missing: list, info: DatasetInfo, workers: int | None, console: Console
+    sweep: Sweep, missing: list, info: DatasetInfo, options: Options, console: Console
 ) -> list[Failure]:
-    workers = workers or default_workers()
+    if not isinstance(options, LocalOptions):
+        raise UserError('only --executor local runs cells so far.')
+    workers = options.workers or default_workers()
     console.print(
         f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '
         f'{min(workers, len(missing))} at a time',
