@@ -34,6 +34,7 @@ from vggres.commands import (
     evaluate,
     executor_flags,
     planning,
+    status,
     train,
 )
 from vggres.data.source import SPLITS
@@ -41,6 +42,7 @@ from vggres.errors import UserError
 
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parent / 'configs' / 'digits.py'
+ON_A_SWEEP = {'report_only': conclude.report_again, 'status': status.show, 'cancel': status.cancel}
 INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
@@ -77,8 +79,8 @@ def main(argv: list[str]) -> int:
     console = Console(markup=False, highlight=False)
     config, overrides = FLAGS.config, config_flags.get_override_values(FLAGS['config'])
     workdir = Path(FLAGS.workdir or train.results_directory(given.get('config', DEFAULT_CONFIG)))
-    if mode == 'report_only':
-        conclude.report_again(workdir / FLAGS.sweep, console)
+    if mode in ON_A_SWEEP:
+        ON_A_SWEEP[mode](workdir / FLAGS.sweep, console)
     elif mode == 'claims':
         claims.judge(workdir, command_line.where(given), console)
     elif mode == 'evaluate':

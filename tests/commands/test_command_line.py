@@ -24,7 +24,7 @@ def defined():
     flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'cost', flag_values=found)
     flags.DEFINE_enum('split', 'test', ['train', 'test'], 'split', flag_values=found)
     executor_flags.define(found)
-    for name in ('dry_run', 'report_only', 'status', 'cancel', 'claims', 'evaluate'):
+    for name in ('dry_run', 'report_only', 'claims', 'evaluate'):
         flags.DEFINE_bool(name, False, name, flag_values=found)
     return found
 

@@ -1,9 +1,11 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 import stages
+from fake_slurm import FakeSlurm
 from planted import finish
 from rich.console import Console
 from small_color import repaint
@@ -12,8 +14,11 @@ import vggres
 from vggres.commands import conclude, planning, train
 from vggres.errors import UserError
 from vggres.executors import local
-from vggres.executors.options import LocalOptions
+from vggres.executors.options import LocalOptions, SlurmOptions
 from vggres.executors.orders import Event
+from vggres.sweeps.failure import write_failure
+
+ONE_WORKER = LocalOptions(1)
 
 
 @pytest.fixture
@@ -36,10 +41,10 @@ def ran(monkeypatch):
     return given
 
 
-def launched(config, workdir, name='depth'):
+def launched(config, workdir, name='depth', options=ONE_WORKER):
     sweep, info = planning.checked_sweep(name, config, workdir, given={'train.epochs'})
     console = Console(file=io.StringIO(), width=200)
-    failed = train.run(sweep, info, LocalOptions(1), console)
+    failed = train.run(sweep, info, options, console)
     return failed, console.file.getvalue()
 
 
@@ -303,3 +308,86 @@ def test_cells_that_are_done_stay_where_a_later_worker_cannot_start(
         launched(config, tmp_path)
     loaded = vggres.load_sweep(tmp_path / 'depth')
     assert len(loaded.results) == (4 if grown else 2)
+
+
+# Slurm
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    found = FakeSlurm(tmp_path / 'fake')
+    monkeypatch.setenv('PATH', f'{found.programs}:{os.environ["PATH"]}')
+    return found
+
+
+def submitted(config, workdir, name='depth'):
+    return launched(config, workdir, name, SlurmOptions(parallel=2))
+
+
+def test_slurm_gets_what_is_missing_and_nobody_waits(config, tmp_path, fake):
+    sweep, _ = planning.checked_sweep('depth', config, tmp_path, given={'train.epochs'})
+    finish(sweep.cells[0])
+    failed, text = submitted(config, tmp_path)
+    assert failed == []
+    assert '7 of 8 cells submitted to Slurm as job 101' in text
+    assert '--status' in text
+    (call,) = fake.calls('sbatch')
+    assert '--array=0-6%2' in call
+    assert (tmp_path / 'depth' / 'sweep.json').exists()
+    assert not (tmp_path / 'depth' / 'report.html').exists()
+
+
+def test_what_waits_or_runs_is_not_submitted_twice(config, tmp_path, fake):
+    submitted(config, tmp_path)
+    sweep, _ = planning.checked_sweep('depth', config, tmp_path, given={'train.epochs'})
+    (stored,) = (tmp_path / 'depth').glob('slurm/1/job.json')
+    (order,) = json.loads(stored.read_text())['jobs'].values()
+    tasks = ''.join(f'101 {number} PENDING N/A vggres-depth\n' for number in range(5))
+    fake.says('squeue', tasks)
+    free = [cell for cell in sweep.cells if cell.id in order[5:]]
+    free[0].directory.mkdir(parents=True)
+    (free[0].directory / 'lease-1.json').write_text('{"attempt": 1, "host": "here"}')
+    write_failure(free[1].directory, 'no', 'log')  # is tried again
+    _, text = submitted(config, tmp_path)
+    assert '6 cells wait or run already: nothing is submitted twice.' in text
+    assert '2 of 8 cells submitted to Slurm as job 102' in text
+    fake.says('squeue', tasks + ''.join(f'102 {n} RUNNING N/A vggres-depth\n' for n in range(2)))
+    _, text = submitted(config, tmp_path)
+    assert '8 cells wait or run already' in text
+    assert len(fake.calls('sbatch')) == 2
+
+
+def test_the_same_command_reports_when_all_is_done(config, tmp_path, fake):
+    config.sweep.depths = (8,)
+    submitted(config, tmp_path)
+    sweep, _ = planning.checked_sweep('depth', config, tmp_path, given={'train.epochs'})
+    for cell in sweep.cells:
+        finish(cell, error=1.0)
+    failed, text = submitted(config, tmp_path)
+    assert failed == []
+    assert 'report: ' in text
+    assert (tmp_path / 'depth' / 'report.html').exists()
+    assert len(fake.calls('sbatch')) == 1
+
+
+def test_the_cells_of_later_stages_are_submitted_by_later_launches(
+    config, tmp_path, fake, monkeypatch
+):
+    stages.register(monkeypatch)
+    config.sweep.depths = (8,)
+    _, text = submitted(config, tmp_path, 'stages')
+    assert '2 of 2 cells submitted' in text
+    assert 'More cells may follow' in text
+    assert 'The same command submits them.' in text
+    sweep, _ = planning.checked_sweep('stages', config, tmp_path, given={'train.epochs'})
+    for cell in sweep.cells:
+        finish(cell, validation_loss=stages.loss_of(cell))
+    _, text = submitted(config, tmp_path, 'stages')
+    assert '2 of 4 cells submitted to Slurm as job 102' in text
+
+
+def test_a_cluster_that_refuses_leaves_no_sweep(config, tmp_path, fake):
+    fake.refuses('sbatch', 'sbatch: error: invalid account\n')
+    with pytest.raises(UserError, match='sbatch refuses: invalid account'):
+        submitted(config, tmp_path)
+    assert not (tmp_path / 'depth').exists()

@@ -22,7 +22,7 @@ HOLDER = (
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(lease, '_HEARTBEAT', 0.05)
-    monkeypatch.setattr(lease, '_STALE', 0.6)
+    monkeypatch.setattr(lease, 'STALE', 0.6)
     monkeypatch.setattr(lease, '_LAST_WORDS', 0.2)
 
 
@@ -77,7 +77,7 @@ def test_two_processes_never_hold_it_at_once(holder, tmp_path):
 
 
 def test_a_killed_owner_of_this_machine_is_followed_at_once(holder, tmp_path, monkeypatch):
-    monkeypatch.setattr(lease, '_STALE', 1e9)
+    monkeypatch.setattr(lease, 'STALE', 1e9)
     holder.kill()
     holder.wait()
     with held(tmp_path) as mine:
@@ -177,3 +177,8 @@ def test_what_was_given_back_is_not_written_to(tmp_path):
         mine.release()
         with pytest.raises(LostError):
             mine.check()
+
+
+def test_the_last_attempt_by_the_names_of_files():
+    assert lease.latest(['config.json', 'lease-2.json', 'lease-10.json', 'lease-x.json']) == 10
+    assert lease.latest(['config.json', '.lease-3.json.417']) == 0

@@ -11,9 +11,11 @@ EXECUTORS = ('local', 'slurm', 'ray')
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines --executor, and the flags that one executor understands: 'slurm.gpus' and so on."""
+    """Defines --executor, --status, --cancel, and what one executor understands: 'slurm.gpus'."""
     text = {'flag_values': values}
     flags.DEFINE_enum('executor', 'local', EXECUTORS, 'who runs the cells', **text)
+    flags.DEFINE_bool('status', False, 'print what is done, running, failed, lost', **text)
+    flags.DEFINE_bool('cancel', False, 'cancel what Slurm holds of --sweep', **text)
     flags.DEFINE_string('slurm.partition', None, 'where the job is queued', **text)
     flags.DEFINE_string('slurm.account', None, 'who pays for it', **text)
     flags.DEFINE_integer('slurm.gpus', 0, 'GPUs of a cell; 0: CPUs alone', 0, **text)

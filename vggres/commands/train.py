@@ -15,8 +15,8 @@ from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
-from vggres.executors import local
-from vggres.executors.options import LocalOptions, Options
+from vggres.executors import local, slurm
+from vggres.executors.options import LocalOptions, Options, SlurmOptions
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
@@ -25,6 +25,7 @@ from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import locked
+from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 from vggres.tracking import wandb_run
 
@@ -32,7 +33,8 @@ from vggres.tracking import wandb_run
 def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> list[Failure]:
     """Runs the cells that have no result yet, then concludes with all that the directory holds.
 
-    Where the experiment has cells that depend on results, these run as well, in this launch.
+    Where the experiment has cells that depend on results, these run as well, in this launch. Slurm
+    gets what is known so far, and nothing waits for it.
 
     Args:
         sweep: as `planning.checked_sweep` returns it.
@@ -55,6 +57,9 @@ def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> 
         failed: list[Failure] = []
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
+        if has_run and isinstance(options, SlurmOptions):
+            _submit(sweep, info, options, console)
+            return []
         while missing := sweep.missing():
             failed = _run_missing(sweep, missing, info, options, console)
             if sweep.missing():
@@ -71,6 +76,34 @@ def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> 
     if more := planning.undecided(sweep):
         console.print(more, soft_wrap=True)
     return failed
+
+
+def _submit(sweep: Sweep, info: DatasetInfo, options: SlurmOptions, console: Console) -> None:
+    """Submits the cells that nobody runs or is about to run, and leaves."""
+    queue = slurm.queue(sweep.directory)
+    missing = sweep.missing()
+    left = [
+        cell
+        for cell in missing
+        if cell.id not in queue and cell_status(cell.directory).state != 'running'
+    ]
+    if held := len(missing) - len(left):
+        console.print(f'{cells_in_words(held)} wait or run already: nothing is submitted twice.')
+    if left:
+        costs = {cell.id: cost.flops(cell, info) for cell in left}
+        jobs = slurm.submit(left, costs, options, sweep.directory)
+        console.print(
+            f'{sweep.directory}: {len(left)} of {cells_in_words(len(sweep.cells))} submitted to '
+            f'Slurm as job {", ".join(jobs)}',
+            soft_wrap=True,
+        )
+    if sweep.name:
+        console.print('How far they are: --status in the place of --executor and its flags.')
+    console.print(
+        'When they are done, the same command writes the report; what failed it submits again.'
+    )
+    if more := planning.undecided(sweep):
+        console.print(f'{more} The same command submits them.', soft_wrap=True)
 
 
 def _with_next_stage(
@@ -115,7 +148,7 @@ def _run_missing(
     sweep: Sweep, missing: list, info: DatasetInfo, options: Options, console: Console
 ) -> list[Failure]:
     if not isinstance(options, LocalOptions):
-        raise UserError('only --executor local runs cells so far.')
+        raise UserError('--executor ray does not run cells yet.')
     workers = options.workers or default_workers()
     console.print(
         f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '

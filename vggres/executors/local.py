@@ -23,6 +23,7 @@ from vggres.errors import UserError
 from vggres.executors.orders import ENDS, Event, order
 from vggres.executors.placement import default_environment, placement
 from vggres.executors.schedule import Waiting
+from vggres.sweeps.failure import write_failure
 from vggres.sweeps.cell import Cell
 
 _SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
@@ -111,7 +112,7 @@ def _bury(worker: _Worker, some_started: bool, on_event: Callable[[Event], None]
     with contextlib.suppress(subprocess.TimeoutExpired):
         worker.process.wait(timeout=5)  # its own exit code, where it has one
     _stop([worker])
-    cause = _cause(worker.process.returncode)
+    cause = cause_of_death(worker.process.returncode)
     if not some_started:
         raise UserError(f'a worker cannot start ({cause}): {_last_line(worker.log)}')
     if result := worker.cell.result():  # it died after its work
@@ -162,10 +163,12 @@ def _stop(workers: Iterable[_Worker]) -> None:
 
 
 def _failed(worker: _Worker, message: str) -> Event:
+    write_failure(worker.cell.directory, message, str(worker.log))
     return Event('failed', worker.cell.id, {'message': message, 'log': str(worker.log)})
 
 
-def _cause(code: int) -> str:
+def cause_of_death(code: int) -> str:
+    """Why a worker died, by the exit code of its process."""
     if code < 0:
         return f'signal {-code}, out of memory?' if code == -9 else f'signal {-code}'
     return f'exit code {code}'

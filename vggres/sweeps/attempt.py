@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from vggres import environment
 from vggres.files import write_json
 from vggres.sweeps.cell import CONFIG_FILE, Cell
+from vggres.sweeps.failure import clear_failure
 from vggres.sweeps.lease import Lease
 from vggres.sweeps.records import METRICS_FILE, PROBES_FILE, Mark, RecordsFile, mismatch
 from vggres.training.checkpoint import Checkpoints, Notes
@@ -41,6 +42,7 @@ def begin_attempt(cell: Cell, mine: Lease, on_notice: Callable[[str], object]) -
             that was saved in other surroundings.
     """
     config, directory = cell.config, cell.directory
+    clear_failure(directory)
     write_json(directory / CONFIG_FILE, config.to_dict())
     names = [METRICS_FILE, *[PROBES_FILE] * bool(config.probes.every_epochs)]
     surroundings, records = _surroundings(), {}

@@ -16,14 +16,14 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vggres.errors import UserError
 
 _NAME = re.compile(r'lease-(\d+)\.json')
 _HEARTBEAT = 5.0  # seconds between two changes of a lease that is held
-_STALE = 60.0  # seconds without a change, after which the owner is taken for dead
+STALE = 60.0  # seconds without a change, after which the owner is taken for dead
 _LAST_WORDS = 3.0  # seconds that a process of this machine gets to end, as when its launcher died
 
 
@@ -104,6 +104,23 @@ def held(directory: Path) -> Iterator[Lease]:
         lease.release()
 
 
+def latest(names: Iterable[str]) -> int:
+    """The number of the last attempt by the names of a cell's files; 0 where there was none."""
+    return max((int(name[1]) for name in map(_NAME.fullmatch, names) if name), default=0)
+
+
+def read(directory: Path, attempt: int) -> tuple[dict, float]:
+    """What a lease says, and when it changed last, in seconds of `time.time`.
+
+    What it says is empty where the lease is gone, or is being written.
+    """
+    path = _file(directory, attempt)
+    try:
+        return _read(path), path.stat().st_mtime
+    except OSError:
+        return {}, 0.0
+
+
 def _take(directory: Path) -> Lease:
     while True:
         numbers = _numbers(directory)
@@ -149,9 +166,9 @@ def _ends_soon(values: dict) -> bool:
 
 
 def _does_not_change(path: Path) -> bool:
-    before, deadline = _read(path), time.monotonic() + _STALE
+    before, deadline = _read(path), time.monotonic() + STALE
     while time.monotonic() < deadline:
-        time.sleep(min(1.0, _STALE / 10))
+        time.sleep(min(1.0, STALE / 10))
         if (now := _read(path)) != before:
             return bool(now.get('released')) or not path.exists()
     return True

@@ -1,0 +1,231 @@
+import json
+import os
+import time
+from datetime import datetime
+
+import pytest
+from fake_slurm import FakeSlurm
+
+from vggres.errors import UserError
+from vggres.executors import slurm
+from vggres.executors.options import SlurmOptions
+from vggres.executors.orders import Order
+from vggres.executors.placement import default_environment
+from vggres.sweeps.cell import Cell
+from vggres.sweeps.status import Queued
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """The commands of Slurm, on PATH, outside of any allocation."""
+    found = FakeSlurm(tmp_path / 'fake')
+    for name in os.environ:
+        if name.startswith(('SLURM_', 'SBATCH_', 'SQUEUE_', 'JAX_PLATFORMS')):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv('PATH', f'{found.programs}:{os.environ["PATH"]}')
+    return found
+
+
+@pytest.fixture
+def cells(config, tmp_path):
+    """Six cells of a sweep; the deepest costs most."""
+    made = []
+    for depth in (8, 20, 14):
+        for seed in range(2):
+            own = config.copy_and_resolve_references()
+            own.model.depth, own.seed = depth, seed
+            made.append(Cell(own, tmp_path / 'depth', 'depth'))
+    return made
+
+
+def submit(cells, **options):
+    costs = {cell.id: float(cell.config.model.depth) for cell in cells}
+    return slurm.submit(cells, costs, SlurmOptions(**options), cells[0].workdir)
+
+
+def test_a_sweep_is_one_job_with_a_line_for_each_cell(fake, cells, tmp_path):
+    assert submit(cells, parallel=2) == ['101']
+    (call,) = fake.calls('sbatch')
+    folder = tmp_path / 'depth' / 'slurm' / '1'
+    assert '--array=0-5%2' in call
+    assert call[-2:] == [str(folder / 'task.sh'), '0']
+    lines = (folder / 'orders.jsonl').read_text().splitlines()
+    orders = [Order.from_json(json.loads(line)) for line in lines]
+    assert [order.cell.config.model.depth for order in orders] == [20, 20, 14, 14, 8, 8]
+    assert {order.cell.id for order in orders} == {cell.id for cell in cells}
+    stored = json.loads((folder / 'job.json').read_text())
+    assert stored['jobs'] == {'101': [order.cell.id for order in orders]}
+    assert (tmp_path / 'depth' / 'logs').is_dir()
+
+
+def test_what_a_task_asks_for(fake, cells, tmp_path):
+    submit(
+        cells,
+        partition='gpu',
+        account='vision',
+        gpus=1,
+        cpus=4,
+        memory='8G',
+        time='4:00:00',
+        extra='--qos=low --comment="a b"',
+    )
+    (call,) = fake.calls('sbatch')
+    assert call[:-2] == [
+        '--parsable',
+        '--job-name=vggres-depth',
+        '--nodes=1',
+        '--ntasks=1',
+        '--requeue',
+        '--open-mode=append',
+        '--signal=B:USR2@120',
+        f'--output={tmp_path}/depth/logs/slurm-%A_%a.log',
+        '--partition=gpu',
+        '--account=vision',
+        '--gres=gpu:1',
+        '--cpus-per-task=4',
+        '--mem=8G',
+        '--time=4:00:00',
+        '--qos=low',
+        '--comment=a b',
+        '--array=0-5',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('time', 'seconds'), [(None, 120), ('1', 15), ('4', 60), ('8', 120), ('2-0', 120)]
+)
+def test_the_warning_leaves_time_to_save_and_most_of_it_to_train(fake, cells, time, seconds):
+    submit(cells, time=time)
+    (call,) = fake.calls('sbatch')
+    assert f'--signal=B:USR2@{seconds}' in call
+
+
+@pytest.mark.parametrize(('gpus', 'platforms'), [(0, 'cpu'), (2, 'cuda,cpu')])
+def test_tasks_get_the_platform_that_was_asked_for(fake, cells, gpus, platforms):
+    submit(cells, gpus=gpus)
+    given = fake.environment('sbatch')
+    assert given['JAX_PLATFORMS'] == platforms
+    assert given['JAX_COMPILATION_CACHE_DIR'] == os.environ.get(
+        'JAX_COMPILATION_CACHE_DIR', default_environment()['JAX_COMPILATION_CACHE_DIR']
+    )
+
+
+def test_what_the_user_sets_wins(fake, cells, monkeypatch):
+    monkeypatch.setenv('JAX_PLATFORMS', 'rocm')
+    submit(cells, gpus=1)
+    assert fake.environment('sbatch')['JAX_PLATFORMS'] == 'rocm'
+
+
+def test_inside_an_allocation_its_variables_are_not_handed_on(fake, cells, monkeypatch):
+    monkeypatch.setenv('SLURM_JOB_ID', '7')
+    monkeypatch.setenv('SLURM_CPU_BIND', 'quiet,mask_cpu:0x1')
+    monkeypatch.setenv('SBATCH_PARTITION', 'debug')
+    monkeypatch.setenv('SLURM_CONF', '/etc/slurm/slurm.conf')
+    submit(cells)
+    given = {name for name in fake.environment('sbatch') if name.startswith(('SLURM', 'SBATCH'))}
+    assert given == {'SLURM_CONF'}
+
+
+def test_outside_of_one_the_users_defaults_hold(fake, cells, monkeypatch):
+    monkeypatch.setenv('SBATCH_ACCOUNT', 'vision')
+    monkeypatch.setenv('SQUEUE_STATES', 'RUNNING')  # would hide what waits
+    monkeypatch.setenv('SLURM_TIME_FORMAT', 'relative')
+    submit(cells)
+    slurm.queue(cells[0].workdir)
+    assert fake.environment('sbatch')['SBATCH_ACCOUNT'] == 'vision'
+    assert not {'SQUEUE_STATES', 'SLURM_TIME_FORMAT'} & set(fake.environment('squeue'))
+
+
+def test_a_cluster_of_small_arrays_gets_several_one_after_another(fake, cells):
+    fake.says('scontrol', 'Configuration data\nMaxArraySize            = 4\nMaxJobCount = 9\n')
+    assert submit(cells, parallel=3) == ['101', '102']
+    first, second = fake.calls('sbatch')
+    assert first[-3:][0] == '--array=0-3%3'
+    assert (first[-1], second[-1]) == ('0', '4')  # where their orders begin
+    assert {'--array=0-1%3', '--dependency=afterany:101'} <= set(second)
+    (path,) = cells[0].workdir.glob('slurm/*/job.json')
+    assert [len(each) for each in json.loads(path.read_text())['jobs'].values()] == [4, 2]
+
+
+def test_without_a_limit_several_arrays_run_side_by_side(fake, cells):
+    fake.says('scontrol', 'MaxArraySize = 4\n')
+    submit(cells)
+    assert not any('--dependency' in word for call in fake.calls('sbatch') for word in call)
+
+
+def test_a_refusal_is_one_line_and_leaves_nothing(fake, cells):
+    fake.refuses('sbatch', 'sbatch: error: invalid partition specified: gpu\nsbatch: error: No!\n')
+    with pytest.raises(UserError, match=r'sbatch refuses: invalid .*: gpu; No!') as caught:
+        submit(cells)
+    assert '\n' not in str(caught.value)
+    assert list(cells[0].workdir.glob('slurm/*')) == []
+
+
+def test_a_machine_without_slurm_is_one_line(cells, tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(UserError, match='there is no sbatch on this machine') as caught:
+        submit(cells)
+    assert '\n' not in str(caught.value)
+
+
+def test_the_queue_by_cell(fake, cells):
+    assert slurm.queue(cells[0].workdir) == {}
+    assert fake.calls('squeue') == []  # nothing was submitted
+    submit(cells[:2])
+    submit(cells[2:])
+    first, second = ([c.id for c in part] for part in (cells[:2], cells[2:]))
+    fake.says(
+        'squeue',
+        '101 1 RUNNING 2026-01-31T14:05:00 vggres-depth\n'
+        '102 3 PENDING N/A vggres-depth\n'
+        '102 0 COMPLETING 2026-01-31T14:05:00 vggres-depth\n'
+        '103 0 RUNNING 2026-01-31T14:05:00 vggres-depth\n'  # of another sweep
+        '101 0 RUNNING 2026-01-31T14:05:00 train\n',  # another job to which the id has come
+    )
+    started = datetime(2026, 1, 31, 14, 5).timestamp()
+    assert slurm.queue(cells[0].workdir) == {
+        first[1]: Queued(started),
+        second[3]: Queued(None),
+        second[0]: Queued(started),
+    }
+    assert fake.calls('squeue')[-1][2] == '--jobs=101,102'
+
+
+def test_a_queue_that_has_forgotten_the_job_is_empty(fake, cells):
+    submit(cells)
+    fake.refuses('squeue', 'slurm_load_jobs error: Invalid job id specified\n')
+    assert slurm.queue(cells[0].workdir) == {}
+
+
+def test_a_queue_that_does_not_answer_is_one_line(fake, cells):
+    submit(cells)
+    fake.refuses('squeue', 'slurm_load_jobs error: Unable to contact slurm controller\n')
+    with pytest.raises(UserError, match=r'squeue refuses: .*Unable to contact'):
+        slurm.queue(cells[0].workdir)
+
+
+def test_what_the_queue_holds_is_cancelled(fake, cells):
+    submit(cells[:2])
+    submit(cells[2:])
+    fake.says('squeue', '102 0 RUNNING N/A vggres-depth\n102 1 PENDING N/A vggres-depth\n')
+    ids = [cell.id for cell in sorted(cells[2:], key=lambda c: -c.config.model.depth)]
+    assert slurm.cancel(cells[0].workdir) == {'102': ids[:2]}
+    assert fake.calls('scancel') == [['102']]
+
+
+def test_where_the_queue_is_empty_nothing_is_cancelled(fake, cells):
+    submit(cells)
+    assert slurm.cancel(cells[0].workdir) == {}
+    assert fake.calls('scancel') == []
+
+
+def test_a_thousand_cells_are_one_submission(fake, cells):
+    many = [
+        Cell(cells[0].config, cells[0].workdir, 'depth', stored_id=f'plain-d8-s{seed}-000000')
+        for seed in range(1000)
+    ]
+    begin = time.monotonic()
+    assert submit(many) == ['101']
+    assert len(fake.calls('sbatch')) == 1
+    assert '--array=0-999' in fake.calls('sbatch')[0]
+    assert time.monotonic() - begin < 10
