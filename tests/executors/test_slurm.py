@@ -1,9 +1,16 @@
+import functools
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
 import time
 from datetime import datetime
+from pathlib import Path
 
 import pytest
+import slurm_cluster
 from fake_slurm import FakeSlurm
 
 from vggres.errors import UserError
@@ -229,3 +236,146 @@ def test_a_thousand_cells_are_one_submission(fake, cells):
     assert len(fake.calls('sbatch')) == 1
     assert '--array=0-999' in fake.calls('sbatch')[0]
     assert time.monotonic() - begin < 10
+
+
+# A real cluster of two nodes
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 500
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    if reason := slurm_cluster.unavailable():
+        pytest.skip(reason)
+    (tmp_path / 'slurm').mkdir()
+    with slurm_cluster.Cluster(tmp_path / 'slurm') as found:
+        yield found
+
+
+@pytest.fixture
+def launch(cluster, data_dir, tmp_path):
+    """Calls `launch.py` for a sweep of four cells, two of which run at once; what it prints."""
+    grid = [
+        f'--config.data.dir={data_dir}',
+        '--config.data.name=small_color',
+        '--config.data.validation_split=test[:5]',
+        '--config.data.test_split=test[5:]',
+        '--config.model.width=2',
+        '--config.train.batch_size=8',
+        f'--config.train.epochs={EPOCHS}',
+        '--config.checkpoint.every_seconds=1',
+        '--config.sweep.depths=(8,)',
+        '--config.sweep.seeds=2',
+    ]
+    submits = ['--executor=slurm', '--slurm.cpus=2', '--slurm.time=8', *grid]
+
+    def launch(*flags):
+        done = subprocess.run(
+            [
+                *(sys.executable, 'launch.py', '--sweep=depth', f'--workdir={tmp_path / "runs"}'),
+                *(flags or submits),
+            ],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=cluster.environment | {'WANDB_MODE': 'disabled'},
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return launch
+
+
+def wait_for(what, seconds=180.0):
+    """Waits until a function gives something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f'{what} in vain'
+        time.sleep(0.2)
+    return found
+
+
+def counts(text):
+    """The first line of --status: the number of cells in each state."""
+    return {state: int(n) for n, state in re.findall(r'(\d+) (\w+)(?=[,\n])', text)}
+
+
+def has_saved(cell):
+    return any(path.name.isdigit() for path in cell.glob('checkpoints/*'))
+
+
+def hold(cluster, task):
+    """Holds the worker of a task still, lest a fast machine finishes its cell; its process id."""
+    (worker,) = (
+        pid
+        for pid in cluster.processes(SLURM_ARRAY_TASK_ID=task)
+        if b'vggres.executors.worker' in Path(f'/proc/{pid}/cmdline').read_bytes()
+    )
+    os.kill(worker, signal.SIGSTOP)
+    return worker
+
+
+def is_told_to_end(worker):
+    """Whether a process that is held still has been sent SIGTERM."""
+    text = Path(f'/proc/{worker}/status').read_text()
+    return int(re.search(r'ShdPnd:\s*(\w+)', text)[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+@pytest.mark.slow
+def test_a_real_cluster_loses_no_cell(cluster, launch, tmp_path):
+    """Of four cells, one meets its time limit, and one loses its node."""
+    directory = tmp_path / 'runs' / 'depth'
+    assert '4 of 4 cells submitted to Slurm as job 1' in launch()
+    (stored,) = directory.glob('slurm/*/job.json')
+    cells = [directory / 'cells' / cell for cell in json.loads(stored.read_text())['jobs']['1']]
+    held = []
+    for task, cell in enumerate(cells[:2]):
+        wait_for(functools.partial(has_saved, cell))
+        held.append(hold(cluster, str(task)))
+    assert counts(launch('--status')) == {
+        'done': 0, 'running': 2, 'waiting': 2, 'failed': 0, 'lost': 0
+    }  # fmt: skip
+    assert '4 cells wait or run already: nothing is submitted twice' in launch()
+
+    nodes = cluster.say('squeue', '--noheader', '--array', '--states=R', '--format=%K %N')
+    on = dict(line.split() for line in nodes.splitlines())
+    cluster.say('scontrol', 'update', 'jobid=1_0', 'timelimit=1')
+    wait_for(lambda: is_told_to_end(held[0]))  # Slurm looks at limits twice a minute
+    os.kill(held[0], signal.SIGCONT)
+    logs = [directory / 'logs' / f'slurm-1_{task}.log' for task in range(4)]
+    wait_for(lambda: 'is saved and queued again' in logs[0].read_text(), 30)
+    cluster.lose(on['1'])
+    found = counts(launch('--status'))
+    assert (found['failed'], found['lost']) == (0, 0)
+    assert found['running'] + found['waiting'] + found['done'] == 4
+    assert not (cells[1] / 'result.json').exists()
+
+    wait_for(lambda: all((cell / 'result.json').exists() for cell in cells), 400)
+    assert counts(launch('--status'))['done'] == 4
+    for task, cell in enumerate(cells):
+        records = (cell / 'metrics.jsonl').read_text().splitlines()
+        assert [json.loads(record)['epoch'] for record in records] == list(range(1, EPOCHS + 1))
+        result = json.loads((cell / 'result.json').read_text())
+        assert (result['status'], result['steps']) == ('finished', EPOCHS * 5)
+        attempts = re.findall(r'attempt (\d) of this job', logs[task].read_text())
+        assert attempts == (['1', '2'] if task < 2 else ['1'])
+    assert not (directory / 'report.html').exists()
+    launch()
+    assert (directory / 'report.html').exists()
+    assert [*directory.glob('slurm/*/job.json')] == [stored]
+
+
+@pytest.mark.slow
+def test_a_real_cluster_cancels_what_is_not_done(cluster, launch, tmp_path):
+    directory = tmp_path / 'runs' / 'depth'
+    launch()
+    wait_for(lambda: list(directory.glob('cells/*/checkpoints/*')))
+    for task in ('0', '1'):
+        hold(cluster, task)
+    assert 'cancelled job 1: 4 cells not done' in launch('--cancel')
+    wait_for(lambda: not cluster.say('squeue', '--noheader'), 60)
+    found = counts(launch('--status'))
+    assert (found['done'], found['failed']) == (0, 0)
+    assert 'nothing to cancel' in launch('--cancel')

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -43,8 +42,8 @@ def main() -> int:
         signal.signal(number, stop)
     line = _order(Path(sys.argv[1]), int(sys.argv[2]) + int(os.environ['SLURM_ARRAY_TASK_ID']))
     cell = Order.from_json(json.loads(line)).cell
-    restarts = os.environ.get('SLURM_RESTART_COUNT', '0')
-    _log(f'{cell.id} on {socket.gethostname()}, restarts: {restarts}')
+    attempt = 1 + int(os.environ.get('SLURM_RESTART_COUNT', '0'))
+    _log(f'{cell.id}: attempt {attempt} of this job, on {os.environ.get("SLURMD_NODENAME")}')
     if cell.result():
         return 0
     saved = _saved(cell)

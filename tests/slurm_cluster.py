@@ -120,23 +120,31 @@ class Cluster:
         outputs = ''.join(path.read_text()[-2000:] for path in self._folder.glob('*.log'))
         raise RuntimeError(f'Slurm does not start: {outputs}')
 
-    def _kill_jobs(self, node: str) -> None:
-        """Kills what the jobs on a node have started, and the keepers of their steps."""
-        config = f'SLURM_CONF={self.environment["SLURM_CONF"]}'.encode()
-        started = {}
+    def processes(self, **variables: str) -> list[int]:
+        """The processes of jobs on this cluster, by variables of their environment."""
+        variables['SLURM_CONF'] = self.environment['SLURM_CONF']
+        wanted = {f'{name}={value}'.encode() for name, value in variables.items()}
+        found = []
         for process in Path('/proc').glob('[0-9]*'):
             with contextlib.suppress(OSError):
-                variables = (process / 'environ').read_bytes().split(b'\0')
-                if {f'SLURMD_NODENAME={node}'.encode(), config} <= set(variables):
-                    started[int(process.name)] = _parent(process)
-        keepers = [pid for pid in started.values() if _is_keeper(pid)]
+                if wanted <= set((process / 'environ').read_bytes().split(b'\0')):
+                    found.append(int(process.name))
+        return found
+
+    def _kill_jobs(self, node: str) -> None:
+        """Kills what the jobs on a node have started, and the keepers of their steps."""
+        started = self.processes(SLURMD_NODENAME=node)
+        keepers = [pid for each in started if _is_keeper(pid := _parent(each))]
         for pid in (*keepers, *started):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _parent(process: Path) -> int:
-    return int((process / 'stat').read_text().rpartition(')')[2].split()[1])
+def _parent(pid: int) -> int:
+    """The parent of a process; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])
+    return 0
 
 
 def _is_keeper(pid: int) -> bool:
