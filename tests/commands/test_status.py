@@ -12,8 +12,8 @@ from vggres.commands import status
 from vggres.errors import UserError
 from vggres.executors import slurm
 from vggres.executors.options import SlurmOptions
-from vggres.sweeps.failure import write_failure
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import write_failure
 from vggres.sweeps.sweep import Sweep, joined
 
 

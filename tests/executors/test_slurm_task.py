@@ -11,8 +11,8 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from vggres.executors.orders import order
-from vggres.sweeps.failure import read_failure
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import read_failure
 
 # The task with another worker: the first argument.
 _TASK = """

@@ -23,8 +23,8 @@ from vggres.errors import UserError
 from vggres.executors.orders import ENDS, Event, order
 from vggres.executors.placement import default_environment, placement
 from vggres.executors.schedule import Waiting
-from vggres.sweeps.failure import write_failure
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import write_failure
 
 _SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
 _SECONDS_TO_END = 9.5  # for workers that save, before they are killed

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from vggres.errors import UserError
 from vggres.files import read_json
-from vggres.sweeps.failure import FAILURE_FILE, read_failure
 from vggres.sweeps import lease
 from vggres.sweeps.cell import RESULT_FILE, check_format
+from vggres.sweeps.failure import FAILURE_FILE, read_failure
 from vggres.sweeps.sweep import SWEEP_FILE
 
 STATES = ('done', 'running', 'waiting', 'failed', 'lost')
