@@ -77,7 +77,7 @@ def test_counts_come_first_and_then_what_is_known(cells, tmp_path):
 def test_what_nobody_works_on_is_named(cells, tmp_path):
     finish(cells[0])
     assert shown(tmp_path / 'depth').splitlines()[-1] == (
-        '4 cells of these will run when the sweep is launched again.'
+        '4 cells will run when the sweep is launched again.'
     )
     for cell in cells:
         finish(cell)
@@ -108,7 +108,7 @@ def test_the_queue_tells_waiting_from_lost(cells, tmp_path, fake):
     fake.says('squeue', '101 1 PENDING N/A vggres-depth\n')
     text = shown(tmp_path / 'depth')
     assert '0 done, 0 running, 2 waiting, 0 failed, 3 lost' in text
-    assert text.endswith('4 cells of these will run when the sweep is launched again.\n')
+    assert text.endswith('4 cells will run when the sweep is launched again.\n')
 
 
 def test_files_alone_will_do(cells, tmp_path, fake, monkeypatch):
@@ -124,7 +124,7 @@ def test_cancelling_says_what_was_cancelled(cells, tmp_path, fake):
     submitted(cells)
     fake.says('squeue', '101 3 PENDING N/A vggres-depth\n101 4 RUNNING N/A vggres-depth\n')
     text = shown(tmp_path / 'depth', status.cancel)
-    assert 'cancelled job 101: 2 cells not done.' in text
+    assert 'cancelled job 101, 2 cells of which were not done.' in text
     assert 'stays' in text
     assert fake.calls('scancel') == [['101']]
 

@@ -349,11 +349,11 @@ def test_what_waits_or_runs_is_not_submitted_twice(config, tmp_path, fake):
     (free[0].directory / 'lease-1.json').write_text('{"attempt": 1, "host": "here"}')
     write_failure(free[1].directory, 'no', 'log')  # is tried again
     _, text = submitted(config, tmp_path)
-    assert '6 cells wait or run already: nothing is submitted twice.' in text
+    assert '6 cells already queued or running' in text
     assert '2 of 8 cells submitted to Slurm as job 102' in text
     fake.says('squeue', tasks + ''.join(f'102 {n} RUNNING N/A vggres-depth\n' for n in range(2)))
     _, text = submitted(config, tmp_path)
-    assert '8 cells wait or run already' in text
+    assert '8 cells already queued or running' in text
     assert len(fake.calls('sbatch')) == 2
 
 

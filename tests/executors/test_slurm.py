@@ -337,7 +337,7 @@ def test_a_real_cluster_loses_no_cell(cluster, launch, tmp_path):
     assert counts(launch('--status')) == {
         'done': 0, 'running': 2, 'waiting': 2, 'failed': 0, 'lost': 0
     }  # fmt: skip
-    assert '4 cells wait or run already: nothing is submitted twice' in launch()
+    assert '4 cells already queued or running' in launch()
 
     nodes = cluster.say('squeue', '--noheader', '--array', '--states=R', '--format=%K %N')
     on = dict(line.split() for line in nodes.splitlines())
@@ -374,7 +374,7 @@ def test_a_real_cluster_cancels_what_is_not_done(cluster, launch, tmp_path):
     wait_for(lambda: any(map(has_saved, directory.glob('cells/*'))))
     for task in ('0', '1'):
         hold(cluster, task)
-    assert 'cancelled job 1: 4 cells not done' in launch('--cancel')
+    assert 'cancelled job 1, 4 cells of which were not done' in launch('--cancel')
     wait_for(lambda: not cluster.say('squeue', '--noheader'), 60)
     found = counts(launch('--status'))
     assert (found['done'], found['failed']) == (0, 0)

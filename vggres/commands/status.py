@@ -50,7 +50,7 @@ def cancel(directory: Path, console: Console) -> None:
     sweep_status(directory, {})  # there is a sweep
     cancelled = slurm.cancel(directory)
     for job, cells in cancelled.items():
-        console.print(f'cancelled job {job}: {cells_in_words(len(cells))} not done.')
+        console.print(f'cancelled job {job}, {cells_in_words(len(cells))} of which were not done.')
     if not cancelled:
         console.print(f'Slurm holds no job of {directory}: nothing to cancel.', soft_wrap=True)
     console.print('What is done or saved stays; the same sweep goes on from there.')
@@ -94,4 +94,4 @@ def _what_follows(found: Iterable[CellStatus], queue: dict[str, Queued]) -> str:
     idle = [status for status in left if status.cell not in queue]
     if not idle or any(status.state == 'running' for status in idle):
         return ''
-    return f'{cells_in_words(len(idle))} of these will run when the sweep is launched again.'
+    return f'{cells_in_words(len(idle))} will run when the sweep is launched again.'

@@ -88,7 +88,7 @@ def _submit(sweep: Sweep, info: DatasetInfo, options: SlurmOptions, console: Con
         if cell.id not in queue and cell_status(cell.directory).state != 'running'
     ]
     if held := len(missing) - len(left):
-        console.print(f'{cells_in_words(held)} wait or run already: nothing is submitted twice.')
+        console.print(f'{cells_in_words(held)} already queued or running: not submitted again.')
     if left:
         costs = {cell.id: cost.flops(cell, info) for cell in left}
         jobs = slurm.submit(left, costs, options, sweep.directory)
@@ -100,7 +100,8 @@ def _submit(sweep: Sweep, info: DatasetInfo, options: SlurmOptions, console: Con
     if sweep.name:
         console.print('How far they are: --status in the place of --executor and its flags.')
     console.print(
-        'When they are done, the same command writes the report; what failed it submits again.'
+        'When they are done, the same command writes the report; what failed it submits again.',
+        soft_wrap=True,
     )
     if more := planning.undecided(sweep):
         console.print(f'{more} The same command submits them.', soft_wrap=True)
