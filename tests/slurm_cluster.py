@@ -12,14 +12,14 @@ from pathlib import Path
 PROGRAMS = ('slurmctld', 'slurmd', 'sbatch', 'squeue', 'scancel', 'scontrol')
 NODES = ('n1', 'n2')
 # No authentication, no cgroups and no daemon of the system: all of it runs as one user, root, in a
-# container. Credentials expire soon, because Slurm waits for that before it starts a job anew.
+# container. Credentials expire as soon as they may, because a job starts anew only then.
 _CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 AuthType=auth/none
 CredType=cred/none
-AuthInfo=cred_expire=3
+AuthInfo=cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state

@@ -19,10 +19,10 @@ def cell(tmp_path):
     return path
 
 
-def lease(cell, changed, attempt=1):
+def lease(cell, changed, attempt=1, released=False):
     """Leaves the lease of an attempt whose last heartbeat was at a time."""
     path = cell / f'lease-{attempt}.json'
-    path.write_text(json.dumps({'owner': 'a', 'host': 'n1', 'pid': 3, 'attempt': attempt}))
+    path.write_text(json.dumps({'owner': 'a', 'host': 'n1', 'pid': 3, 'released': released}))
     os.utime(path, (changed, changed))
 
 
@@ -48,6 +48,13 @@ def test_a_heartbeat_shows_a_running_cell_and_its_end_a_lost_one(cell):
     found = cell_status(cell)
     assert found.state == 'lost'
     assert found.about.startswith('attempt 1 on n1, silent for 36')
+
+
+@pytest.mark.parametrize('changed', [NOW, LONG_AGO])
+def test_a_cell_that_was_given_back_waits(cell, changed):
+    lease(cell, changed, released=True)
+    assert cell_status(cell).state == 'waiting'
+    assert cell_status(cell, Queued(NOW)).state == 'running'  # the next attempt
 
 
 def test_the_newest_attempt_counts(cell):
