@@ -10,7 +10,9 @@ from planted import finish
 
 from vggres.executors.orders import Order
 
-DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, ELSEWHERE = range(100, 107)  # seeds
+DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, HOLDS, ELSEWHERE = range(
+    100, 108
+)  # seeds
 
 
 def save(cell):
@@ -43,6 +45,11 @@ def main():
         if cell.config.seed in (HANGS, SAVES):
             (cell.workdir / f'{os.getpid()}.pid').write_text(str(os.getpid()))
             time.sleep(600)
+        if cell.config.seed == HOLDS:
+            (cell.workdir / f'{cell.id}.{os.getpid()}.pid').write_text(str(os.getpid()))
+            while not (cell.workdir / 'go').exists():
+                time.sleep(0.05)
+            finish(cell)
         if cell.config.seed == GARBLES:
             print('{"kind": "finis', end='', flush=True)
             sys.exit(3)
@@ -55,7 +62,15 @@ def main():
             say('notice', {'message': 'it looks around.'})
             say('elsewhere', {'message': 'it is trained by somebody.'})
         else:
-            found = {'cores': 'VGGRES_CORES', 'cache': 'JAX_COMPILATION_CACHE_DIR'}
+            found = {
+                'cores': 'VGGRES_CORES',
+                'cache': 'JAX_COMPILATION_CACHE_DIR',
+                'platforms': 'JAX_PLATFORMS',
+                'flags': 'XLA_FLAGS',
+                'gpus': 'CUDA_VISIBLE_DEVICES',
+                'memory': 'XLA_PYTHON_CLIENT_MEM_FRACTION',
+                'secret': 'SECRET_OF_THE_LAUNCHER',
+            }
             values = {key: os.environ.get(name) for key, name in found.items()}
             say('finished', {'pid': os.getpid(), **values})
 

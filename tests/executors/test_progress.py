@@ -72,6 +72,29 @@ def test_failures_are_kept_for_the_end(cells):
     assert 'failed: its worker died (signal 9); see logs/worker0.log' in text
 
 
+@pytest.mark.parametrize('terminal', [True, False])
+def test_a_cell_that_is_lost_waits_and_starts_again(cells, clock, terminal):
+    small, large = (cell.id for cell in cells)
+    lost = {'message': 'its node n1 was lost in attempt 1'}
+    events = [
+        (0, Event('started', large, {})),
+        (0, Event('progress', large, {'step': 1, 'total': 2})),
+        (10, Event('lost', large, lost)),
+        (0, Event('started', small, {})),
+        (35, Event('progress', small, {'step': 1, 'total': 2})),
+        (0, Event('started', large, {})),
+        (5, Event('finished', large, FINISHED)),
+    ]
+    progress, text = follow(cells, events, terminal, clock)
+    assert f'{large}: its node n1 was lost in attempt 1; it waits to run again' in text
+    if not terminal:
+        # Half of the small one, 1 of 4, in 45 s: 3.5 of the 4 are left.
+        assert f'running: {small} 50 % (training); about 5 min left' in text
+        assert f'[4/5] {large}' in text
+        assert '12.25 %, 5 s' in text
+    assert progress.failed == []
+
+
 def test_a_terminal_shows_a_bar_for_each_running_cell_with_its_errors(cells):
     small, large = (cell.id for cell in cells)
     record = {'train_error': 3.25, 'validation_error': 4.5}

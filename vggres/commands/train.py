@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -15,8 +15,8 @@ from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
-from vggres.executors import local, slurm
-from vggres.executors.options import LocalOptions, Options, SlurmOptions
+from vggres.executors import local, ray, slurm
+from vggres.executors.options import LocalOptions, Options, RayOptions, SlurmOptions
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
@@ -148,19 +148,17 @@ def _begun(directory: Path) -> set[Path]:
 def _run_missing(
     sweep: Sweep, missing: list, info: DatasetInfo, options: Options, console: Console
 ) -> list[Failure]:
-    if not isinstance(options, LocalOptions):
-        raise UserError('--executor ray does not run cells yet.')
-    workers = options.workers or default_workers()
+    execute, setting, how_many = _executor(options, len(missing))
     console.print(
         f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '
-        f'{min(workers, len(missing))} at a time',
+        f'{how_many}',
         soft_wrap=True,
     )
     flops = {cell.id: cost.flops(cell, info) for cell in missing}
     progress = Progress(missing, flops, len(sweep.cells), console)
     try:
         with progress:
-            local.run(missing, flops, workers, sweep.directory / 'logs', progress)
+            execute(missing, flops, setting, sweep.directory / 'logs', progress)
     except KeyboardInterrupt:
         console.print(
             f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and '
@@ -168,6 +166,14 @@ def _run_missing(
         )
         raise
     return progress.failed
+
+
+def _executor(options: Options, number: int) -> tuple[Callable, object, str]:
+    """What runs so many cells, its setting, and how many of them run at a time, in words."""
+    if isinstance(options, RayOptions):
+        return ray.run, options, 'as many at a time as Ray has room for'
+    workers = options.workers or default_workers()
+    return local.run, workers, f'{min(workers, number)} at a time'
 
 
 def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:

@@ -114,14 +114,14 @@ def _bury(worker: _Worker, some_started: bool, on_event: Callable[[Event], None]
     _stop([worker])
     cause = cause_of_death(worker.process.returncode)
     if not some_started:
-        raise UserError(f'a worker cannot start ({cause}): {_last_line(worker.log)}')
+        raise UserError(f'a worker cannot start ({cause}): {last_line(worker.log)}')
     if result := worker.cell.result():  # it died after its work
         on_event(Event('finished', worker.cell.id, dataclasses.asdict(result)))
     else:
-        on_event(_failed(worker, f'its worker died ({cause})'))
+        on_event(_failed(worker, f'its worker died ({death})'))
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
     """What a worker said last; the log itself may go with the directory of a refused sweep."""
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
     return lines[-1].strip()[:300] if lines else 'it said nothing'

@@ -58,11 +58,13 @@ class Event:
 
     Attributes:
         kind: 'started', 'progress', 'record' or 'notice', and one of `ENDS`; of an executor,
-            'silence' (nothing has happened for a while) and 'stopping'.
+            'silence' (nothing has happened for a while), 'stopping' and 'lost' (the machine is
+            gone, and the cell waits to run again).
         cell: the cell's id; '' for an executor's own.
         values: of 'progress', `step` and `total`; of 'record', the fields of a `results.Record`; of
-            'notice' and 'elsewhere', `message`, a sentence; of 'finished', the fields of its
-            `results.Result`; of 'failed', `message`, one line, and `log`, the file that says more.
+            'notice', 'elsewhere' and 'lost', `message`, a sentence; of 'finished', the fields of
+            its `results.Result`; of 'failed', `message`, one line, and `log`, the file that says
+            more.
     """
 
     kind: str

@@ -125,6 +125,13 @@ class Progress:
             soft_wrap=True,
         )
 
+    def _on_lost(self, cell: str, values: dict) -> None:
+        del self._started[cell]
+        self._fractions[cell] = 0.0
+        self._display.remove_task(self._bars.pop(cell))
+        line = f'{self._labels[cell]}: {values["message"]}; it waits to run again'
+        self._console.print(Text(line), soft_wrap=True)
+
     def _end(self, cell: str, outcome: str) -> None:
         self._fractions[cell] = 1.0
         self._ended += 1

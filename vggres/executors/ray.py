@@ -1,0 +1,384 @@
+"""Runs cells as tasks of Ray: on this machine, or on the nodes of a running cluster.
+
+A task starts a worker for its one cell, so that jax reads its environment afresh, and relays the
+worker's events. All that passes between the launcher and a node is text.
+
+Ray's own retries stay off. They would hide from the launcher how often a cell was begun, and they
+expect a task to say the same again, word for word, which a cell that continues does not do.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import platform
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from vggres.errors import UserError
+from vggres.executors.local import cause_of_death, last_line
+from vggres.executors.options import RayOptions
+from vggres.executors.orders import ENDS, Event, order
+from vggres.executors.placement import default_environment
+from vggres.sweeps.cell import Cell
+
+WORKER = ('-m', 'vggres.executors.worker')  # arguments of Python, on a node
+RETRIES = 3  # of a cell whose node is lost
+# Variables of the launcher that a worker gets, by the beginnings of their names. All others are
+# those of its node.
+_HANDED_ON = ('JAX_', 'XLA_', 'TF_', 'TFDS_', 'WANDB_')
+_LAST_WORDS = (*ENDS, 'unable')  # of a worker
+_SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
+_SECONDS_TO_END = 9.5  # for a worker that saves, before it is killed
+_SECONDS_TO_CONNECT = 10.0
+
+
+@dataclass
+class _Attempt:
+    """A task that waits or runs."""
+
+    cell: Cell
+    number: int = 1
+    node: str = ''  # where it runs; '' while it waits
+    has_ended: bool = False  # the cell, so that its worker has only to exit
+
+
+def run(
+    cells: Sequence[Cell],
+    costs: Mapping[str, float],
+    options: RayOptions,
+    log_dir: Path,
+    on_event: Callable[[Event], None],
+) -> None:
+    """Runs cells to their end, those that fail included.
+
+    Args:
+        cells: what to run.
+        costs: the relative cost of each cell, by its id: the costliest start first.
+        options: the cluster, and what a cell asks for.
+        log_dir: the output of a cell goes to `<cell id>.log` there. All nodes have to see it.
+        on_event: called in this thread with each event. A cell that has said nothing yet waits for
+            a free node; one whose node was lost says 'lost', and waits once more.
+
+    Raises:
+        UserError: where Ray is not installed or cannot be reached, where no node has what a cell
+            asks for, or where the first worker cannot start.
+        KeyboardInterrupt: passed on, after all workers have saved what they were training and have
+            ended. A second one kills those that are left.
+    """
+    log_dir.mkdir(parents=True, exist_ok=True)
+    with _connected(options.address) as ray:
+        _check_resources(ray, options)
+        launch = _Launch(ray, options, log_dir.resolve(), on_event)
+        launch.run(sorted(cells, key=lambda cell: (-costs[cell.id], cell.id)))
+
+
+class _Launch:
+    """The tasks of one launch, by the generators of what they say."""
+
+    def __init__(
+        self,
+        ray: ModuleType,
+        options: RayOptions,
+        log_dir: Path,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self._ray = ray
+        self._log_dir = log_dir
+        self._on_event = on_event
+        self._surroundings = {'cwd': os.getcwd(), 'variables': _variables(options.gpus)}
+        self._task = ray.remote(
+            num_cpus=1, num_gpus=options.gpus, max_retries=0, num_returns='streaming'
+        )(run_once)
+        self._attempts: dict[Iterator, _Attempt] = {}
+        self._some_started = False
+
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Runs the cells, the first ones first."""
+        try:
+            for cell in cells:
+                self._submit(_Attempt(cell))
+            while self._attempts:
+                ready, _ = self._ray.wait(
+                    [*self._attempts], num_returns=1, timeout=_SECONDS_OF_SILENCE
+                )
+                for generator in ready:
+                    self._hear(generator)
+                if not ready:
+                    self._on_event(Event('silence', '', {}))
+        except KeyboardInterrupt:
+            self._on_event(Event('stopping', '', {}))
+            raise
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):  # which ends the wait
+                self._cancel()
+            for generator in self._attempts:
+                self._ray.cancel(generator, force=True)
+
+    def _submit(self, attempt: _Attempt) -> None:
+        arguments = self._surroundings | {
+            'worker': WORKER,
+            'order': order(attempt.cell).to_json(),
+            'log': str(self._log(attempt.cell)),
+        }
+        self._attempts[self._task.remote(json.dumps(arguments))] = attempt
+
+    def _log(self, cell: Cell) -> Path:
+        return self._log_dir / f'{cell.id}.log'
+
+    def _hear(self, generator: Iterator) -> None:
+        """Takes in what a task says next, be it that it has ended or is lost."""
+        attempt, errors = self._attempts[generator], self._ray.exceptions
+        lost = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError
+        try:
+            said = Event(**json.loads(self._ray.get(next(generator))))
+        except StopIteration:
+            del self._attempts[generator]
+        except (*lost, errors.ObjectLostError):
+            del self._attempts[generator]
+            if not attempt.has_ended:
+                self._try_again(attempt)
+        except errors.RayError as error:
+            del self._attempts[generator]
+            if not attempt.has_ended:
+                self._fail(attempt, f'Ray could not run it: {_in_one_line(error)}')
+        else:
+            self._take_in(said, attempt)
+
+    def _take_in(self, said: Event, attempt: _Attempt) -> None:
+        message = said.values.get('message', '')
+        attempt.has_ended |= said.kind in (*_LAST_WORDS, 'died')
+        if said.kind == 'started':
+            attempt.node = said.values['node']
+            self._on_event(said)
+        elif said.kind == 'ready':
+            self._some_started = True
+        elif said.kind == 'failed':
+            self._fail(attempt, message)
+        elif said.kind in ('unable', 'died') and not self._some_started:
+            raise UserError(f'a worker cannot start on {attempt.node}: {message}')
+        elif said.kind == 'unable':
+            self._fail(attempt, f'its worker cannot start on {attempt.node}: {message}')
+        elif said.kind == 'died':
+            self._end_without_a_word(attempt, f'its worker died ({message})')
+        else:
+            self._on_event(said)
+
+    def _try_again(self, attempt: _Attempt) -> None:
+        where = f'its node {attempt.node}' if attempt.node else 'its node'
+        if attempt.number > RETRIES or attempt.cell.result():
+            self._end_without_a_word(attempt, f'{where} was lost, as {RETRIES} others before')
+            return
+        if attempt.node:
+            message = f'{where} was lost in attempt {attempt.number}'
+            self._on_event(Event('lost', attempt.cell.id, {'message': message}))
+        self._submit(_Attempt(attempt.cell, attempt.number + 1))
+
+    def _end_without_a_word(self, attempt: _Attempt, message: str) -> None:
+        """Reports on a cell whose worker is gone: it may have died after its work."""
+        if result := attempt.cell.result():
+            self._on_event(Event('finished', attempt.cell.id, dataclasses.asdict(result)))
+        else:
+            self._fail(attempt, message)
+
+    def _fail(self, attempt: _Attempt, message: str) -> None:
+        cell = attempt.cell
+        if not attempt.node:
+            self._on_event(Event('started', cell.id, {'node': ''}))
+        self._on_event(Event('failed', cell.id, {'message': message, 'log': str(self._log(cell))}))
+
+    def _cancel(self) -> None:
+        """Tells the workers that still run to save and to end, and waits for that."""
+        for generator in self._attempts:
+            self._ray.cancel(generator)
+        deadline = time.monotonic() + _SECONDS_TO_END + 5
+        while self._attempts and time.monotonic() < deadline:
+            ready, _ = self._ray.wait([*self._attempts], num_returns=1, timeout=1)
+            for generator in ready:
+                try:
+                    self._ray.get(next(generator))
+                except (StopIteration, self._ray.exceptions.RayError):
+                    del self._attempts[generator]
+
+
+def run_once(arguments: str) -> Iterator[str]:
+    """Runs a cell in a worker of this node, once.
+
+    Args:
+        arguments: JSON: the `order`; the `worker`, arguments of Python; its `variables` and its
+            `cwd`; the `log`, a file.
+
+    Yields:
+        Events as JSON: 'started', then what the worker says; 'died' where that has no end.
+    """
+    given = json.loads(arguments)
+    cell, log, node = Cell.from_json(given['order']['cell']).id, Path(given['log']), platform.node()
+
+    def event(kind: str, **values: object) -> str:
+        return json.dumps(Event(kind, cell, values).to_json())
+
+    yield event('started', node=node)
+    for place in (log.parent, Path(given['cwd'])):
+        if not place.is_dir():
+            yield event('failed', message=f'{node} has no {place}, which all nodes have to share')
+            return
+    lines: queue.SimpleQueue = queue.SimpleQueue()
+    process = _start(given, lines)
+    has_ended = False
+    try:
+        with contextlib.suppress(BrokenPipeError):  # a dead worker is noticed by its end of output
+            process.stdin.write(json.dumps(given['order']) + '\n')
+            process.stdin.flush()
+        while not has_ended and (line := _next(lines)) is not None:
+            has_ended = json.loads(line)['kind'] in _LAST_WORDS
+            yield line
+        if not has_ended:
+            yield event('died', message=f'{cause_of_death(process.wait())}: {last_line(log)}')
+    finally:
+        _stop(process, has_ended)
+
+
+def _start(given: Mapping, lines: queue.SimpleQueue) -> subprocess.Popen:
+    """Starts a worker, whose events arrive as `lines`, and then a None."""
+    code = str(Path(__file__).parents[2])  # not installed, perhaps, but found by this process
+    path = os.pathsep.join(filter(None, (code, os.environ.get('PYTHONPATH'))))
+    with open(given['log'], 'a') as errors:
+        process = subprocess.Popen(
+            (sys.executable, *given['worker']),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=given['cwd'],
+            env=default_environment() | os.environ | {'PYTHONPATH': path} | given['variables'],
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which cancels the task
+        )
+
+    def listen() -> None:
+        with process.stdout, open(given['log'], 'a') as rest:
+            for line in process.stdout:
+                try:
+                    json.loads(line)
+                except ValueError:  # a library's, or half of one, from a worker that was killed
+                    rest.write(line)
+                else:
+                    lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return process
+
+
+def _next(lines: queue.SimpleQueue) -> str | None:
+    while True:
+        # Ray cancels a task as Ctrl-C would, which is noticed between two calls, not in one.
+        with contextlib.suppress(queue.Empty):
+            return lines.get(timeout=0.5)
+
+
+def _stop(process: subprocess.Popen, has_ended: bool) -> None:
+    if not has_ended:
+        process.terminate()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error of Ray says last, after its stack."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1].strip()[:300]
+
+
+def _variables(gpus: float) -> dict[str, str]:
+    """The environment variables that a worker gets from the launcher."""
+    handed_on = {name: os.environ[name] for name in os.environ if name.startswith(_HANDED_ON)}
+    if not gpus:  # without a request, some versions of Ray show a task every GPU of its node
+        return handed_on | {'JAX_PLATFORMS': 'cpu', 'CUDA_VISIBLE_DEVICES': ''}
+    return handed_on | {
+        'JAX_PLATFORMS': 'cuda,cpu',  # a node without a working GPU fails in place of being slow
+        'XLA_PYTHON_CLIENT_MEM_FRACTION': f'{0.9 * min(gpus, 1.0):.3f}',
+    }
+
+
+@contextlib.contextmanager
+def _connected(address: str | None) -> Iterator[ModuleType]:
+    """The library of Ray, connected; only a connection that was made here is closed."""
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+    os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')  # or Ray prints a hint
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray: pip install 'vggres[ray]'.") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    _check_address(address)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address=address or 'local',
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **({} if address else {'include_dashboard': False}),
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(f'cannot connect to Ray at {address!r}: {_in_one_line(error)}') from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it over
+    try:
+        with _without_words_of(ray):
+            yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_words_of(ray: ModuleType) -> Iterator[None]:
+    """Keeps pages about lost nodes off the terminal, for which Ray has no setting."""
+    ray._private.worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        ray._private.worker._worker_logs_enabled = True
+
+
+def _check_address(address: str | None) -> None:
+    """Raises UserError for an address where nobody listens, on which Ray would wait for minutes."""
+    if address == 'auto':
+        address = os.environ.get('RAY_ADDRESS', '')
+    if address in (None, '', 'auto', 'local'):
+        return
+    host, _, port = address.rpartition(':')
+    try:
+        if not host or '/' in address:
+            raise ValueError('it has to be auto or HOST:PORT, on a machine of the cluster')
+        socket.create_connection((host, int(port)), _SECONDS_TO_CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f'cannot connect to Ray at {address!r}: {error}.') from None
+
+
+def _check_resources(ray: ModuleType, options: RayOptions) -> None:
+    """Raises UserError where no node has what a cell asks for, which would then wait for ever."""
+    nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
+    if not any(node.get('CPU', 0) >= 1 and node.get('GPU', 0) >= options.gpus for node in nodes):
+        most = max((node.get('GPU', 0) for node in nodes), default=0)
+        raise UserError(
+            f'no node of Ray has a free place for a cell with one CPU core and {options.gpus:g} '
+            f'GPUs: there are {len(nodes)} nodes, with at most {most:g} GPUs.'
+        )
