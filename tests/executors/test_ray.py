@@ -404,6 +404,30 @@ def test_the_cell_of_a_killed_node_runs_again_elsewhere(make, tmp_path):
     assert all(cell.result() for cell in holding)
 
 
+@needs_ray
+@pytest.mark.slow
+def test_what_ray_says_about_its_nodes_stays_off_the_terminal(make, tmp_path, capfd):
+    """The rest of a node prints pages about its raylet, while the cell there goes on or is lost."""
+    cells = [make(20, fake_worker.HOLDS), make(14, fake_worker.HOLDS)]
+
+    def kill(raylet):
+        wait_for(lambda: len(pids(tmp_path)) == 2)
+        os.kill(raylet, signal.SIGKILL)
+        time.sleep(5)  # until they would be printed
+        (tmp_path / 'go').touch()
+
+    with cluster(num_cpus=1) as two:
+        node = two.add_node(**small(num_cpus=1))
+        raylet = node.all_processes['raylet'][0].process.pid
+        helper = threading.Thread(target=kill, args=(raylet,))
+        helper.start()
+        capfd.readouterr()
+        events = run(cells, two.address, tmp_path)
+        helper.join()
+        assert 'raylet' not in ''.join(capfd.readouterr()).lower()
+    assert sorted(e.cell for e in events if e.kind == 'finished') == sorted(c.id for c in cells)
+
+
 class Lossy:
     """Stands in for the library: every task is lost as soon as it has started."""
 

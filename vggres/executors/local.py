@@ -118,7 +118,7 @@ def _bury(worker: _Worker, some_started: bool, on_event: Callable[[Event], None]
     if result := worker.cell.result():  # it died after its work
         on_event(Event('finished', worker.cell.id, dataclasses.asdict(result)))
     else:
-        on_event(_failed(worker, f'its worker died ({death})'))
+        on_event(_failed(worker, f'its worker died ({cause})'))
 
 
 def last_line(log: Path) -> str:

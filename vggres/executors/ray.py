@@ -337,24 +337,19 @@ def _connected(address: str | None) -> Iterator[ModuleType]:
             **({} if address else {'include_dashboard': False}),
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise UserError(f'cannot connect to Ray at {address!r}: {_in_one_line(error)}') from None
+        raise UserError(
+            f'cannot connect to Ray at {address!r}: {_in_one_line(error)}. (A cluster that asks for '
+            'a token needs RAY_AUTH_MODE=token.)'
+        ) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # Ray takes it over
-    try:
-        with _without_words_of(ray):
-            yield ray
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _without_words_of(ray: ModuleType) -> Iterator[None]:
-    """Keeps pages about lost nodes off the terminal, for which Ray has no setting."""
+    # Pages about lost nodes stay off the terminal, for which Ray has no setting.
     ray._private.worker._worker_logs_enabled = False
     try:
-        yield
+        yield ray
     finally:
+        ray.shutdown()
         ray._private.worker._worker_logs_enabled = True
 
 
