@@ -279,16 +279,17 @@ def test_two_cells_share_a_gpu_and_its_memory(head, make, tmp_path):
 @needs_ray
 @pytest.mark.slow
 def test_an_interrupt_leaves_no_process(head, make, tmp_path):
+    cells = [make(depth, fake_worker.HANGS) for depth in (8, 14, 20, 26, 32, 38)]  # two wait
     interrupted = []
 
-    def interrupt_when_both_hang():
-        wait_for(lambda: len(pids(tmp_path)) == 2)
+    def interrupt_when_all_hang():
+        wait_for(lambda: len(pids(tmp_path)) == 4)
         interrupted.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt_when_both_hang).start()
+    threading.Thread(target=interrupt_when_all_hang).start()
     with pytest.raises(KeyboardInterrupt):
-        run([make(8, fake_worker.HANGS), make(14, fake_worker.HANGS)], head.address, tmp_path)
+        run(cells, head.address, tmp_path)
     assert time.monotonic() - interrupted[0] < 10
     assert [pid for pid in pids(tmp_path) if is_alive(pid)] == []
 
