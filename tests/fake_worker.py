@@ -10,9 +10,7 @@ from planted import finish
 
 from vggres.executors.orders import Order
 
-DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, HOLDS, ELSEWHERE = range(
-    100, 108
-)  # seeds
+DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, HOLDS, ELSEWHERE = range(100, 108)  # seeds
 
 
 def save(cell):

@@ -311,9 +311,11 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert process.returncode == 130
+    assert 'stopping: the cells that run are saved first; Ctrl-C again ends them at once.' in out
     assert 'stopped: 0 of 4 cells are done and kept' in out
+    assert list(metrics.glob('*/checkpoints/step-*.ckpt'))
     assert err == ''
 
 

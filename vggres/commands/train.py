@@ -16,7 +16,7 @@ from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.executors import local, ray, slurm
-from vggres.executors.options import LocalOptions, Options, RayOptions, SlurmOptions
+from vggres.executors.options import Options, RayOptions, SlurmOptions
 from vggres.executors.placement import default_workers
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically

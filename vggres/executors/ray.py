@@ -323,7 +323,7 @@ def _connected(address: str | None) -> Iterator[ModuleType]:
     try:
         import ray
     except ImportError:
-        raise UserError("--executor ray needs Ray: pip install 'vggres[ray]'.") from None
+        raise UserError("--executor ray needs Ray: pip install -e '.[ray]'.") from None
     if ray.is_initialized():
         yield ray
         return
@@ -338,8 +338,8 @@ def _connected(address: str | None) -> Iterator[ModuleType]:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
-            f'cannot connect to Ray at {address!r}: {_in_one_line(error)}. (A cluster that asks for '
-            'a token needs RAY_AUTH_MODE=token.)'
+            f'cannot connect to Ray at {address!r}: {_in_one_line(error)}. (A cluster that asks '
+            'for a token needs RAY_AUTH_MODE=token.)'
         ) from None
     finally:
         if threading.current_thread() is threading.main_thread():

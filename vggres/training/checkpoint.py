@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from vggres.training.train_step import TrainState
 _KEPT = 2
 _NAME = re.compile(r'step-(\d+)\.ckpt')
 _DIGEST_BYTES = 64  # of a SHA-256 in hexadecimal digits
-Notes = Mapping[str, object]  # JSON
+Notes = Mapping[str, Any]  # JSON
 
 
 @dataclass(frozen=True)
