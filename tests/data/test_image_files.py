@@ -180,6 +180,19 @@ def test_hosts_that_share_a_batch_read_it_between_them():
             np.testing.assert_array_equal(np.concatenate(parts), getattr(whole[step], name))
 
 
+def test_hosts_that_share_a_batch_to_evaluate_read_it_between_them():
+    files = noisy_files(11)
+    (whole, last), *halves = (
+        list(FileReader({'test': files}, CROPPING, 4, 0, host).evaluation('test', 8))
+        for host in ((0, 1), (0, 2), (1, 2))
+    )
+    for name in ('images', 'labels'):
+        first, second = ([getattr(batch, name) for batch in half] for half in halves)
+        np.testing.assert_array_equal(np.concatenate([first[0], second[0]]), getattr(whole, name))
+        np.testing.assert_array_equal(first[1], getattr(last, name))  # three images
+        np.testing.assert_array_equal(second[1], getattr(last, name)[-1:])  # only to fill up
+
+
 def test_every_crop_has_random_numbers_of_its_own():
     # One image, cropped again and again.
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8))

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from vggres.data import datasets
-from vggres.data.source import cut, pieces_of
+from vggres.data.source import cut, pieces_of, places_of, rows_of
 from vggres.errors import UserError
 
 
@@ -56,3 +56,21 @@ def test_the_fingerprint_is_that_of_shape_pixels_and_labels(config):
     config.data.label_noise = 0.0
     clean = datasets.load(config.data)['train']
     assert train.content(4).fingerprint != clean.content(4).fingerprint
+
+
+def test_hosts_have_each_row_of_a_batch_once_and_in_order():
+    rows = [rows_of((index, 4), 12) for index in range(4)]
+    assert [[*each] for each in rows] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+
+
+@pytest.mark.parametrize(
+    ('index', 'first', 'places'),
+    [
+        (0, 0, [0, 1, 2, 3]),
+        (1, 0, [4, 5, 6, 7]),
+        (0, 8, [8, 9, 10]),  # the last batch, of images 8, 9 and 10
+        (1, 8, [10]),  # no row of it
+    ],
+)
+def test_a_host_has_an_image_of_every_batch(index, first, places):
+    assert [*places_of(rows_of((index, 2), 8), first, num_images=11)] == places

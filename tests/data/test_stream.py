@@ -54,6 +54,22 @@ def test_a_chunk_holds_the_batches_of_its_updates(config, streamed, data):
     assert ends == [2, 4, 5, 7, 9, 10, 11]  # a chunk ends with its epoch
 
 
+def test_hosts_that_share_a_batch_read_it_between_them(streamed):
+    whole, key = streamed.reader, (1, 2)
+    halves = [dataclasses.replace(whole, host=(index, 2)) for index in range(2)]
+    (expected, end), *parts = (reader.training(key, 1, 3) for reader in (whole, *halves))
+    assert end == 3  # two updates of eight images
+    for name in ('images', 'labels'):
+        found = [getattr(part, name).reshape(2, 4, -1) for part, _ in parts]
+        both = np.concatenate(found, axis=1).reshape(getattr(expected, name).shape)
+        np.testing.assert_array_equal(both, getattr(expected, name))
+    for split, size in (('test', 4), ('train', 6)):  # 7 images, whose last batch has 3; and 40
+        batches = zip(*(reader.evaluation(split, size) for reader in (whole, *halves)), strict=True)
+        for expected, *parts in batches:
+            labels = np.concatenate([part.labels for part in parts])
+            np.testing.assert_array_equal(labels[: len(expected.labels)], expected.labels)
+
+
 def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, data, build):
     config.data.crop_padding, config.data.flip = 1, True
     config.data.input = 'stream'

@@ -22,7 +22,7 @@ from absl import flags
 from PIL import Image
 
 from vggres.data import crops, decoding
-from vggres.data.source import Content, Split, counted
+from vggres.data.source import Content, Split, counted, places_of, rows_of
 from vggres.errors import UserError
 
 _CENTRE = 256 / 224  # the shorter side by the size of the centre crop (He et al. 2015, §3.4)
@@ -151,10 +151,17 @@ class CentreCrops(Sequence):
 
 @dataclass(frozen=True)
 class Batches(Sequence):
-    """The batches of some crops, by random access; the last one may be short."""
+    """The batches of some crops, by random access; the last one may be short.
+
+    Attributes:
+        crops: all crops.
+        size: the number of crops in a batch.
+        rows: the rows of each batch that are wanted.
+    """
 
     crops: Sequence
     size: int
+    rows: range
 
     def __len__(self) -> int:
         """The number of batches."""
@@ -165,7 +172,7 @@ class Batches(Sequence):
 
         An error comes as text, because older releases of grain lose its type on the way.
         """
-        places = range(int(i) * self.size, min((int(i) + 1) * self.size, len(self.crops)))
+        places = places_of(self.rows, int(i) * self.size, len(self.crops))
         try:
             images, labels = zip(*(self.crops[place] for place in places), strict=True)
         except UserError as error:
@@ -201,10 +208,10 @@ class FileReader:
             return self._last[2], step + 1
         if self._next != (key, step):
             self._batches = None  # ends its processes
-            index, count = self.host
-            rows = range(self.batch * index // count, self.batch * (index + 1) // count)
+            rows = rows_of(self.host, self.batch)
             run = TrainingCrops(self.splits['train'], self.cropping, key, self.batch, rows)
-            self._batches = _read(Batches(run, len(rows)), self.processes, first=step)
+            batches = Batches(run, len(rows), range(len(rows)))
+            self._batches = _read(batches, self.processes, first=step)
         assert self._batches
         batch = next(self._batches)
         self._next, self._last = (key, step + 1), (key, step, batch)
@@ -214,7 +221,8 @@ class FileReader:
         """As `stream.Reader.evaluation`."""
         crops = CentreCrops(self.splits[split], self.cropping)
         processes = self.processes if len(crops) >= _MANY else 0
-        return _read(Batches(crops, size), processes, threads=self.processes - processes)
+        batches = Batches(crops, size, rows_of(self.host, size))
+        return _read(batches, processes, threads=self.processes - processes)
 
 
 def _read(batches: Sequence, processes: int, first: int = 0, threads: int = 0) -> Iterator[Split]:

@@ -1,4 +1,4 @@
-"""A whole data set in the memory of the default device, as one argument of every program.
+"""A whole data set in the memory of every device, as one argument of every program.
 
 JAX compiles a program once for each shape of its arguments. `ResidentData` is therefore registered
 with JAX as a container: its four arrays are what a program computes with, and the sizes of its
@@ -93,6 +93,10 @@ class ResidentData:
 
         return take
 
+    def index_of(self, positions: jax.Array) -> jax.Array | slice:
+        """What takes the images at some positions out of `images`, for evaluation."""
+        return positions
+
     def training(self, order_key: jax.Array, step: int, stop: int) -> tuple['ResidentData', int]:
         """What the updates from `step` to `stop` train on, and the step up to which it lasts."""
         return self, stop
@@ -111,23 +115,27 @@ class ResidentData:
 
 
 def put(
-    splits: dict[str, Split], num_classes: int, normalisation: str = 'mean_image'
+    splits: dict[str, Split],
+    num_classes: int,
+    normalisation: str = 'mean_image',
+    place: Callable[[np.ndarray], jax.Array] = jnp.asarray,
 ) -> ResidentData:
-    """Copies the splits of a data set to the default device.
+    """Copies the splits of a data set to the default device, or to where they are wanted.
 
     Args:
         splits: of each name in `source.SPLITS` its images and labels.
         num_classes: the number of labels.
         normalisation: what images are normalised by (see `batches.statistics`).
+        place: copies an array.
     """
     ordered = [splits[name] for name in SPLITS]
     train, validation, test = (len(split.labels) for split in ordered)
     mean, deviation = batches.statistics(splits['train'].images, normalisation)
     return ResidentData(
-        images=jnp.asarray(np.concatenate([split.images for split in ordered])),
-        labels=jnp.asarray(np.concatenate([split.labels for split in ordered])),
-        mean=jnp.asarray(mean),
-        deviation=jnp.asarray(deviation),
+        images=place(np.concatenate([split.images for split in ordered])),
+        labels=place(np.concatenate([split.labels for split in ordered])),
+        mean=place(mean),
+        deviation=place(deviation),
         sizes=(train, validation, test),
         num_classes=num_classes,
     )

@@ -124,6 +124,31 @@ class Source(Protocol):
         ...
 
 
+def rows_of(host: tuple[int, int], size: int) -> range:
+    """The rows that a host reads of every batch; those of all hosts are the whole batch, in order.
+
+    Args:
+        host: of those that train together, the index of this one and their number.
+        size: the number of images in a batch.
+    """
+    index, count = host
+    return range(size * index // count, size * (index + 1) // count)
+
+
+def places_of(rows: range, first: int, num_images: int) -> range:
+    """Where the rows of a batch stand among some images, the last batch of which may be short.
+
+    There is at least one place: a host without a row of its own gets the last image.
+
+    Args:
+        rows: rows of every batch, as `rows_of` gives them.
+        first: the place of the batch's first image.
+        num_images: the number of all images.
+    """
+    start = min(first + rows.start, num_images - 1)
+    return range(start, max(start + 1, min(first + rows.stop, num_images)))
+
+
 def pieces_of(source: Source, config: DataConfig, split: str) -> list[tuple[str, range]]:
     """The parts of a source, and the positions in them, that one of `SPLITS` consists of.
 

@@ -11,7 +11,7 @@ from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
 from vggres.probes import jacobian, layers
-from vggres.training import programs
+from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
 from vggres.training.optimizer import Schedule, optimizer, some_schedule
@@ -34,9 +34,10 @@ def build(config: FrozenConfigDict, data: Images) -> Observer | None:
     if not config.probes.every_epochs:
         return None
     described, names = network_spec(config), observed_names(config)
-    state, _, order_key = jax.eval_shape(programs.functions(config, data).init, 0, 0)
+    init = programs.functions(config, data).init
+    state, _, order_key = devices.shapes(jax.eval_shape(init, 0, 0))
     arguments = state, order_key, data.training_shapes(), some_schedule(config.optimizer)
-    lowered = jax.jit(function(config, data)).lower(*arguments)
+    lowered = devices.jit(function(config, data)).lower(*arguments)
     compiled = compile_well(lowered)
 
     def observe(

@@ -22,6 +22,7 @@ from flax import serialization
 
 from vggres.files import write_atomically
 from vggres.results import Look
+from vggres.training import devices
 from vggres.training.train_step import TrainState
 
 _KEPT = 2
@@ -210,7 +211,7 @@ def _encoded(snapshot: Snapshot, notes: Notes) -> bytes:
     """A checksum, a line of JSON, and the arrays as MessagePack."""
     numbers = {name: getattr(snapshot, name) for name in _NUMBERS}
     line = json.dumps({'numbers': numbers, 'notes': notes})
-    arrays = jax.device_get({name: getattr(snapshot, name) for name in _ARRAYS})
+    arrays = jax.device_get(devices.on_host({name: getattr(snapshot, name) for name in _ARRAYS}))
     content = line.encode() + b'\n' + serialization.to_bytes(arrays)
     return hashlib.sha256(content).hexdigest().encode() + content
 

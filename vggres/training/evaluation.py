@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from vggres.config import network_spec, program
 from vggres.data import datasets
 from vggres.networks import torch_weights
-from vggres.training import inputs, programs
+from vggres.training import devices, inputs, programs
 from vggres.training.compiling import compile_well
 from vggres.training.train_step import TrainState
 
@@ -47,8 +47,9 @@ def evaluate(config: ConfigDict, split: str) -> Evaluation:
     variables = jax.tree.map(jnp.asarray, variables)
     batch_stats = variables.get('batch_stats', {})
     state = TrainState(jnp.zeros((), jnp.int32), variables['params'], batch_stats, opt_state=())
+    state = devices.replicate(state)
     function = programs.functions(program(config), data).evaluate
-    compiled = compile_well(jax.jit(function).lower(state, data.evaluation_shapes(), 0, 1))
+    compiled = compile_well(devices.jit(function).lower(state, data.evaluation_shapes(), 0, 1))
     loss, wrong = programs.evaluate_split(compiled, data, state, split)
     images = data.num_images[split]
     return Evaluation(images, wrong, 100 * wrong / images, loss / images)

@@ -2,9 +2,10 @@
 
 import math
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
+import jax.numpy as jnp
 from ml_collections import FrozenConfigDict
 
 from vggres import environment
@@ -12,7 +13,7 @@ from vggres.data import batches, datasets, resident
 from vggres.data.image_files import Cropping, FileReader, Files
 from vggres.data.source import Content, Split
 from vggres.data.stream import ArrayReader, Stream, updates_at_once
-from vggres.errors import UserError
+from vggres.training import devices
 from vggres.training.programs import Images, evaluation_batch_size
 
 _RESIDENT_PART = 0.25  # of the device's memory: the network needs the rest
@@ -23,7 +24,8 @@ def load(config: FrozenConfigDict, key: str) -> Images:
 
     Image files that are cropped anew in every epoch come as a stream. Other images are put on the
     device where they take up to a quarter of its memory, or as `config.data.input` says. Both give
-    the same batches.
+    the same batches. Several devices have all resident images each, and share streamed batches; of
+    those, each of several processes reads the part of its own devices.
 
     Within a process, what was opened last stays open for who asks with the same key.
 
@@ -32,14 +34,8 @@ def load(config: FrozenConfigDict, key: str) -> Images:
         key: as `datasets.key` gives it.
 
     Raises:
-        UserError: for a data set or a split that does not exist, or cannot be prepared, and where
-            several processes of JAX would train one network: each would have rows of its own.
+        UserError: for a data set or a split that does not exist, or cannot be prepared.
     """
-    if (hosts := jax.process_count()) > 1:
-        raise UserError(
-            f'JAX runs in {hosts} processes: a network trains in one. Start vggres without '
-            'jax.distributed.'
-        )
     if datasets.is_encoded(config.data):
         return _stream_of_files(config, key)
     if _is_resident(config):
@@ -96,7 +92,9 @@ def _device_memory() -> float:
 @lru_cache(maxsize=1)
 def _resident(data: FrozenConfigDict, key: str) -> resident.ResidentData:
     num_classes = datasets.describe(data).num_classes
-    return resident.put(_splits(data, key), num_classes, data.normalisation)
+    placed = devices.shardings()
+    place = partial(jax.make_array_from_process_local_data, placed.whole) if placed else jnp.asarray
+    return resident.put(_splits(data, key), num_classes, data.normalisation, place)
 
 
 @lru_cache(maxsize=1)
@@ -106,13 +104,14 @@ def _stream_of_arrays(config: FrozenConfigDict, key: str) -> Stream:
     updates = updates_at_once(batch, info.image_shape)
     mean, deviation = batches.statistics(splits['train'].images, config.data.normalisation)
     return Stream(
-        ArrayReader(splits, batch, updates),
+        ArrayReader(splits, batch, updates, devices.process()),
         sizes=tuple(info.num_images.values()),
         num_classes=info.num_classes,
         mean=mean,
         deviation=deviation,
         chunk=updates * batch,
         evaluated=evaluation_batch_size(config, info.image_shape),
+        shardings=devices.shardings(),
     )
 
 
@@ -126,7 +125,7 @@ def _stream_of_files(config: FrozenConfigDict, key: str) -> Stream:
         cropping,
         config.train.batch_size,
         processes=data.workers or len(environment.cores()),
-        host=(jax.process_index(), jax.process_count()),
+        host=devices.process(),
     )
     return Stream(
         reader,
@@ -136,4 +135,5 @@ def _stream_of_files(config: FrozenConfigDict, key: str) -> Stream:
         deviation=deviation,
         chunk=config.train.batch_size,
         evaluated=evaluation_batch_size(config, info.image_shape),
+        shardings=devices.shardings(),
     )

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from vggres.data import batches
 from vggres.data.resident import ResidentData, TakeBatch
 from vggres.data.stream import Chunk
+from vggres.training import devices
 from vggres.training.train_step import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -112,9 +113,10 @@ def evaluate_range(
 
     def add_batch(i: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         positions = start + i * batch_size + jnp.arange(batch_size)
-        indices = jnp.minimum(positions, stop - 1)
-        batch = batches.normalise(data.images[indices], data.mean, data.deviation)
-        loss, wrong = step(state, batch, data.labels[indices])
+        index = data.index_of(jnp.minimum(positions, stop - 1))
+        images = devices.divided(data.images[index])
+        batch = batches.normalise(images, data.mean, data.deviation)
+        loss, wrong = step(state, batch, devices.divided(data.labels[index]))
         counts = positions < stop  # the last batch is filled up by repeating an image
         return sums[0] + jnp.sum(loss * counts), sums[1] + jnp.sum(wrong & counts)
 
@@ -126,8 +128,8 @@ def evaluate_range(
 def _batch(
     step: jax.Array, take: TakeBatch, order_key: jax.Array, data: DeviceData, batching: Batching
 ) -> Batch:
-    images, labels = take(step)
+    images, labels = devices.divided(take(step))
     keys = batches.keys(order_key)
     crop, drop = (jax.random.fold_in(key, step) for key in (keys.augment, keys.dropout))
     normal = batches.normalise(images, data.mean, data.deviation)
-    return batching.augment(normal, crop), labels, drop
+    return devices.divided(batching.augment(normal, crop)), labels, drop

@@ -17,6 +17,7 @@ from vggres.data.resident import ResidentData
 from vggres.data.stream import Stream
 from vggres.networks import initialisation, spec
 from vggres.networks.network import Network
+from vggres.training import devices
 from vggres.training.compiling import compile_quickly, compile_well
 from vggres.training.loops import Batching, DeviceData, Metrics, evaluate_range, train_until
 from vggres.training.optimizer import OptimizerConfig, Schedule, optimizer, some_schedule
@@ -68,17 +69,21 @@ def build(config: FrozenConfigDict, data: Images) -> Programs:
     Args:
         config: the part of a configuration that `vggres.config.program` selects.
         data: the data set whose images the programs will be called with.
+
+    Raises:
+        UserError: for batches that the devices cannot share evenly.
     """
+    devices.check_batch(config.train.batch_size)
     init, train, evaluate = functions(config, data)
-    state, sums, order_key = jax.eval_shape(init, 0, 0)
+    state, sums, order_key = devices.shapes(jax.eval_shape(init, 0, 0))
     train_on, evaluate_on = data.training_shapes(), data.evaluation_shapes()
     schedule = some_schedule(config.optimizer)
-    jitted = jax.jit(train, donate_argnums=(0, 1))
+    jitted = devices.jit(train, donate_argnums=(0, 1))
     lowered = jitted.lower(state, sums, order_key, train_on, schedule, 0)
     return Programs(
-        init=_with_scheme(compile_quickly(jax.jit(init).lower(0, 0))),
+        init=_with_scheme(compile_quickly(devices.jit(init).lower(0, 0))),
         train=compile_well(lowered),
-        evaluate=compile_well(jax.jit(evaluate).lower(state, evaluate_on, 0, 1)),
+        evaluate=compile_well(devices.jit(evaluate).lower(state, evaluate_on, 0, 1)),
         steps_per_epoch=steps_per_epoch(config, data.num_train),
         batch_size=config.train.batch_size,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
@@ -168,8 +173,13 @@ def evaluation_batch_size(config: Config, image_shape: tuple[int, int, int]) -> 
 
     It is the configured number or, where that is 0, one that suits the default device: 256 on a
     CPU, and elsewhere a power of two up to 4096 for which sixteen float32 outputs of the largest
-    layer fit into the device's memory.
+    layer fit into the device's memory. Several devices share the images evenly, for which the
+    number is rounded up; the results do not depend on it.
     """
+    return devices.rounded_up(_evaluated_at_once(config, image_shape))
+
+
+def _evaluated_at_once(config: Config, image_shape: tuple[int, int, int]) -> int:
     if config.evaluation.batch_size:
         return config.evaluation.batch_size
     device = jax.local_devices()[0]

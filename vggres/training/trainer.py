@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vggres.config import Config, network_spec, steps
 from vggres.results import Look, Observation, Outcome, Record, steps_to_error
+from vggres.training import devices
 from vggres.training.checkpoint import Checkpoints, Snapshot
 from vggres.training.loops import Metrics
 from vggres.training.optimizer import Schedule, learning_rate_schedule
@@ -147,7 +149,7 @@ def train(
     state, zeros, order_key = programs.init(run.seed, run.scheme)
     state = with_weights(state, run.weights) if run.weights else state
     restored = checkpoints.restore(state, zeros) if checkpoints else None
-    at = restored or _fresh(state, zeros)
+    at = _of_first_process(restored or _fresh(state, zeros))
     state, step = at.state, at.begin
     dispatches = _Dispatches(programs, data, run, order_key, checkpoints, listeners.on_progress)
     if observer and at.step == 0:
@@ -198,6 +200,17 @@ def _fresh(state: TrainState, zeros: Metrics, looks: Iterable[Look] = ()) -> Sna
     step = int(state.step)
     sums = {name: jnp.copy(zero) for name, zero in zeros.items()}  # training uses them up
     return Snapshot(state, sums, begin=step, looks=tuple(looks), occasion=step)
+
+
+def _of_first_process(at: Snapshot) -> Snapshot:
+    """The snapshot that the first of several processes starts from, on every device of all."""
+    at = replace(at, state=devices.replicate(at.state), sums=devices.replicate(at.sums))
+    last = at.looks[-1] if at.looks else (-1, 0.0)
+    numbers = np.array([at.begin, at.occasion, at.wrong, *last])
+    numbers = devices.of_first_process(numbers.view(np.int32)).view(np.float64)
+    begin, occasion, wrong, step, error = numbers.tolist()
+    looks = at.looks or (((int(step), error),) if step >= 0 else ())
+    return replace(at, begin=int(begin), occasion=int(occasion), wrong=wrong, looks=looks)
 
 
 class _Epoch(NamedTuple):
@@ -285,7 +298,7 @@ class _Dispatches:
             elapsed = time.perf_counter() - started
             at = replace(at, state=state, sums=sums, seconds=at.seconds + elapsed)
             self._offer(at)
-            self._updates = max(1, int(SECONDS_PER_DISPATCH * done / elapsed))
+            self._updates = devices.agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
             self._on_progress(step, self._run.steps)
             if step < stop:
                 break
