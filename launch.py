@@ -33,12 +33,14 @@ from vggres.commands import (
     estimate,
     evaluate,
     executor_flags,
+    multihost,
     planning,
     status,
     train,
 )
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
+from vggres.executors import placement
 
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parent / 'configs' / 'digits.py'
@@ -59,14 +61,14 @@ def define_flags() -> None:
     flags.DEFINE_integer('workers', None, 'cells run at once; else one per GPU or CPU core', 1)
     executor_flags.define()
     flags.DEFINE_bool('dry_run', False, 'print the cells and their cost, and run nothing')
-    flags.DEFINE_enum(
-        'estimate', None, ['here', 'v5e'],
-        'print time and memory, by a few steps on this machine or by the compiler of a TPU v5e',
-    )  # fmt: skip
+    flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'print time and memory, here or on a TPU')
     flags.DEFINE_bool('report_only', False, 'rebuild verdict and report of --sweep, train nothing')
     flags.DEFINE_bool('claims', False, 'judge the popular story from the finished sweeps')
     flags.DEFINE_bool('evaluate', False, 'print the error of --config.init.weights, train nothing')
     flags.DEFINE_enum('split', 'test', SPLITS, 'the split that --evaluate looks at')
+    flags.DEFINE_enum('device', None, [*placement.PLATFORMS], 'what to compute on')
+    flags.DEFINE_bool('deterministic', False, 'equal bits each time on GPUs, too, but slower')
+    flags.DEFINE_string('multihost', None, 'auto or HOST:PORT,NUM,INDEX: one network on many hosts')
 
 
 def main(argv: list[str]) -> int:
@@ -77,6 +79,7 @@ def main(argv: list[str]) -> int:
     given = command_line.given(FLAGS, argv)
     mode = command_line.mode(given)
     console = Console(markup=False, highlight=False)
+    placement.use(FLAGS.device, FLAGS.deterministic, console)
     config, overrides = FLAGS.config, config_flags.get_override_values(FLAGS['config'])
     workdir = Path(FLAGS.workdir or train.results_directory(given.get('config', DEFAULT_CONFIG)))
     if mode in ON_A_SWEEP:
@@ -93,6 +96,8 @@ def main(argv: list[str]) -> int:
             estimate.estimate(sweep, info, FLAGS.estimate, FLAGS.workers, console)
         elif mode == 'dry_run':
             estimate.dry_run(sweep, info, console)
+        elif FLAGS.multihost:
+            return multihost.run(sweep, info, multihost.coordinates(FLAGS.multihost), console)
         elif train.run(sweep, info, executor_flags.options(given), console):
             return 1
     return 0

@@ -5,6 +5,7 @@ python some_devices.py FILE FAMILY INPUT [HOST:PORT,PROCESSES,INDEX]
 The number of devices is that of XLA_FLAGS. FILE gets what `trained` returns, as arrays.
 """
 
+import re
 import sys
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from vggres.config import program, steps_per_epoch
 from vggres.data import stream
 from vggres.training import devices, inputs, programs
 from vggres.training.loops import next_batch
+from vggres.training.optimizer import some_schedule
 from vggres.training.trainer import described_run
 
 UPDATES = 20
@@ -50,6 +52,7 @@ def trained(family, way, seeds):
             for name, value in after_some_updates(compiled, data, config, seed).items():
                 found[f'{activation.__name__} {seed} {name}'] = value
     found |= where_a_batch_is(data, config)
+    found['parts for CUDA'] = parts_for_cuda(data, shared)
     return found
 
 
@@ -91,6 +94,15 @@ def where_a_batch_is(data, config):
         'on': np.array(sorted(part.device.id for part in parts)),
         'rows': np.array([len(part.data) for part in parts]),
     }
+
+
+def parts_for_cuda(data, shared):
+    """Into how many parts the training program is divided for NVIDIA's devices."""
+    init, train, _ = programs.functions(shared, data)
+    state, sums, key = devices.shapes(jax.eval_shape(init, 0, 0))
+    arguments = state, sums, key, data.training_shapes(), some_schedule(shared.optimizer), 0
+    lowered = devices.jit(train).trace(*arguments).lower(lowering_platforms=('cuda',))
+    return int(re.search(r'mhlo.num_partitions = (\d+)', lowered.as_text())[1])
 
 
 if __name__ == '__main__':

@@ -61,7 +61,9 @@ def hardware() -> str:
     devices = jax.devices()
     kind = devices[0].device_kind
     if devices[0].platform == 'cpu':
-        return f'{_cpu_model()}, {len(cores())} {"core" if len(cores()) == 1 else "cores"}'
+        simulated = f' as {len(devices)} devices' if len(devices) > 1 else ''
+        count = len(cores())
+        return f'{_cpu_model()}, {count} {"core" if count == 1 else "cores"}{simulated}'
     return f'{len(devices)} × {kind}'
 
 

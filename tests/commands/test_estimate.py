@@ -16,7 +16,7 @@ def printed(config, tmp_path, monkeypatch):
     for name in ('take_cores', 'check_devices'):
         monkeypatch.setattr(module, name, lambda: None)
     monkeypatch.setattr(module, 'default_environment', dict)
-    monkeypatch.setattr(module, 'placement', lambda number, workers: {})
+    monkeypatch.setattr(module, 'placement', lambda number, workers, gpus: {})
 
     def estimator(info, target):
         return lambda program: Cost(12.0, 30.0, 0.1, 0.0, 7)

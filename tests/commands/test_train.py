@@ -28,6 +28,7 @@ def ran(monkeypatch):
 
     def run(cells, costs, num_workers, log_dir, on_event):
         given.extend(cells)
+        on_event(Event('ready', '', {'hardware': 'a fake device', 'platform': 'fake'}))
         *good, bad = cells
         for cell in good:
             finish(cell, error=1.0)
@@ -53,7 +54,7 @@ def test_what_is_left_runs_and_the_rest_is_kept(config, tmp_path, ran):
     failed, text = launched(config, tmp_path)
     assert len(ran) == 4
     assert [failure.message for failure in failed] == ['out of luck']
-    assert '4 of 4 cells to run, 1 at a time' in text
+    assert '4 of 4 cells to run, 1 at a time, on a fake device\n' in text
     assert '1 cell failed; the same command tries again.' in text
     assert 'finished: 3 of 4 cells' in text
     assert (tmp_path / 'depth' / 'report.html').exists()
@@ -163,6 +164,7 @@ def stage_run(config, monkeypatch):
 
     def run(cells, costs, num_workers, log_dir, on_event):
         given.append(list(cells))
+        on_event(Event('ready', '', {'hardware': 'a fake device', 'platform': 'fake'}))
         if len(given) in act:
             act.pop(len(given))(cells, on_event)
             return

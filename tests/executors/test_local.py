@@ -225,3 +225,9 @@ def test_the_compilation_cache_may_be_shared_and_damaged(tmp_path):
         entry.write_bytes(entry.read_bytes()[:100])
     assert outputs(2) == {first}
     assert float(first) == pytest.approx(9 * np.sin(1))
+
+
+def test_the_devices_are_told_once(make, tmp_path):
+    events = run([make(8, 0), make(14, 0), make(20, 0)], 3, tmp_path)
+    (ready,) = (event.values for event in events if event.kind == 'ready')
+    assert ready == {'hardware': 'a fake device', 'platform': 'fake'}

@@ -1,5 +1,6 @@
 """Several devices give what one gives; here the devices are simulated, and so are hosts."""
 
+import json
 import os
 import socket
 import subprocess
@@ -88,6 +89,7 @@ def assert_same(found, expected):
 def assert_shared(found, processes, each):
     """A batch of 64 images was computed with on all devices, as many images on each."""
     assert (found['devices'], found['processes']) == (processes * each, processes)
+    assert found['parts for CUDA'] == processes * each
     assert len(set(found['on'].tolist())) == each  # of the first process
     assert found['rows'].tolist() == [64 // (processes * each)] * each
 
@@ -124,6 +126,39 @@ def test_eight_devices_give_what_one_gives(family, way, of_one, tmp_path):
     found = trained(tmp_path, family, way)
     assert_shared(found, 1, 8)
     assert_same(found, of_one(family))
+
+
+@pytest.mark.slow
+def test_a_launch_on_two_hosts_leaves_one_result(tmp_path):
+    """Two launches with four devices each come to what one launch comes to with one device."""
+    network = [
+        *('launch.py', '--config.model.depth=8', '--config.model.width=4'),
+        *('--config.train.epochs=0', '--config.train.steps=26', '--config.train.batch_size=64'),
+        *('--config.wandb.mode=disabled', '--config.checkpoint.every_seconds=0.001'),
+        '--config.data.input=stream',
+    ]
+    place = f'127.0.0.1:{free_port()},2'
+    quiet = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+    both = [
+        start(4, *network, f'--workdir={tmp_path / str(i)}', f'--multihost={place},{i}', **quiet)
+        for i in range(2)
+    ]
+    said = [process.communicate(timeout=400) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert '1 of 1 cell to run' in said[0][0]
+    assert 'as 8 devices' in said[0][0]
+    assert 'cell' not in said[1][0]
+    assert not (tmp_path / '1').exists()
+    assert start(1, *network, f'--workdir={tmp_path / "alone"}', **quiet).wait(timeout=400) == 0
+    found = []
+    for name in ('0', 'alone'):
+        (path,) = (tmp_path / name).rglob('result.json')
+        found.append(json.loads(path.read_text()))
+        assert (path.parent / 'weights.safetensors').is_file()
+        assert len((path.parent / 'metrics.jsonl').read_text().splitlines()) == 2  # of 22 and 4
+    for split in ('train', 'validation', 'test'):
+        assert found[0][f'{split}_error'] == found[1][f'{split}_error']
+        assert found[0][f'{split}_loss'] == pytest.approx(found[1][f'{split}_loss'], abs=MOST)
 
 
 @pytest.mark.slow

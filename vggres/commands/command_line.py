@@ -16,13 +16,14 @@ from vggres.errors import UserError
 
 MODES = ('report_only', 'status', 'cancel', 'claims', 'evaluate', 'estimate', 'dry_run')
 _OF_A_SWEEP = ('report_only', 'status', 'cancel')
+_ON_DEVICES = ('device', 'deterministic', 'multihost')
 # The flags that change nothing in each mode; 'overrides' are those of knobs.
 _NEEDLESS = {
-    **dict.fromkeys(_OF_A_SWEEP, ('executor', 'workers', 'split', 'overrides')),
-    'claims': ('sweep', 'executor', 'workers', 'split', 'overrides'),
-    'evaluate': ('sweep', 'executor', 'workers', 'workdir'),
-    'estimate': ('executor', 'split'),
-    'dry_run': ('executor', 'workers', 'split'),
+    **dict.fromkeys(_OF_A_SWEEP, ('executor', 'workers', 'split', 'overrides', *_ON_DEVICES)),
+    'claims': ('sweep', 'executor', 'workers', 'split', 'overrides', *_ON_DEVICES),
+    'evaluate': ('sweep', 'executor', 'workers', 'workdir', 'multihost'),
+    'estimate': ('executor', 'split', 'multihost'),
+    'dry_run': ('executor', 'workers', 'split', *_ON_DEVICES),
     None: ('split',),
 }
 _ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'sweep', 'wandb')
@@ -94,11 +95,24 @@ def mode(given: Mapping[str, object]) -> str | None:
             raise UserError(f'--config.{knob} changes nothing with --evaluate: leave it out.')
         if section == 'sweep' and not given.get('sweep'):
             raise UserError(f'--config.{knob} changes nothing without --sweep NAME.')
-    if given.get('estimate') == 'v5e' and 'workers' in given:
-        raise UserError('--workers changes nothing with --estimate v5e: leave it out.')
+    for name in ('workers', 'device', 'deterministic'):
+        if given.get('estimate') == 'v5e' and name in given:
+            raise UserError(f'--{name} changes nothing with --estimate v5e: leave it out.')
+    if given.get('multihost') is not None:
+        _check_multihost(given)
     if found in _OF_A_SWEEP and not given.get('sweep'):
         raise UserError(f'--{found} needs --sweep NAME.')
     return found
+
+
+def _check_multihost(given: Mapping[str, object]) -> None:
+    if given.get('sweep'):
+        raise UserError(
+            '--multihost trains one network on several hosts: for a --sweep, start it on each host '
+            'with a --workdir of its own, or by an executor of the cluster.'
+        )
+    if 'workers' in given:
+        raise UserError('--workers changes nothing with --multihost: leave it out.')
 
 
 def where(given: Mapping[str, object]) -> list[str]:

@@ -13,6 +13,7 @@ from vggres.executors.placement import (
     check_devices,
     default_environment,
     default_workers,
+    gpus_each,
     placement,
     take_cores,
 )
@@ -53,8 +54,9 @@ def estimate(
     if not cells:
         console.print(f'all {cells_in_words(len(sweep.cells))} are done: nothing is left to do.')
         return
-    workers = workers or default_workers()
-    environment = default_environment() | placement(0, workers)
+    workers = workers or default_workers(cost.are_for_all_chips(cells, info))
+    gpus = gpus_each(min(workers, len(cells)), (cell.config.train.batch_size for cell in cells))
+    environment = default_environment() | placement(0, workers, gpus)
     if target != 'here':  # only the compiler is asked
         environment = {'JAX_PLATFORMS': 'cpu', 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
     for name, value in environment.items():

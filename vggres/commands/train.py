@@ -17,7 +17,8 @@ from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.executors import local, ray, slurm
 from vggres.executors.options import Options, RayOptions, SlurmOptions
-from vggres.executors.placement import default_workers
+from vggres.executors.orders import Event
+from vggres.executors.placement import default_workers, fallen_back
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
 from vggres.results import Failure
@@ -29,8 +30,16 @@ from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 from vggres.tracking import wandb_run
 
+Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
-def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> list[Failure]:
+
+def run(
+    sweep: Sweep,
+    info: DatasetInfo,
+    options: Options,
+    console: Console,
+    execute: Execute | None = None,
+) -> list[Failure]:
     """Runs the cells that have no result yet, then concludes with all that the directory holds.
 
     Where the experiment has cells that depend on results, these run as well, in this launch. Slurm
@@ -41,6 +50,7 @@ def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> 
         info: of its data set.
         options: of the executor that runs the cells, which they choose.
         console: gets progress, verdict and the places of the files.
+        execute: the executor, with the arguments of `local.run`; None for that one.
 
     Returns:
         The cells that failed.
@@ -61,7 +71,7 @@ def run(sweep: Sweep, info: DatasetInfo, options: Options, console: Console) -> 
             _submit(sweep, info, options, console)
             return []
         while missing := sweep.missing():
-            failed = _run_missing(sweep, missing, info, options, console)
+            failed = _run_missing(sweep, missing, info, options, console, execute)
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
@@ -146,19 +156,32 @@ def _begun(directory: Path) -> set[Path]:
 
 
 def _run_missing(
-    sweep: Sweep, missing: list, info: DatasetInfo, options: Options, console: Console
+    sweep: Sweep,
+    missing: list,
+    info: DatasetInfo,
+    options: Options,
+    console: Console,
+    execute: Execute | None,
 ) -> list[Failure]:
-    execute, setting, how_many = _executor(options, len(missing))
-    console.print(
-        f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '
-        f'{how_many}',
-        soft_wrap=True,
-    )
+    usual, setting, how_many = _executor(options, missing, info)
     flops = {cell.id: cost.flops(cell, info) for cell in missing}
     progress = Progress(missing, flops, len(sweep.cells), console)
+
+    def on_event(event: Event) -> None:
+        if event.kind != 'ready':
+            progress(event)
+            return
+        console.print(
+            f'{sweep.directory}: {len(missing)} of {cells_in_words(len(sweep.cells))} to run, '
+            f'{how_many}, on {event.values["hardware"]}',
+            soft_wrap=True,
+        )
+        if warning := fallen_back(event.values['platform']):
+            console.print(warning, soft_wrap=True)
+
     try:
         with progress:
-            execute(missing, flops, setting, sweep.directory / 'logs', progress)
+            (execute or usual)(missing, flops, setting, sweep.directory / 'logs', on_event)
     except KeyboardInterrupt:
         console.print(
             f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and '
@@ -168,12 +191,12 @@ def _run_missing(
     return progress.failed
 
 
-def _executor(options: Options, number: int) -> tuple[Callable, object, str]:
-    """What runs so many cells, its setting, and how many of them run at a time, in words."""
+def _executor(options: Options, cells: list, info: DatasetInfo) -> tuple[Execute, object, str]:
+    """What runs some cells, its setting, and how many of them run at a time, in words."""
     if isinstance(options, RayOptions):
         return ray.run, options, 'as many at a time as Ray has room for'
-    workers = options.workers or default_workers()
-    return local.run, workers, f'{min(workers, number)} at a time'
+    workers = options.workers or default_workers(cost.are_for_all_chips(cells, info))
+    return local.run, workers, f'{min(workers, len(cells))} at a time'
 
 
 def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:

@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vggres.errors import UserError
 from vggres.executors.orders import ENDS, Event, order
-from vggres.executors.placement import default_environment, placement
+from vggres.executors.placement import default_environment, gpus_each, placement
 from vggres.executors.schedule import Waiting
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import write_failure
@@ -53,10 +54,10 @@ def run(
     Args:
         cells: what to run.
         costs: the relative cost of each cell, by its id: the costliest start first.
-        num_workers: processes at most; each gets its share of the cores, or one GPU, whether or
-            not there are cells for all of them.
+        num_workers: processes at most; each gets its share of the cores, whether or not there are
+            cells for all of them. Each gets one GPU, or more where cells are fewer than GPUs.
         log_dir: their output goes to `worker<n>.log` there.
-        on_event: called in this thread with each event.
+        on_event: called in this thread with each event; 'ready' comes once, of the first worker.
 
     Raises:
         UserError: where a worker cannot start, for want of a device or by a bad flag of XLA.
@@ -67,9 +68,12 @@ def run(
     messages: queue.SimpleQueue = queue.SimpleQueue()
     log_dir.mkdir(parents=True, exist_ok=True)
     workers: list[_Worker] = []
+    started = min(num_workers, len(cells))
+    gpus = gpus_each(started, (cell.config.train.batch_size for cell in cells)) if cells else 1
+    start = partial(_start, num_workers=num_workers, gpus=gpus, log_dir=log_dir, messages=messages)
     try:
-        for number in range(min(num_workers, len(cells))):
-            workers.append(_start(number, num_workers, log_dir, messages))
+        for number in range(started):
+            workers.append(start(number))
             _give_next(workers[number], waiting, workers, on_event)
         while any(worker.cell for worker in workers):
             try:
@@ -82,10 +86,12 @@ def run(
                 if worker.cell is None:
                     continue
                 _bury(worker, any(each.is_ready for each in workers), on_event)
-                workers[number] = _start(number, num_workers, log_dir, messages)
+                workers[number] = start(number)
                 workers[number].cell = worker.cell
                 _give_next(workers[number], waiting, workers, on_event)
             elif message['kind'] == 'ready':
+                if not any(each.is_ready for each in workers):
+                    on_event(Event(**message))
                 worker.is_ready = True
             elif message['kind'] == 'unable':
                 raise UserError(f'a worker cannot start: {message["values"]["message"]}')
@@ -174,7 +180,9 @@ def cause_of_death(code: int) -> str:
     return f'exit code {code}'
 
 
-def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQueue) -> _Worker:
+def _start(
+    number: int, num_workers: int, gpus: int, log_dir: Path, messages: queue.SimpleQueue
+) -> _Worker:
     log = log_dir / f'worker{number}.log'
     with log.open('a') as errors:
         process = subprocess.Popen(
@@ -183,7 +191,7 @@ def _start(number: int, num_workers: int, log_dir: Path, messages: queue.SimpleQ
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=default_environment() | os.environ | placement(number, num_workers),
+            env=default_environment() | os.environ | placement(number, num_workers, gpus),
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops them
         )
 

@@ -57,14 +57,15 @@ class Event:
     """What a worker says of its cell, or an executor of all cells.
 
     Attributes:
-        kind: 'started', 'progress', 'record' or 'notice', and one of `ENDS`; of an executor,
-            'silence' (nothing has happened for a while), 'stopping' and 'lost' (the machine is
-            gone, and the cell waits to run again).
-        cell: the cell's id; '' for an executor's own.
-        values: of 'progress', `step` and `total`; of 'record', the fields of a `results.Record`; of
-            'notice', 'elsewhere' and 'lost', `message`, a sentence; of 'finished', the fields of
-            its `results.Result`; of 'failed', `message`, one line, and `log`, the file that says
-            more.
+        kind: 'ready', 'started', 'progress', 'record' or 'notice', and one of `ENDS`; of an
+            executor, 'silence' (nothing has happened for a while), 'stopping' and 'lost' (the
+            machine is gone, and the cell waits to run again).
+        cell: the cell's id; '' for 'ready' and for an executor's own.
+        values: of 'ready', the `hardware` that was found, in words, and its `platform`, as jax
+            calls it; of 'progress', `step` and `total`; of 'record', the fields of a
+            `results.Record`; of 'notice', 'elsewhere' and 'lost', `message`, a sentence; of
+            'finished', the fields of its `results.Result`; of 'failed', `message`, one line, and
+            `log`, the file that says more.
     """
 
     kind: str

@@ -67,7 +67,7 @@ def run(
         costs: the relative cost of each cell, by its id: the costliest start first.
         options: the cluster, and what a cell asks for.
         log_dir: the output of a cell goes to `<cell id>.log` there. All nodes have to see it.
-        on_event: called in this thread with each event. A cell that has said nothing yet waits for
+        on_event: called in this thread with each event; 'ready' comes once, of the first worker. A cell that has said nothing yet waits for
             a free node; one whose node was lost says 'lost', and waits once more.
 
     Raises:
@@ -162,6 +162,8 @@ class _Launch:
             attempt.node = said.values['node']
             self._on_event(said)
         elif said.kind == 'ready':
+            if not self._some_started:
+                self._on_event(dataclasses.replace(said, cell=''))
             self._some_started = True
         elif said.kind == 'failed':
             self._fail(attempt, message)

@@ -21,7 +21,7 @@ from absl import logging
 
 from vggres.errors import UserError
 from vggres.executors.orders import Event, Order
-from vggres.executors.placement import check_devices, take_cores
+from vggres.executors.placement import check_devices, found_devices, take_cores
 from vggres.results import Record
 from vggres.sweeps.lease import TakenError
 
@@ -138,7 +138,7 @@ def _finds_devices(events: TextIO) -> bool:
         traceback.print_exc()
         _say(events, 'unable', '', {'message': str(error)})
         return False
-    _say(events, 'ready', '', {})
+    _say(events, 'ready', '', found_devices())
     return True
 
 

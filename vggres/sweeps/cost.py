@@ -16,6 +16,8 @@ from vggres.networks import spec
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep, cells_in_words
 
+_LARGE_UPDATE = 1e12  # floating-point operations
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -63,6 +65,21 @@ def flops(cell: Cell, info: DatasetInfo) -> float:
     evaluated = sum(info.num_images[name] * times for name, times in passes.items())
     trained = 3 * updates * cell.config.train.batch_size
     return 2.0 * macs * (trained + evaluated)
+
+
+def are_for_all_chips(cells: Sequence[Cell], info: DatasetInfo) -> bool:
+    """Whether all chips of a TPU had better work on one cell at a time, and not on one each.
+
+    They had for a cell that is alone, and for large ones: an update of 10¹² operations takes one
+    TPU v5e about 10 ms at half of its speed. Chips that shared a smaller one would mostly wait for
+    one another.
+    """
+    return len(cells) == 1 or any(_update_flops(cell, info) > _LARGE_UPDATE for cell in cells)
+
+
+def _update_flops(cell: Cell, info: DatasetInfo) -> float:
+    macs = spec.count_macs(cell.network_spec, info.image_shape, info.num_classes)
+    return 3 * 2.0 * macs * cell.config.train.batch_size
 
 
 def _passes(config: Config, info: DatasetInfo) -> dict[str, int]:
