@@ -67,8 +67,9 @@ def run(
         costs: the relative cost of each cell, by its id: the costliest start first.
         options: the cluster, and what a cell asks for.
         log_dir: the output of a cell goes to `<cell id>.log` there. All nodes have to see it.
-        on_event: called in this thread with each event; 'ready' comes once, of the first worker. A cell that has said nothing yet waits for
-            a free node; one whose node was lost says 'lost', and waits once more.
+        on_event: called in this thread with each event; 'ready' comes once, of the first worker. A
+            cell that has said nothing yet waits for a free node; one whose node was lost says
+            'lost', and waits once more.
 
     Raises:
         UserError: where Ray is not installed or cannot be reached, where no node has what a cell
