@@ -51,6 +51,21 @@ def test_operations_of_a_cell_by_hand(config, tmp_path):
     assert cost.flops(Cell(config, tmp_path, ''), info) == expected
 
 
+def test_large_cells_and_one_alone_are_for_all_chips_of_a_tpu(config, tmp_path):
+    info = datasets.describe(config.data)
+
+    def cell(width):
+        config.model.width = width
+        return Cell(config, tmp_path, '')
+
+    assert cost.are_for_all_chips([cell(2)], info)
+    assert not cost.are_for_all_chips([cell(2), cell(4)], info)
+    # About 9·(36·2·w² + 9·6·w² + 4·24·w²) = 1,998·w² products of 8 images, six operations each.
+    at_limit = round((1e12 / (1998 * 8 * 6)) ** 0.5)
+    assert not cost.are_for_all_chips([cell(2), cell(round(0.9 * at_limit))], info)
+    assert cost.are_for_all_chips([cell(2), cell(round(1.1 * at_limit))], info)
+
+
 def test_a_run_costs_its_updates_and_its_evaluations(config):
     # 40 images in batches of 8: 5 updates an epoch, 12 epochs. Evaluated in batches of 7, 6 of the
     # training set and 1 of validation, after epochs 5, 10 and 12; and 1 of the test set at the end.

@@ -149,7 +149,8 @@ def test_a_launch_on_two_hosts_leaves_one_result(tmp_path):
     assert 'as 8 devices' in said[0][0]
     assert 'cell' not in said[1][0]
     assert not (tmp_path / '1').exists()
-    assert start(1, *network, f'--workdir={tmp_path / "alone"}', **quiet).wait(timeout=400) == 0
+    alone = start(1, *network, f'--workdir={tmp_path / "alone"}', **quiet)
+    assert alone.communicate(timeout=400)[1] == ''
     found = []
     for name in ('0', 'alone'):
         (path,) = (tmp_path / name).rglob('result.json')
