@@ -16,6 +16,7 @@ from vggres.errors import UserError
 from vggres.executors import local
 from vggres.executors.placement import default_environment
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import read_failure
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,9 @@ def test_a_cell_that_dies_takes_no_other_along(make, tmp_path, seed, message):
     assert failed.kind == 'failed'
     assert re.search(message, failed.values['message'])
     assert 'noise of a library' in Path(failed.values['log']).read_text()
+    left = read_failure(bad.directory)
+    assert (left.message, left.log) == (failed.values['message'], failed.values['log'])
+    assert all(read_failure(cell.directory) is None for cell in good)
 
 
 def test_an_interrupt_kills_the_workers_within_seconds(make, tmp_path):

@@ -226,6 +226,21 @@ def test_where_the_queue_is_empty_nothing_is_cancelled(fake, cells):
     assert fake.calls('scancel') == []
 
 
+def test_a_warning_that_comes_too_early_does_not_kill_the_task(fake, cells, tmp_path, monkeypatch):
+    task = tmp_path / 'task'
+    task.write_text('#!/bin/sh\ntouch "$0.began"\nsleep 1\necho "$@" > "$0.ended"\n')
+    task.chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(task))
+    submit(cells)
+    folder = tmp_path / 'depth' / 'slurm' / '1'
+    process = subprocess.Popen(['sh', folder / 'task.sh', '3'])
+    wait_for((tmp_path / 'task.began').exists, 30)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(30) == 0
+    said = (tmp_path / 'task.ended').read_text()
+    assert said == f'-m vggres.executors.slurm_task {folder / "orders.jsonl"} 3\n'
+
+
 def test_a_thousand_cells_are_one_submission(fake, cells):
     many = [
         Cell(cells[0].config, cells[0].workdir, 'depth', stored_id=f'plain-d8-s{seed}-000000')
@@ -346,6 +361,7 @@ def test_a_real_cluster_loses_no_cell(cluster, launch, tmp_path):
     os.kill(held[0], signal.SIGCONT)
     logs = [directory / 'logs' / f'slurm-1_{task}.log' for task in range(4)]
     wait_for(lambda: 'is saved and queued again' in logs[0].read_text(), 30)
+    cluster.say('scontrol', 'update', 'jobid=1_0', 'timelimit=8')
     cluster.lose(on['1'])
     found = counts(launch('--status'))
     assert (found['failed'], found['lost']) == (0, 0)

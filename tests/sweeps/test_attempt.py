@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from vggres.sweeps import attempt, lease
 from vggres.sweeps.cell import WEIGHTS_FILE, Cell
+from vggres.sweeps.failure import read_failure, write_failure
 from vggres.sweeps.lease import LostError
 from vggres.sweeps.records import METRICS_FILE, PROBES_FILE, read_records
 from vggres.sweeps.run import run
@@ -241,3 +242,14 @@ def test_the_fragments_of_a_continued_cell_are_one_run_and_hold_each_epoch_once(
         items = [record['history']['item'] for record in records if record['type'] == 'history']
         epochs.append([(item['epoch'], item['_step']) for item in items if 'train/error' in item])
     assert epochs == [[(1, 5), (2, 10), (3, 15)], [(4, 20)]]
+
+
+def test_an_attempt_that_begins_removes_why_the_last_one_failed(config, cut):
+    write_failure(cut.directory, 'no', 'worker0.log')
+
+    def look(step, total):
+        assert read_failure(cut.directory) is None
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(cut, on_progress=look)

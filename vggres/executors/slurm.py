@@ -139,8 +139,12 @@ def _new_folder(parent: Path) -> Path:
 def _script(folder: Path) -> str:
     orders = (folder / _ORDERS_FILE).absolute()
     command = shlex.join([sys.executable, '-m', 'vggres.executors.slurm_task', str(orders)])
-    why = '# Slurm signals this process alone, so it becomes the task.'
-    return f'#!/bin/sh\n{why}\nexec {command} "$1"\n'
+    return f"""#!/bin/sh
+# A warning that comes before the task can hear it must not kill it.
+trap '' USR2
+# Slurm warns this process alone, so it becomes the task.
+exec {command} "$1"
+"""
 
 
 def _command(options: SlurmOptions, directory: Path, sweep: str) -> list[str]:
