@@ -278,8 +278,8 @@ def test_two_cells_share_a_gpu_and_its_memory(head, make, tmp_path):
 
 @needs_ray
 @pytest.mark.slow
-def test_an_interrupt_leaves_no_process(head, make, tmp_path):
-    cells = [make(depth, fake_worker.HANGS) for depth in (8, 14, 20, 26, 32, 38)]  # two wait
+def test_an_interrupt_lets_cells_save_and_leaves_no_process(head, make, tmp_path):
+    cells = [make(depth, fake_worker.SAVES) for depth in (8, 14, 20, 26, 32, 38)]  # two wait
     interrupted = []
 
     def interrupt_when_all_hang():
@@ -292,6 +292,7 @@ def test_an_interrupt_leaves_no_process(head, make, tmp_path):
         run(cells, head.address, tmp_path)
     assert time.monotonic() - interrupted[0] < 10
     assert [pid for pid in pids(tmp_path) if is_alive(pid)] == []
+    assert len(list(tmp_path.glob('*.saved'))) == 4
 
 
 @needs_ray
@@ -439,7 +440,7 @@ class Lossy:
         class NodeDiedError(RayError):
             """The one that is raised."""
 
-        WorkerCrashedError = OutOfMemoryError = ObjectLostError = NodeDiedError
+        WorkerCrashedError = OutOfMemoryError = ObjectLostError = RaySystemError = NodeDiedError
 
     def __init__(self):
         self.tasks = 0

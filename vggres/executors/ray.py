@@ -140,12 +140,15 @@ class _Launch:
     def _hear(self, generator: Iterator) -> None:
         """Takes in what a task says next, be it that it has ended or is lost."""
         attempt, errors = self._attempts[generator], self._ray.exceptions
-        lost = errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError
+        lost = (
+            *(errors.NodeDiedError, errors.WorkerCrashedError, errors.OutOfMemoryError),
+            *(errors.ObjectLostError, errors.RaySystemError),  # a pipe to what was killed is broken
+        )
         try:
             said = Event(**json.loads(self._ray.get(next(generator))))
         except StopIteration:
             del self._attempts[generator]
-        except (*lost, errors.ObjectLostError):
+        except lost:
             del self._attempts[generator]
             if not attempt.has_ended:
                 self._try_again(attempt)
