@@ -146,7 +146,7 @@ def places_of(rows: range, first: int, num_images: int) -> range:
         num_images: the number of all images.
     """
     start = min(first + rows.start, num_images - 1)
-    return range(start, max(start + 1, min(first + rows.stop, num_images)))
+    return range(start, min(first + rows.stop, num_images))
 
 
 def pieces_of(source: Source, config: DataConfig, split: str) -> list[tuple[str, range]]:
