@@ -40,7 +40,6 @@ from vggres.commands import (
 )
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
-from vggres.executors import placement
 
 FLAGS = flags.FLAGS
 DEFAULT_CONFIG = Path(__file__).parent / 'configs' / 'digits.py'
@@ -66,9 +65,6 @@ def define_flags() -> None:
     flags.DEFINE_bool('claims', False, 'judge the popular story from the finished sweeps')
     flags.DEFINE_bool('evaluate', False, 'print the error of --config.init.weights, train nothing')
     flags.DEFINE_enum('split', 'test', SPLITS, 'the split that --evaluate looks at')
-    flags.DEFINE_enum('device', None, [*placement.PLATFORMS], 'what to compute on')
-    flags.DEFINE_bool('deterministic', False, 'equal bits each time on GPUs, too, but slower')
-    flags.DEFINE_string('multihost', None, 'auto or HOST:PORT,NUM,INDEX: one network on many hosts')
 
 
 def main(argv: list[str]) -> int:
@@ -79,7 +75,7 @@ def main(argv: list[str]) -> int:
     given = command_line.given(FLAGS, argv)
     mode = command_line.mode(given)
     console = Console(markup=False, highlight=False)
-    placement.use(FLAGS.device, FLAGS.deterministic, console)
+    executor_flags.use_devices(given, console)
     config, overrides = FLAGS.config, config_flags.get_override_values(FLAGS['config'])
     workdir = Path(FLAGS.workdir or train.results_directory(given.get('config', DEFAULT_CONFIG)))
     if mode in ON_A_SWEEP:
@@ -89,9 +85,7 @@ def main(argv: list[str]) -> int:
     elif mode == 'evaluate':
         evaluate.evaluate(config, overrides, FLAGS.split, console)
     else:
-        sweep, info = planning.checked_sweep(
-            FLAGS.sweep or '', config, workdir, overrides=overrides
-        )
+        sweep, info = planning.checked_sweep(FLAGS.sweep or '', config, workdir, (), overrides)
         if mode == 'estimate':
             estimate.estimate(sweep, info, FLAGS.estimate, FLAGS.workers, console)
         elif mode == 'dry_run':

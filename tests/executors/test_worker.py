@@ -46,7 +46,9 @@ def started(cell, command=WORKER):
 def wait_for(process, kind, count=1):
     """Reads events until so many of a kind have come."""
     for line in process.stdout:
-        count -= json.loads(line)['kind'] == kind
+        event = json.loads(line)
+        assert event['kind'] != 'failed', event['values']
+        count -= event['kind'] == kind
         if not count:
             return
     pytest.fail(f'it ended without the event {kind}')

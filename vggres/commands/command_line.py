@@ -125,7 +125,7 @@ def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
     modules = values.flags_by_module_dict()
     lines = [examples.strip(), '', 'Flags:', *_help_lines(modules[module], _HELP_WIDTH)]
     of_executors = modules.get(executor_flags.__name__, [])
-    return '\n'.join([*lines, 'Flags of executors:', *_help_lines(of_executors, 20)])
+    return '\n'.join([*lines, 'Where and how cells run:', *_help_lines(of_executors, 20)])
 
 
 def _help_lines(of: Iterable[flags.Flag], width: int) -> list[str]:

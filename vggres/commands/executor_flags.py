@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 
 from absl import flags
+from rich.console import Console
 
 from vggres.errors import UserError
+from vggres.executors import placement
 from vggres.executors.options import LocalOptions, Options, RayOptions, SlurmOptions
 
 EXECUTORS = ('local', 'slurm', 'ray')
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines --executor, --status, --cancel, and what one executor understands: 'slurm.gpus'."""
+    """Defines --executor, --device and so on, and what one executor understands: 'slurm.gpus'."""
     text = {'flag_values': values}
     flags.DEFINE_enum('executor', 'local', EXECUTORS, 'who runs the cells', **text)
+    flags.DEFINE_enum('device', None, [*placement.PLATFORMS], 'what to compute on', **text)
+    flags.DEFINE_bool('deterministic', False, 'equal bits on GPUs, too, but slower', **text)
+    flags.DEFINE_string('multihost', None, 'auto or HOST:PORT,NUM,INDEX: see docs', **text)
     flags.DEFINE_bool('status', False, 'print what is done, running, failed, lost', **text)
     flags.DEFINE_bool('cancel', False, 'cancel what Slurm holds of --sweep', **text)
     flags.DEFINE_string('slurm.partition', None, 'where the job is queued', **text)
@@ -46,6 +51,11 @@ def options(given: Mapping[str, object]) -> Options:
         if name.startswith(f'{executor}.')
     }
     return SlurmOptions(**own) if executor == 'slurm' else RayOptions(**own)
+
+
+def use_devices(given: Mapping[str, object], console: Console) -> None:
+    """Lets jax, here and in workers, compute on what --device and --deterministic ask for."""
+    placement.use(given.get('device'), given.get('deterministic', False), console)
 
 
 def check(given: Mapping[str, object], mode: str | None) -> None:
