@@ -1,12 +1,14 @@
 """Trains in a process of its own, on some simulated devices, and writes down what came of it.
 
-python some_devices.py FILE FAMILY INPUT [HOST:PORT,PROCESSES,INDEX]
+python some_devices.py FILE FAMILY WAY [HOST:PORT,PROCESSES,INDEX]
 
-The number of devices is that of XLA_FLAGS. FILE gets what `trained` returns, as arrays.
+The number of devices is that of XLA_FLAGS. WAY is how images get there: 'resident', 'stream', or a
+folder of image files. FILE gets what `trained` returns, as arrays.
 """
 
 import re
 import sys
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -59,8 +61,13 @@ def trained(family, way, seeds):
 def configuration(family, way):
     config = digits.get_config()
     config.model.family, config.model.depth, config.model.width = family, 8, 4
-    config.data.crop_padding, config.data.flip, config.optimizer.warmup = 1, True, 'none'
-    config.data.input, config.train.batch_size = way, 64
+    config.data.flip, config.optimizer.warmup, config.train.batch_size = True, 'none', 64
+    if Path(way).is_dir():
+        config.data.name, config.data.dir, config.data.image_size = 'folder', way, 8
+        config.data.train_split = config.data.validation_split = config.data.test_split = ''
+        config.data.crop, config.data.normalisation, config.data.workers = 'area', 'imagenet', 1
+        return config
+    config.data.crop_padding, config.data.input = 1, way
     stream._CHUNK_BYTES = 3 * 64 * 64 + 1  # chunks of three updates: one has to be filled up
     return config
 

@@ -22,6 +22,7 @@ from vggres.executors import ray as executor
 from vggres.executors.options import RayOptions
 from vggres.executors.orders import ENDS, Event, order
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import read_failure
 
 ROOT = Path(__file__).parents[2]
 needs_ray = pytest.mark.skipif(
@@ -222,6 +223,7 @@ def test_cells_that_fail_take_no_other_along(head, make, tmp_path):
         failed = found[cell.id]
         assert (failed.kind, failed.values['message']) == ('failed', fails[cell.config.seed])
         assert 'noise of a library' in Path(failed.values['log']).read_text()
+        assert read_failure(cell.directory).message == fails[cell.config.seed]  # for --status
     assert not any(is_alive(found[cell.id].values['pid']) for cell in good[:2])
 
 

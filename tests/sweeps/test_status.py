@@ -50,7 +50,7 @@ def test_a_heartbeat_shows_a_running_cell_and_its_end_a_lost_one(cell):
     assert found.about.startswith('attempt 1 on n1, silent for 36')
 
 
-@pytest.mark.parametrize('changed', [NOW, LONG_AGO])
+@pytest.mark.parametrize('changed', [NOW, LONG_AGO], ids=['now', 'long ago'])
 def test_a_cell_that_was_given_back_waits(cell, changed):
     lease(cell, changed, released=True)
     assert cell_status(cell).state == 'waiting'

@@ -31,6 +31,7 @@ from vggres.executors.options import RayOptions
 from vggres.executors.orders import ENDS, Event, order
 from vggres.executors.placement import default_environment
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.failure import write_failure
 
 WORKER = ('-m', 'vggres.executors.worker')  # arguments of Python, on a node
 RETRIES = 3  # of a cell whose node is lost
@@ -201,7 +202,9 @@ class _Launch:
         cell = attempt.cell
         if not attempt.node:
             self._on_event(Event('started', cell.id, {'node': ''}))
-        self._on_event(Event('failed', cell.id, {'message': message, 'log': str(self._log(cell))}))
+        log = str(self._log(cell))
+        write_failure(cell.directory, message, log)
+        self._on_event(Event('failed', cell.id, {'message': message, 'log': log}))
 
     def _cancel(self) -> None:
         """Tells the workers that still run to save and to end, and waits for that."""
