@@ -1,15 +1,18 @@
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import wandb
+import wandb_server
 from planted import result
 
 from vggres.tracking import wandb_run
 
+ROOT = Path(__file__).parents[2]
 # Seeds 0 and 1 err by their depth and by ten points more.
 RESULTS = [
     result(variant, depth, seed, error=10.0 * seed + depth)
@@ -157,6 +160,58 @@ def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_pa
         with mirror(config, tmp_path) as run:
             assert run.first_step == first_step
     assert asked[0] == asked[1] == ((tmp_path / 'wandb_id').read_text().strip(), 'allow')
+
+
+@pytest.mark.slow
+def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tmp_path):
+    config.wandb.mode = 'offline'
+    for epochs in ((1, 2), (3, 4)):
+        with mirror(config, tmp_path) as run:
+            for epoch in epochs:
+                run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
+    with wandb_server.serving() as (address, runs):
+        command = wandb_run.upload_command(tmp_path).replace(
+            'wandb ', f'{sys.executable} -m wandb ', 1
+        )
+        surroundings = os.environ | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
+        subprocess.run(command, shell=True, check=True, capture_output=True, env=surroundings)
+        (name,) = runs.lines
+    assert name == (tmp_path / 'wandb_id').read_text().strip()
+    found = [(entry['epoch'], entry['_step'], entry['train/error']) for entry in runs.history(name)]
+    assert found == [(1, 5, 50.0), (2, 10, 25.0), (3, 15, 50 / 3), (4, 20, 12.5)]
+
+
+@pytest.mark.slow
+def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
+    """In processes of its own, because a process of W&B keeps the address of its server."""
+    code = (
+        'import sys; from pathlib import Path; import configs.digits; '
+        'from vggres.tracking.wandb_run import Label, Mirror\n'
+        'config = configs.digits.get_config(); config.wandb.mode = "online"\n'
+        'directory = Path(sys.argv[1]); label = Label("a", "depth", "cell", ())\n'
+        'with Mirror(config, directory, label, directory / "wandb_id") as run:\n'
+        '    print(run.first_step)\n'
+        '    for epoch in sys.argv[2:]:\n'
+        '        if 5 * int(epoch) >= run.first_step:\n'
+        '            run.log({"epoch": int(epoch)}, 5 * int(epoch))\n'
+    )
+    with wandb_server.serving() as (address, runs):
+        surroundings = os.environ | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
+        said = []
+        for epochs in ('12', '123'):  # the second attempt finds three in its files
+            command = [sys.executable, '-c', code, str(tmp_path), *epochs]
+            done = subprocess.run(
+                command, check=True, capture_output=True, text=True, env=surroundings, cwd=ROOT
+            )
+            said.append(float(done.stdout))
+        (name,) = runs.lines
+    assert said == [0, 11]
+    assert [(entry['epoch'], entry['_step']) for entry in runs.history(name)] == [
+        (1, 5),
+        (2, 10),
+        (3, 15),
+    ]
+    assert runs.states[name] == [0, 0]
 
 
 def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):

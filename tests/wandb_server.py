@@ -1,0 +1,135 @@
+"""A stand-in for the server of W&B: it keeps what runs send, as far as tests ask for it.
+
+It answers the queries by which a client starts, resumes and uploads a run, and takes the streams of
+their files. A line of a file that comes at a place that is taken already replaces what was there,
+as with the real server: a client that does not resume overwrites.
+"""
+
+import contextlib
+import gzip
+import json
+import re
+import threading
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = 'a' * 40  # any key of this length will do
+
+
+class Runs:
+    """What the server has received.
+
+    Attributes:
+        asked: the names of the queries, in their order.
+        lines: of each run, by its id, the lines of each file, by its name.
+        states: of each run whether it is over, and with which exit code.
+    """
+
+    def __init__(self):
+        self.asked = []
+        self.lines = defaultdict(lambda: defaultdict(list))
+        self.states = defaultdict(list)
+
+    def history(self, run):
+        """The records of a run, in the order of the server's lines."""
+        return [json.loads(line) for line in self.lines[run]['wandb-history.jsonl']]
+
+    def answer(self, name, variables):
+        """The data that a query gets."""
+        self.asked.append(name)
+        if name == 'Viewer':
+            return {'viewer': {'id': '1', 'entity': 'me', 'username': 'me', 'flags': '{}'}}
+        if name == 'RunResumeStatus':
+            known = variables['name'] in self.lines
+            bucket = self._bucket(variables['name']) if known else None
+            return {'model': {'id': 'p', 'name': 'vggres', 'entity': ENTITY, 'bucket': bucket}}
+        if name == 'UpsertBucket':
+            inserted = variables['name'] not in self.lines
+            bucket = self._bucket(variables['name'])
+            return {'upsertBucket': {'bucket': bucket, 'inserted': inserted}}
+        if name == 'CreateRunFiles':
+            files = [{'name': name, 'uploadUrl': f'/uploads/{name}'} for name in variables['files']]
+            return {'createRunFiles': {'runID': 'b', 'uploadHeaders': [], 'files': files}}
+        return {}
+
+    def take(self, run, stream):
+        """Takes what a run streams."""
+        for name, part in stream.get('files', {}).items():
+            stored, at = self.lines[run][name], part['offset']
+            stored[at : at + len(part['content'])] = part['content']
+        if stream.get('complete'):
+            self.states[run].append(stream['exitcode'])
+
+    def _bucket(self, run):
+        lines = self.lines[run]
+        history, events = lines['wandb-history.jsonl'], lines['wandb-events.jsonl']
+        return {
+            'id': 'b',
+            'name': run,
+            'displayName': run,
+            'projectId': 1,
+            'project': {'name': 'vggres', 'entity': ENTITY},
+            'config': '{}',
+            'summaryMetrics': (lines['wandb-summary.json'] or ['{}'])[-1],
+            'historyLineCount': len(history),
+            'eventsLineCount': len(events),
+            'logLineCount': 0,
+            'historyTail': json.dumps(history[-1:]),
+            'eventsTail': json.dumps(events[-1:]),
+            'tags': [],
+            'wandbConfig': '{"t": 1}',
+        }
+
+
+ENTITY = {'id': 'e', 'name': 'me'}
+
+
+@contextlib.contextmanager
+def serving():
+    """A server on loopback: its address and its `Runs`."""
+    runs = Runs()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+        def do_POST(self):
+            body = self._body()
+            if self.path == '/graphql':
+                query = json.loads(body)
+                name = re.search(r'(?:query|mutation)\s+(\w+)', query['query'])[1]
+                data = runs.answer(name, query.get('variables') or {})
+                text = json.dumps({'data': data})
+                self._say(text.replace('"/uploads/', f'"http://{self.headers["Host"]}/uploads/'))
+                return
+            if self.path.endswith('/file_stream'):
+                runs.take(self.path.split('/')[-2], json.loads(body))
+            self._say('{}')
+
+        def do_PUT(self):
+            self._body()
+            self._say('{}')
+
+        def do_GET(self):
+            self._say('{}')
+
+        def _body(self):
+            body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
+            is_packed = self.headers.get('Content-Encoding') == 'gzip'
+            return gzip.decompress(body) if is_packed else body
+
+        def _say(self, text):
+            content = text.encode()
+            self.send_response(200)
+            self.send_header('Content-Type', 'application/json')
+            self.send_header('Content-Length', str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}', runs
+    finally:
+        server.shutdown()
+        server.server_close()
