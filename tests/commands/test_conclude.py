@@ -52,6 +52,17 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     assert str(path) in text
 
 
+def test_mixed_commits_and_mixed_digits_are_named_in_the_report(planned):
+    first, second, *_ = planned.cells
+    finish(first, error=1.0, git_commit='abc1234', mixed_with=['a machine, 4 cores'])
+    finish(second, error=1.0, git_commit='def5678')
+    conclude.conclude(planned, depth, [], Console(file=io.StringIO(), width=100))
+    text = (planned.directory / 'report.html').read_text()
+    assert 'abc, abc1234, def5678' in text  # the others have the commit abc
+    assert f'{first.id} (a machine, 4 cores)' in text
+    assert text.count('(a machine, 4 cores)') == 1
+
+
 @pytest.mark.parametrize('width', [60, 80])
 def test_the_table_cuts_nothing_off(planned, width):
     judged = runs('resnet, 10×, rate 0.003', {110: [82, 84, 86]}, validation_error=13)

@@ -174,7 +174,9 @@ def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tm
             'wandb ', f'{sys.executable} -m wandb ', 1
         )
         surroundings = os.environ | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
-        subprocess.run(command, shell=True, check=True, capture_output=True, env=surroundings)
+        subprocess.run(
+            command, shell=True, check=True, capture_output=True, env=surroundings, cwd=tmp_path
+        )
         (name,) = runs.lines
     assert name == (tmp_path / 'wandb_id').read_text().strip()
     found = [(entry['epoch'], entry['_step'], entry['train/error']) for entry in runs.history(name)]
@@ -196,12 +198,16 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         '            run.log({"epoch": int(epoch)}, 5 * int(epoch))\n'
     )
     with wandb_server.serving() as (address, runs):
-        surroundings = os.environ | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
+        surroundings = os.environ | {
+            'WANDB_BASE_URL': address,
+            'WANDB_API_KEY': wandb_server.KEY,
+            'PYTHONPATH': str(ROOT),
+        }
         said = []
         for epochs in ('12', '123'):  # the second attempt finds three in its files
             command = [sys.executable, '-c', code, str(tmp_path), *epochs]
             done = subprocess.run(
-                command, check=True, capture_output=True, text=True, env=surroundings, cwd=ROOT
+                command, check=True, capture_output=True, text=True, env=surroundings, cwd=tmp_path
             )
             said.append(float(done.stdout))
         (name,) = runs.lines
