@@ -3,7 +3,9 @@
 <cell id>/config.json     what was asked for
           metrics.jsonl   a record per epoch
           probes.jsonl    what the probes observed, where they were asked for
-          checkpoints/    what an interrupted run goes on from
+          checkpoints/    what an interrupted run goes on from, the newest two
+          lease-<n>.json  who trains the cell, or did, in attempt n
+          failure.json    why the last attempt failed, where it did
           weights.safetensors   the final weights, as PyTorch names them
           result.json     appears whole, last: the mark that the cell is done
 """
