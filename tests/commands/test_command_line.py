@@ -1,5 +1,6 @@
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from absl import flags
@@ -168,8 +169,15 @@ def test_the_help_fits_one_screen():
         assert f'  --{flag} ' in text
     assert '<here|v5e>: ' in text
     listed = [line.split()[0] for line in text.splitlines() if line.startswith('  --')]
-    assert {'--slurm.partition', '--slurm.parallel', '--ray.gpus'} <= set(listed)
+    assert {'--executor', '--status', '--multihost'} <= set(listed)
     assert len(listed) == len(set(listed))
+
+
+def test_the_page_to_which_the_help_leads_names_the_flags_of_every_executor():
+    page = (Path(__file__).parents[2] / 'docs' / 'clusters.md').read_text()
+    dotted = [name for name in defined() if name.startswith(('slurm.', 'ray.'))]
+    assert {'slurm.time', 'ray.gpus'} <= {*dotted}
+    assert [name for name in dotted if f'--{name}' not in page] == []
 
 
 def test_where_names_the_flags_that_were_given(given):

@@ -473,7 +473,8 @@ def test_a_scanned_stage_is_the_loop_over_its_blocks(family, options):
             for name, tree in part.items()
         }
         y = blocks.Block(stage.blocks[1]).apply(block, y, train=False)
-    np.testing.assert_array_equal(scanned, y)
+    # The body of a loop may be fused in another way, which rounds in another way.
+    np.testing.assert_allclose(scanned, y, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

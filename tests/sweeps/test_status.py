@@ -5,11 +5,18 @@ import time
 import pytest
 
 from vggres.errors import UserError
+from vggres.sweeps import status
 from vggres.sweeps.failure import write_failure
 from vggres.sweeps.status import STATES, Queued, cell_status, sweep_status
 
 NOW = time.time()
 LONG_AGO = NOW - 3600
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    """The clock stands still: other tests may have taken minutes since it was read."""
+    monkeypatch.setattr(status.time, 'time', lambda: NOW)
 
 
 @pytest.fixture

@@ -115,15 +115,9 @@ def test_a_batch_that_devices_cannot_share_is_one_line(config, data, monkeypatch
     assert programs.evaluation_batch_size(config, (6, 6, 3)) == 9
 
 
-@pytest.mark.parametrize(
-    ('family', 'way'),
-    [
-        ('resnet', 'resident'),
-        pytest.param('resnet', 'stream', marks=pytest.mark.slow),
-        pytest.param('plain', 'resident', marks=pytest.mark.slow),
-        pytest.param('plain', 'stream', marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('way', ['resident', 'stream'])
+@pytest.mark.parametrize('family', ['plain', 'resnet'])
 def test_eight_devices_give_what_one_gives(family, way, of_one, tmp_path):
     found = trained(tmp_path, family, way)
     assert_shared(found, 1, 8)

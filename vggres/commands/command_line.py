@@ -28,7 +28,7 @@ _NEEDLESS = {
 }
 _ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'sweep', 'wandb')
 _OVERRIDES = ('--config.', '--noconfig.')
-_HELP_WIDTH = 16
+_HELP_WIDTH = 17
 
 
 def check(argv: Sequence[str], default_config: Path) -> None:
@@ -121,16 +121,18 @@ def where(given: Mapping[str, object]) -> list[str]:
 
 
 def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
-    """The help of one screen: examples, what each flag of a module does, and those of executors."""
+    """The help of one screen: examples, what each flag of a module does, and where cells run."""
     modules = values.flags_by_module_dict()
-    lines = [examples.strip(), '', 'Flags:', *_help_lines(modules[module], _HELP_WIDTH)]
-    of_executors = modules.get(executor_flags.__name__, [])
-    return '\n'.join([*lines, 'Where and how cells run:', *_help_lines(of_executors, 20)])
+    lines = [examples.strip(), '', 'Flags:', *_help_lines(modules[module])]
+    where = modules.get(executor_flags.__name__, [])
+    own = [flag for flag in where if '.' not in flag.name]  # one executor understands the others
+    lines += ['Where and how cells run:', *_help_lines(own)]
+    return '\n'.join([*lines, '  --slurm.…, --ray.…: what a cluster gets, see docs/clusters.md'])
 
 
-def _help_lines(of: Iterable[flags.Flag], width: int) -> list[str]:
+def _help_lines(of: Iterable[flags.Flag]) -> list[str]:
     named = sorted(of, key=lambda flag: flag.name)
-    return [f'  --{flag.name}'.ljust(width) + flag.help for flag in named]
+    return [f'  --{flag.name}'.ljust(_HELP_WIDTH) + ' ' + flag.help for flag in named]
 
 
 def overridden(argv: Sequence[str]) -> list[str]:
