@@ -84,6 +84,11 @@ def test_the_version_of_the_code_tells_one_edit_from_another(checkout):
     assert clean == commit
     assert two == again != three
     assert all(version.startswith(commit + '+') for version in (two, three))
+    edited.write_text('one')
+    (checkout / 'README.md').write_text('a page')
+    _git(checkout, 'add', '.')
+    environment.code_version.cache_clear()
+    assert environment.code_version() == commit  # pages do not run
 
 
 def test_what_a_process_has_loaded_keeps_its_version(checkout):

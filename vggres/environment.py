@@ -12,6 +12,8 @@ from pathlib import Path
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-datasets', 'wandb')
 
+_CODE = ('vggres', 'experiments', 'configs', 'launch.py')  # of a checkout, what runs
+
 # Vector instructions by their flag in Linux, the widest first.
 _VECTORS = {'amx_tile': 'AMX', 'avx512f': 'AVX-512', 'avx2': 'AVX2', 'avx': 'AVX'}
 
@@ -22,14 +24,14 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of the code, '+' for changes on top of it; None outside of a checkout."""
+    """The commit of the code, '+' for code that was changed since; None outside of a checkout."""
     code = code_version()
     return code and code.split('+')[0] + ('+' if '+' in code else '')
 
 
 @functools.cache  # what a process has loaded stays, whatever is edited meanwhile
 def code_version() -> str | None:
-    """The commit of the code and, after a '+', a digest of the changes on top of it.
+    """The commit of the code and, after a '+', a digest of what was changed in it since.
 
     It is looked up once in a process, and None outside of a checkout.
     """
@@ -42,7 +44,7 @@ def code_version() -> str | None:
     try:
         if Path(os.fsdecode(git('rev-parse', '--show-toplevel').strip())) != root:
             return None
-        changes = git('diff', 'HEAD')
+        changes = git('diff', 'HEAD', '--', *_CODE)
         digest = '+' + hashlib.sha256(changes).hexdigest()[:8] if changes else ''
         return git('rev-parse', 'HEAD').decode().strip() + digest
     except (OSError, subprocess.CalledProcessError):
