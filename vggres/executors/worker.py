@@ -28,6 +28,7 @@ from vggres.sweeps.lease import TakenError
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a worker that was told to end
 SECONDS_TO_SAVE = 7.0  # from the signal on, for the updates that run and for the save itself
 _SECONDS_TO_CLOSE = 2.0  # after that, for W&B to end its run
+_SECONDS_TO_CLEAN_UP = 20.0
 _LOOK_AT_LAUNCHER_EVERY = 0.5  # seconds
 
 Save = Callable[[float], bool]  # (seconds to wait) → whether something was saved: see `sweeps.run`
@@ -159,8 +160,17 @@ def _own_output() -> TextIO:
     return events
 
 
+def _end_anyway(code: int) -> None:
+    """Ends this process soon even where a library cannot clean up, as with a hanging W&B."""
+    timer = threading.Timer(_SECONDS_TO_CLEAN_UP, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    sys.exit(code)
+
+
 if __name__ == '__main__':
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit(TERMINATED)
+        _end_anyway(TERMINATED)
+    _end_anyway(0)

@@ -10,8 +10,10 @@ import math
 import os
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from absl import logging
@@ -25,6 +27,8 @@ from vggres.results import Result
 ID_FILE = 'wandb_id'
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
+_CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
+_GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 
 def resolve_mode(mode: str) -> str:
@@ -72,7 +76,9 @@ class Label:
 
 
 class Mirror:
-    """A W&B run that may fail at any moment without anybody having to care.
+    """A W&B run that may fail or hang at any moment without anybody having to care.
+
+    All runs of a process depend on one process of W&B: where that hangs, there are no further runs.
 
     A context manager: the run ends with it, as failed where an exception ends it. A run keeps its
     id, so that whoever continues it continues it in W&B as well.
@@ -81,6 +87,8 @@ class Mirror:
         run: the W&B run; None when W&B is disabled or has failed.
         first_step: the number of updates from which on the run has no records yet.
     """
+
+    _is_hung = False
 
     def __init__(self, config: Config, directory: Path, label: Label, id_file: Path) -> None:
         """Starts a run or continues it, offline where online fails.
@@ -94,7 +102,7 @@ class Mirror:
         self.run = None
         self.first_step = 0.0
         modes = {'online': ('online', 'offline'), 'offline': ('offline',), 'disabled': ()}
-        for mode in modes[config.wandb.mode]:
+        for mode in () if Mirror._is_hung else modes[config.wandb.mode]:
             with self.guard():
                 import wandb
 
@@ -134,14 +142,17 @@ class Mirror:
         except Exception as error:
             logging.warning('W&B failed, going on without it: %s', error)
             failed, self.run = self.run, None
-            with contextlib.suppress(Exception):
-                failed.finish(exit_code=1)
+            if isinstance(error, _HangsError):
+                Mirror._is_hung = True
+            elif failed:
+                with contextlib.suppress(Exception):
+                    _within(_FINISH_TIMEOUT + _GRACE, partial(failed.finish, exit_code=1))
 
-    def log(self, record: Mapping[str, object], step: int) -> None:
-        """Adds a record of numbers or W&B objects, after so many updates."""
+    def log(self, record: Mapping[str, object], step: int | None = None) -> None:
+        """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
         with self.guard():
             if self.run:
-                self.run.log(dict(record), step=step)
+                _within(_CALL_TIMEOUT, partial(self.run.log, dict(record), step=step))
 
     def log_pictures(self, figures: Mapping[str, Figure]) -> None:
         """Adds figures by name, as PNG."""
@@ -154,13 +165,13 @@ class Mirror:
                     name: wandb.Image(Image.open(io.BytesIO(to_png(figure))))
                     for name, figure in figures.items()
                 }
-                self.run.log(pictures)
+                self.log(pictures)
 
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""
         with self.guard():
             if self.run:
-                self.run.summary.update(dict(summary))
+                _within(_CALL_TIMEOUT, partial(self.run.summary.update, dict(summary)))
 
     def __enter__(self) -> 'Mirror':
         return self
@@ -168,7 +179,36 @@ class Mirror:
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         with self.guard():
             if self.run:
-                self.run.finish(exit_code=0 if kind is None else 1)
+                exit_code = 0 if kind is None else 1
+                _within(_FINISH_TIMEOUT + _GRACE, partial(self.run.finish, exit_code=exit_code))
+
+
+class _HangsError(Exception):
+    """W&B has not come back within its time."""
+
+
+def _within(seconds: float, function: Callable[[], object]) -> None:
+    """Calls a function, and gives it up where it takes too long.
+
+    Raises:
+        _HangsError: where it was given up; its thread is left behind.
+        Exception: what the function raises.
+    """
+    raised: list[Exception] = []
+
+    def call() -> None:
+        try:
+            function()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise _HangsError(f'no answer within {seconds:.0f} s')
+    if raised:
+        raise raised[0]
 
 
 def mirror_sweep(
@@ -193,7 +233,7 @@ def mirror_sweep(
     mirror = Mirror(config, directory, label, directory / ID_FILE)
     with mirror, mirror.guard():
         if mirror.run:
-            mirror.run.log(_sweep_record(results, figures))
+            mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
 
 
