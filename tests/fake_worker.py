@@ -36,11 +36,11 @@ def main():
         def say(kind, values, cell=cell):
             print(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}), flush=True)
 
+        if cell.config.seed == SAVES:
+            signal.signal(signal.SIGTERM, lambda *_, cell=cell: save(cell))
         say('progress', {'step': 1, 'total': 2})
         if cell.config.seed == DIES:
             os.kill(os.getpid(), signal.SIGKILL)
-        if cell.config.seed == SAVES:
-            signal.signal(signal.SIGTERM, lambda *_, cell=cell: save(cell))
         if cell.config.seed in (HANGS, SAVES):
             (cell.workdir / f'{os.getpid()}.pid').write_text(str(os.getpid()))
             time.sleep(600)

@@ -134,6 +134,28 @@ def test_workers_have_time_to_save_unless_they_are_interrupted_again(make, tmp_p
     assert bool(list(tmp_path.glob('*.saved'))) == (interrupts == 1)
 
 
+def test_workers_save_although_the_terminal_is_gone(make, tmp_path):
+    def hear(event):
+        if event.kind == 'stopping':
+            raise OSError(5, 'Input/output error')
+        if event.kind == 'progress':
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local.run([make(8, fake_worker.SAVES)], COSTS, 1, tmp_path / 'logs', hear)
+    assert list(tmp_path.glob('*.saved'))
+
+
+def test_workers_save_whatever_ends_the_launcher(make, tmp_path):
+    def hear(event):
+        if event.kind == 'progress':
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        local.run([make(8, fake_worker.SAVES)], COSTS, 1, tmp_path / 'logs', hear)
+    assert list(tmp_path.glob('*.saved'))
+
+
 def test_what_is_trained_elsewhere_is_passed_on_and_the_next_cell_starts(make, tmp_path):
     busy, good = make(8, fake_worker.ELSEWHERE), make(8, 0)
     events = run([busy, good], 1, tmp_path)

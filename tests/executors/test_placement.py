@@ -144,10 +144,10 @@ def test_the_device_and_equal_bits_can_be_asked_for(machine, monkeypatch):
     monkeypatch.setenv('XLA_FLAGS', '--xla_mine=1')
     monkeypatch.setenv('JAX_PLATFORMS', 'tpu')
     console = Console(file=io.StringIO())
-    use('gpu', True, console)
+    use('gpu', True, False, console)
     assert os.environ['JAX_PLATFORMS'] == 'cuda'
     assert os.environ['XLA_FLAGS'] == '--xla_mine=1 --xla_gpu_deterministic_ops=true'
     assert console.file.getvalue() == ''
-    use('cpu', True, console)
+    use('cpu', True, False, console)
     assert 'changes nothing here' in console.file.getvalue()
     assert os.environ['XLA_FLAGS'].count('deterministic') == 1

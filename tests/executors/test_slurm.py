@@ -123,6 +123,12 @@ def test_what_the_user_sets_wins(fake, cells, monkeypatch):
     assert fake.environment('sbatch')['JAX_PLATFORMS'] == 'rocm'
 
 
+def test_a_login_node_without_gpus_does_not_keep_cells_from_theirs(fake, cells, monkeypatch):
+    monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+    submit(cells, gpus=1)
+    assert fake.environment('sbatch')['JAX_PLATFORMS'] == 'cuda,cpu'
+
+
 def test_inside_an_allocation_its_variables_are_not_handed_on(fake, cells, monkeypatch):
     monkeypatch.setenv('SLURM_JOB_ID', '7')
     monkeypatch.setenv('SLURM_CPU_BIND', 'quiet,mask_cpu:0x1')

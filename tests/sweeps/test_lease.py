@@ -145,6 +145,30 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
             pass
 
 
+def test_others_that_came_and_went_meanwhile_are_not_overlooked(tmp_path, monkeypatch):
+    """Of four attempts it has seen the first; the number two is free again."""
+    plant(tmp_path, 1, released=True)
+    listed = lease._numbers
+    seen = iter([[1]])
+    monkeypatch.setattr(lease, '_numbers', lambda path: next(seen, None) or listed(path))
+    newest = plant(tmp_path, 4, **lease._machine())
+    (tmp_path / 'lease-1.json').unlink()
+    monkeypatch.setattr(lease, '_is_over', lambda path: path.name == 'lease-1.json')
+    with pytest.raises(TakenError), held(tmp_path):
+        pass
+    assert newest.exists()
+
+
+def test_a_full_disk_leaves_no_empty_lease(tmp_path, monkeypatch):
+    def fail(values):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(lease.json, 'dumps', fail)
+    with pytest.raises(OSError, match='No space'), held(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize('content', ['', '{', '[]', '{"released": 7', '\0' * 40])
 def test_a_damaged_lease_is_taken_over_after_a_while(tmp_path, content):
     (tmp_path / 'lease-1.json').write_text(content)

@@ -64,6 +64,14 @@ def test_a_cell_that_was_given_back_waits(cell, changed):
     assert cell_status(cell, Queued(NOW)).state == 'running'  # the next attempt
 
 
+def test_who_trains_a_cell_now_counts_more_than_who_failed_at_it(cell):
+    write_failure(cell, 'LostError', 'log')
+    lease(cell, NOW, attempt=2)
+    assert cell_status(cell).state == 'running'
+    lease(cell, LONG_AGO, attempt=2)
+    assert cell_status(cell).state == 'failed'
+
+
 def test_the_newest_attempt_counts(cell):
     lease(cell, NOW, attempt=9)
     lease(cell, LONG_AGO, attempt=10)

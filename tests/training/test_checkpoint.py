@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import shutil
 import threading
 import time
@@ -102,8 +103,13 @@ def _of_another_release(path):
     path.write_bytes(b'not even a checksum')
 
 
+def _of_a_later_release(path):
+    content = path.read_bytes()[64:].replace(b'"format": 1', b'"format": 2', 1)
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
+
+
 DAMAGES = [_truncate, _empty, _flip(0), _flip(0.001), _flip(0.5), _flip(1), _directory]
-DAMAGES += [_of_another_release]
+DAMAGES += [_of_another_release, _of_a_later_release]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
@@ -126,12 +132,19 @@ def test_two_damaged_checkpoints_are_a_new_beginning(snapshots, fresh, tmp_path)
     assert checkpoints.choose(on_damage=said.append) is None
     assert checkpoints.restore(*fresh) is None
     assert len(said) == 2
+    early = dataclasses.replace(
+        snapshots[0], state=snapshots[0].state.replace(step=snapshots[0].state.step - 1)
+    )
+    checkpoints.save_now_and_then(early)  # fewer updates than those that were lost
+    assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), early)
 
 
 def test_a_file_in_the_place_of_the_directory_is_replaced(snapshots, fresh, tmp_path):
     place = tmp_path / 'checkpoints'
     place.write_text('in the way')
-    assert Checkpoints(place, 0).choose() is None
+    said = []
+    assert Checkpoints(place, 0).choose(on_damage=said.append) is None
+    assert said == ['checkpoints is no directory: the run begins anew.']
     save(place, snapshots)
     assert_equal(Checkpoints(place, 0).restore(*fresh), snapshots[1])
     shutil.rmtree(place)

@@ -55,7 +55,8 @@ def options(given: Mapping[str, object]) -> Options:
 
 def use_devices(given: Mapping[str, object], console: Console) -> None:
     """Lets jax, here and in workers, compute on what --device and --deterministic ask for."""
-    placement.use(given.get('device'), given.get('deterministic', False), console)
+    has_gpus = bool(given.get('slurm.gpus') or given.get('ray.gpus'))  # of other machines
+    placement.use(given.get('device'), given.get('deterministic', False), has_gpus, console)
 
 
 def check(given: Mapping[str, object], mode: str | None) -> None:
@@ -77,6 +78,10 @@ def check(given: Mapping[str, object], mode: str | None) -> None:
             raise UserError(f'--{name} changes nothing with --{mode}: leave it out.')
         if owner != executor:
             raise UserError(f'--{name} changes nothing without --executor {owner}.')
+    if 'device' in given and executor != 'local' and not mode:
+        raise UserError(
+            f'--device changes nothing with --executor {executor}: see --{executor}.gpus.'
+        )
     if 'workers' in given and executor != 'local':
         hint = ': see --slurm.parallel' if executor == 'slurm' else ': leave it out'
         raise UserError(f'--workers changes nothing with --executor {executor}{hint}.')

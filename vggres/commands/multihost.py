@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +111,7 @@ def _join(place: Coordinates | None) -> None:
     """Makes this process one of several, before jax looks for devices."""
     import jax
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     # Without this, processes on CPUs would not reach one another's devices.
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
     try:
@@ -120,6 +122,8 @@ def _join(place: Coordinates | None) -> None:
     except Exception as error:  # of many kinds, by what jax tried
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f'--multihost: the processes cannot be joined: {reason}') from None
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)  # jax takes it over, and goes on training
 
 
 def _exit_code(error: BaseException) -> int:

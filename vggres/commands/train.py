@@ -83,6 +83,8 @@ def run(
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
         console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')
+    if has_run and (others := len(sweep.missing()) - len(failed)) > 0:
+        console.print(f'{cells_in_words(others)} left alone; the same command looks again.')
     if more := planning.undecided(sweep):
         console.print(more, soft_wrap=True)
     return failed

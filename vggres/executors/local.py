@@ -94,14 +94,19 @@ def run(
                     on_event(Event(**message))
                 worker.is_ready = True
             elif message['kind'] == 'unable':
+                if any(each.is_ready for each in workers):
+                    continue  # its end follows, and fails its cell alone
                 raise UserError(f'a worker cannot start: {message["values"]["message"]}')
             else:
                 _pass_on(Event(**message), worker, on_event)
                 if message['kind'] in ENDS:
                     _give_next(worker, waiting, workers, on_event)
-    except KeyboardInterrupt:
-        on_event(Event('stopping', '', {}))
-        _terminate(workers)
+    except BaseException as error:
+        _tell_to_end(workers)
+        if isinstance(error, KeyboardInterrupt):
+            with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone
+                on_event(Event('stopping', '', {}))
+        _wait_for_end(workers)
         raise
     finally:
         _stop(workers)
@@ -147,12 +152,16 @@ def _give_next(
     on_event(Event('started', cell.id, {}))
 
 
-def _terminate(workers: Iterable[_Worker]) -> None:
-    """Tells workers to save and to end, and waits for that; a second Ctrl-C ends the wait."""
+def _tell_to_end(workers: Iterable[_Worker]) -> None:
+    """Tells workers to save what they train, and to end."""
+    for worker in workers:
+        worker.process.terminate()
+
+
+def _wait_for_end(workers: Iterable[_Worker]) -> None:
+    """Waits until workers have saved and ended; a second Ctrl-C ends the wait."""
     deadline = time.monotonic() + _SECONDS_TO_END
     with contextlib.suppress(KeyboardInterrupt):
-        for worker in workers:
-            worker.process.terminate()
         for worker in workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, deadline - time.monotonic()))

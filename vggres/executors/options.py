@@ -1,6 +1,7 @@
 """What a launch says about the executor that runs its cells: a frozen record for each executor."""
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from vggres.errors import UserError
@@ -51,8 +52,12 @@ class SlurmOptions:
     extra: str = ''
 
     def __post_init__(self) -> None:
-        """Raises UserError for a time that Slurm would not take."""
+        """Raises UserError for a time or for options that Slurm would not take."""
         self.limit_seconds()
+        try:
+            shlex.split(self.extra)
+        except ValueError as error:
+            raise UserError(f'--slurm.extra {self.extra!r} cannot be split: {error}.') from None
 
     def limit_seconds(self) -> int | None:
         """The time limit in seconds; None where the cluster's own holds."""

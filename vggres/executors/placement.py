@@ -15,18 +15,19 @@ PLATFORMS = {'cpu': 'cpu', 'gpu': 'cuda', 'tpu': 'tpu'}  # as JAX_PLATFORMS call
 _DETERMINISTIC = '--xla_gpu_deterministic_ops=true'
 
 
-def use(device: str | None, deterministic: bool, console: Console) -> None:
+def use(device: str | None, deterministic: bool, has_gpus: bool, console: Console) -> None:
     """Makes this process and its workers compute on a kind of device, and in what way.
 
     Args:
         device: one of `PLATFORMS`; None for what jax chooses.
         deterministic: whether a GPU has to come to equal bits each time, for which some of its
             operations are slower.
+        has_gpus: whether workers on other machines get GPUs.
         console: is told where that changes nothing.
     """
     if device:
         os.environ['JAX_PLATFORMS'] = PLATFORMS[device]
-    if deterministic and _gpus():
+    if deterministic and (has_gpus or _gpus()):
         given = os.environ.get('XLA_FLAGS', '')
         os.environ['XLA_FLAGS'] = f'{given} {_DETERMINISTIC}'.strip()
     elif deterministic:

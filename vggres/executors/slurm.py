@@ -9,6 +9,7 @@ What became of the cells stands in their own files. Slurm is asked only what is 
 so that a second launch submits nothing twice; no accounting is needed.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -73,8 +74,10 @@ def submit(
         try:
             said = _said_by(*command, *own, folder / _SCRIPT_FILE, first, env=environment)
         except UserError:
-            if not jobs:
-                shutil.rmtree(folder)
+            if jobs:  # some were taken, and the sweep as a whole is refused
+                with contextlib.suppress(UserError):
+                    _said_by('scancel', *jobs)
+            shutil.rmtree(folder)
             raise
         jobs[said.strip().split(';')[0]] = [cell.id for cell in part]
         write_json(folder / _JOB_FILE, {'submitted': time.strftime('%Y-%m-%d %H:%M'), 'jobs': jobs})
@@ -179,7 +182,10 @@ def _surroundings(options: SlurmOptions) -> dict[str, str]:
     """The environment variables of the tasks, which sbatch hands on."""
     # With a platform named, JAX does not fall back to the CPU in silence.
     platforms = {'JAX_PLATFORMS': 'cuda,cpu' if options.gpus else 'cpu'}
-    return default_environment() | platforms | _own_environment()
+    own = _own_environment()
+    if options.gpus and own.get('JAX_PLATFORMS') == 'cpu':  # of the machine that submits
+        del own['JAX_PLATFORMS']
+    return default_environment() | platforms | own
 
 
 def _own_environment() -> dict[str, str]:

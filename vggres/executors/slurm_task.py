@@ -55,12 +55,12 @@ def main() -> int:
     worker.wait()
     if cell.result():
         return 0
-    if end:
-        return _end(end, cell)
     if signal.SIGUSR2 in signals:
         return _queue_again(cell, saved)
     if signals:
         return TERMINATED
+    if end:
+        return _end(end, cell)
     return _fail(f'its worker died ({cause_of_death(worker.returncode)})', cell)
 
 

@@ -23,7 +23,7 @@ from vggres.errors import UserError
 from vggres.executors.orders import Event, Order
 from vggres.executors.placement import check_devices, found_devices, take_cores
 from vggres.results import Record
-from vggres.sweeps.lease import TakenError
+from vggres.sweeps.lease import LostError, TakenError
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a worker that was told to end
 SECONDS_TO_SAVE = 7.0  # from the signal on, for the updates that run and for the save itself
@@ -40,6 +40,7 @@ class Running:
     def __init__(self) -> None:
         """Nothing runs yet."""
         self.save: Save | None = None
+        self.is_ending = False
 
     def begin(self, save: Save) -> None:
         """A run has begun, which this function saves."""
@@ -81,7 +82,9 @@ def main() -> None:
             result = run(cell, on_record, on_progress, on_notice, running.begin)
         except BrokenPipeError:
             raise
-        except TakenError as error:
+        except (TakenError, LostError) as error:
+            if running.is_ending:  # it was saved and given back, and says nothing more
+                raise KeyboardInterrupt from None
             say('elsewhere', {'message': str(error)})
         except Exception as error:
             print(time.ctime(), cell.id, file=sys.stderr)
@@ -118,10 +121,11 @@ def _save_when_told_to_end(running: Running) -> None:
     def end() -> None:
         while signal.SIGTERM not in os.read(reads, 64):
             pass
+        running.is_ending = True
         if running.save:
             try:
-                saved = running.save(SECONDS_TO_SAVE)
-                print(time.ctime(), 'told to end:', 'saved' if saved else 'nothing to save')
+                saved = 'saved' if running.save(SECONDS_TO_SAVE) else 'nothing to save'
+                print(time.ctime(), 'told to end:', saved, file=sys.stderr, flush=True)
             except Exception:
                 traceback.print_exc()
             _thread.interrupt_main()

@@ -49,17 +49,23 @@ class Lease:
             FileExistsError: where another process was faster.
         """
         self.attempt = attempt
-        self._path, self._next = (directory / f'lease-{n}.json' for n in (attempt, attempt + 1))
+        self._directory, self._path = directory, _file(directory, attempt)
         self._beats, self._is_released = 0, False
-        self._write('x')
+        try:
+            self._write('x')
+        except FileExistsError:
+            raise
+        except OSError:  # a full disk: an empty lease would be watched before it is taken over
+            self._path.unlink(missing_ok=True)
+            raise
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
 
     def check(self) -> None:
         """Raises LostError where the cell was given back, or has another owner."""
-        if self._is_released or self._next.exists() or not self._path.exists():
-            raise LostError(f'{self._path.parent.name} is no longer trained by this process')
+        if self._is_released or _numbers(self._directory)[-1:] != [self.attempt]:
+            raise LostError(f'{self._directory.name} is no longer trained by this process')
 
     def release(self) -> None:
         """Gives the cell back; the number of the attempt stays known."""
@@ -130,6 +136,9 @@ def _take(directory: Path) -> Lease:
         try:
             lease = Lease(directory, last + 1)
         except FileExistsError:
+            continue
+        if _numbers(directory)[-1] > lease.attempt:  # others came and went since it was listed
+            lease.release()
             continue
         for number in numbers:  # the lowest first, so that its owner never seems to be the last
             _file(directory, number).unlink(missing_ok=True)

@@ -122,7 +122,9 @@ def run(
             _mirror_pictures(cell, mirror)
             mine.check()
             _save_weights(cell, trained)
+            mine.check()
             cell.finish(result)  # the last file: the cell is done
+            mine.check()
             attempt.checkpoints.remove()
     return result
 

@@ -86,10 +86,13 @@ def cell_status(directory: Path, queued: Queued | None = None) -> CellStatus:
         files = set()
     if RESULT_FILE in files:
         return CellStatus(directory.name, 'done')
+    held = _held(directory, lease.latest(files), queued)
+    if held and held.state == 'running':
+        return held
     if FAILURE_FILE in files and not queued and (failure := read_failure(directory)):
         about = f'attempt {failure.attempt}, {failure.when}: {failure.message}'
         return CellStatus(directory.name, 'failed', about, failure.log)
-    if held := _held(directory, lease.latest(files), queued):
+    if held:
         return held
     if queued:
         return CellStatus(directory.name, *_in_the_queue(queued))

@@ -25,6 +25,7 @@ from vggres.results import Look
 from vggres.training import devices
 from vggres.training.train_step import TrainState
 
+_FORMAT = 1  # of a file: another one for other fields, or another state
 _KEPT = 2
 _NAME = re.compile(r'step-(\d+)\.ckpt')
 _DIGEST_BYTES = 64  # of a SHA-256 in hexadecimal digits
@@ -112,6 +113,8 @@ class Checkpoints:
             The notes of the one that was chosen; None where there is none.
         """
         self._has_chosen = True
+        if self._directory.exists() and not self._directory.is_dir():
+            on_damage(f'{self._directory.name} is no directory: the run begins anew.')
         for path in reversed(self._files()):
             try:
                 notes, content = _read(path)
@@ -124,6 +127,7 @@ class Checkpoints:
                 self._chosen = content
                 return notes
             on_damage(f'the checkpoint {path.name} cannot be used: {problem}.')
+            _remove(path)  # or it would count as newer than what the run saves from now on
         return None
 
     def restore(self, state: TrainState, sums: dict[str, jax.Array]) -> Snapshot | None:
@@ -210,7 +214,7 @@ class Checkpoints:
 def _encoded(snapshot: Snapshot, notes: Notes) -> bytes:
     """A checksum, a line of JSON, and the arrays as MessagePack."""
     numbers = {name: getattr(snapshot, name) for name in _NUMBERS}
-    line = json.dumps({'numbers': numbers, 'notes': notes})
+    line = json.dumps({'format': _FORMAT, 'numbers': numbers, 'notes': notes})
     arrays = jax.device_get(devices.on_host({name: getattr(snapshot, name) for name in _ARRAYS}))
     content = line.encode() + b'\n' + serialization.to_bytes(arrays)
     return hashlib.sha256(content).hexdigest().encode() + content
@@ -222,7 +226,10 @@ def _read(path: Path) -> tuple[Notes, bytes]:
     digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError('its checksum is another one')
-    return json.loads(content.split(b'\n', 1)[0])['notes'], content
+    values = json.loads(content.split(b'\n', 1)[0])
+    if values['format'] != _FORMAT:
+        raise ValueError(f'it is of format {values["format"]}, and this release reads {_FORMAT}')
+    return values['notes'], content
 
 
 def _decoded(content: bytes, like: dict) -> tuple[dict, dict]:
