@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import astuple, fields, replace
@@ -117,8 +118,9 @@ def test_a_process_of_wandb_that_dies_or_hangs_costs_no_result(config, tmp_path,
     cells = [struck, Cell(config, tmp_path / 'b', '')]
     command = [sys.executable, struck_wandb.__file__, how]
     text = json.dumps([cell.to_json() for cell in cells])
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, check=True, timeout=120
+    own = {name: os.environ[name] for name in os.environ if not name.startswith('WANDB_')}
+    done = subprocess.run(  # with a process of W&B of its own
+        command, input=text, capture_output=True, text=True, check=True, timeout=120, env=own
     )
     first, second = json.loads(done.stdout.splitlines()[-1])
     assert second < first  # it compiles nothing, and does not wait for W&B again

@@ -162,6 +162,11 @@ def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_pa
     assert asked[0] == asked[1] == ((tmp_path / 'wandb_id').read_text().strip(), 'allow')
 
 
+def alone():
+    """The environment variables of a process that starts a process of W&B of its own."""
+    return {name: os.environ[name] for name in os.environ if not name.startswith('WANDB_')}
+
+
 @pytest.mark.slow
 def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tmp_path):
     config.wandb.mode = 'offline'
@@ -173,7 +178,7 @@ def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tm
         command = wandb_run.upload_command(tmp_path).replace(
             'wandb ', f'{sys.executable} -m wandb ', 1
         )
-        surroundings = os.environ | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
+        surroundings = alone() | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
         subprocess.run(
             command, shell=True, check=True, capture_output=True, env=surroundings, cwd=tmp_path
         )
@@ -198,7 +203,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         '            run.log({"epoch": int(epoch)}, 5 * int(epoch))\n'
     )
     with wandb_server.serving() as (address, runs):
-        surroundings = os.environ | {
+        surroundings = alone() | {
             'WANDB_BASE_URL': address,
             'WANDB_API_KEY': wandb_server.KEY,
             'PYTHONPATH': str(ROOT),
