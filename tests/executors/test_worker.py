@@ -219,8 +219,13 @@ def test_a_kill_in_each_phase_changes_no_bit(observed, undisturbed, tmp_path, ph
     text = json.dumps(cell.to_json())
     killed = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (cell.result() is not None) == (phase == 'cleaning up')
-    run(cell)
+    is_done = phase == 'cleaning up'
+    assert (cell.result() is not None) == is_done
+    saved = [int(path.stem.removeprefix('step-')) for path in cell.directory.glob('*/step-*.ckpt')]
+    steps = []
+    run(cell, on_progress=lambda step, total: steps.append(step))
+    assert cell.result().attempts == (1 if is_done else 2)
+    assert is_done or min(steps) > max(saved, default=0)  # nothing that was saved is done again
     found = left_by(cell)
     assert found == undisturbed
 
@@ -285,6 +290,7 @@ def test_kills_at_random_lose_nothing_and_repeat_nothing(observed, tmp_path, vic
     names = sorted(path.name for path in whole.iterdir())
     assert len(names) == 4
     assert sorted(path.name for path in cut.iterdir()) == names
+    attempts = []
     for name in names:
         for file in (METRICS_FILE, PROBES_FILE):
             a, b = (_lines(directory / name / file) for directory in (whole, cut))
@@ -293,8 +299,10 @@ def test_kills_at_random_lose_nothing_and_repeat_nothing(observed, tmp_path, vic
             json.loads((directory / name / 'result.json').read_text()) for directory in (whole, cut)
         )
         assert a | MEASURED == b | MEASURED
+        attempts.append(b['attempts'])
         a, b = ((directory / name / WEIGHTS_FILE).read_bytes() for directory in (whole, cut))
         assert a == b
+    assert max(attempts) > 1  # some kill has hit a cell
 
 
 def _lines(path):

@@ -19,10 +19,10 @@ from pathlib import Path
 from vggres.executors.local import WORKER, cause_of_death
 from vggres.executors.orders import ENDS, Event, Order
 from vggres.executors.slurm import log_name
+from vggres.executors.worker import TERMINATED
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import write_failure
 
-TERMINATED = 143  # the exit code that shells use for SIGTERM
 # How long a cell that another attempt seems to hold is asked for again. The attempt may be one of
 # a lost node, whose lease has not run out yet.
 _PATIENCE_SECONDS, _SECONDS_BETWEEN_TRIES = 180.0, 10.0
