@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from configs import base, cifar10, digits, folder, imagenet
 from vggres import checks
+from vggres import config as config_module
 from vggres.config import (
     KNOB_OF_OPTION,
     cell_id,
@@ -16,6 +17,7 @@ from vggres.config import (
     dotted_keys,
     from_format_1,
     get,
+    identity,
     network_options,
     network_spec,
     program,
@@ -244,6 +246,23 @@ def test_a_configuration_of_the_first_release_is_read():
         'shortcut_dropout': shortcut['dropout'],
     }
     assert from_format_1(json.loads(json.dumps(flat)))['model'] == config.to_dict()['model']
+
+
+def test_an_option_of_networks_that_is_added_later_leaves_older_ids_and_files_readable(
+    monkeypatch,
+):
+    before = identity(digits.get_config())
+    assert before['model']['preactivation'] is False
+    monkeypatch.setitem(config_module.ADDED_KNOBS, 'model.preactivation', False)
+    earlier = digits.get_config().to_dict()
+    del earlier['model']['preactivation']
+    assert with_added_knobs(earlier) == digits.get_config().to_dict()
+    del before['model']['preactivation']
+    assert identity(digits.get_config()) == before
+    assert identity(changed('model.preactivation', True))['model']['preactivation'] is True
+    monkeypatch.setitem(KNOB_OF_OPTION, 'growth', 'growth')  # of no family in vggres 0.1
+    flat = {'model': {'depth': 20, 'vgg_stages': 4}}
+    assert from_format_1(flat)['model'] == {'depth': 20, 'vgg': {'stages': 4}}
 
 
 @pytest.mark.parametrize(

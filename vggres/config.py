@@ -26,8 +26,8 @@ KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'gate_bias': 'shortcut.gate_bias',
     'shortcut_dropout': 'shortcut.dropout',
 }
-# Knobs below `config.data` that decide no result: where the data lie, how they reach the device.
 HIGHEST_RATE = 1000.0  # a learning rate above it is a slip of the keyboard
+# Knobs below `config.data` that decide no result: where the data lie, how they reach the device.
 DATA_KNOBS_WITHOUT_EFFECT = ('dir', 'archive', 'checksum', 'input', 'workers')
 # Knobs that came after the first results were published, with the values by which those were
 # trained: only other values are part of a cell's identity, so that ids stay.
@@ -160,8 +160,12 @@ def identity(config: Config) -> dict:
     knob stands.
     """
     parts = _without_added(config.to_dict())
-    of_family = grammar.options_of(config.model.family)
-    options = {k: v for k, v in network_options(config).items() if k in of_family}
+    stored = set(dotted_keys(parts))
+    options = {
+        option: get(config, f'model.{KNOB_OF_OPTION[option]}')
+        for option in grammar.options_of(config.model.family)
+        if f'model.{KNOB_OF_OPTION[option]}' in stored
+    }
     return {
         'seed': parts['seed'],
         'data': data_identity(config),
@@ -278,7 +282,8 @@ def from_format_1(parts: Mapping) -> dict:
     model = dict(parts['model'])
     nested: dict = {}
     for option, knob in KNOB_OF_OPTION.items():
-        *inner, last = knob.split('.')
-        place = nested.setdefault(inner[0], {}) if inner else nested
-        place[last] = model.pop(option)
+        if option in model:
+            *inner, last = knob.split('.')
+            place = nested.setdefault(inner[0], {}) if inner else nested
+            place[last] = model.pop(option)
     return dict(parts) | {'model': model | nested}
