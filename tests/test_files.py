@@ -1,10 +1,12 @@
 import errno
+import subprocess
+import sys
 
 import pytest
 
 from vggres import files
 from vggres.errors import UserError
-from vggres.files import read_json, write_atomically, write_json
+from vggres.files import clear_unfinished, read_json, write_atomically, write_json
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
@@ -39,6 +41,23 @@ def test_a_folder_in_its_place_leaves_nothing_behind(tmp_path):
     with pytest.raises(OSError, match='directory'):
         write_atomically(tmp_path / 'a.txt', 'text')
     assert [path.name for path in tmp_path.iterdir()] == ['a.txt']
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    (tmp_path / 'a.txt').write_text('whole')
+    (tmp_path / '.hidden').touch()
+    code = (
+        'import os, sys, pathlib; from vggres import files; '
+        'files.os.replace = lambda *paths: os._exit(9); '
+        'files.write_atomically(pathlib.Path(sys.argv[1]), "half")'
+    )
+    done = subprocess.run([sys.executable, '-c', code, tmp_path / 'a.txt'], check=False)
+    assert done.returncode == 9
+    assert len(list(tmp_path.iterdir())) == 3
+    clear_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {'a.txt', '.hidden'}
+    assert (tmp_path / 'a.txt').read_text() == 'whole'
+    clear_unfinished(tmp_path / 'none')
 
 
 @pytest.mark.parametrize('content', [b'', b'{"a": 1', b'\xff\xfe', b'[1]', b'3'])

@@ -314,7 +314,7 @@ def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     assert time.monotonic() - started < 10
     assert process.returncode == 130
     assert 'stopping: the cells that run are saved first; Ctrl-C again ends them at once.' in out
-    assert 'stopped: 0 of 4 cells are done and kept' in out
+    assert 'stopped with 0 of 4 cells done;' in out
     assert list(metrics.glob('*/checkpoints/step-*.ckpt'))
     assert err == ''
 

@@ -25,6 +25,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+def clear_unfinished(directory: Path) -> None:
+    """Deletes what killed processes left of files to write atomically.
+
+    Nobody else may write to that directory meanwhile.
+    """
+    for path in directory.glob('.*.' + '[0-9a-f]' * 8):
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: object) -> None:
     """Writes indented JSON atomically; a number that is not finite is an error."""
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + '\n')

@@ -56,7 +56,7 @@ def test_what_is_missing_and_damaged_is_said(sweep, tmp_path):
     (sweep.cells[0].directory / 'result.json').write_text('{}')
     (sweep.cells[1].directory / 'result.json').unlink()
     found, text = judged(tmp_path)
-    assert 'depth: 2 of 18 cells have no result.' in text
+    assert 'depth: no result of 2 of 18 cells yet.' in text
     assert 'is damaged' in text
     assert found['degradation'].status == 'inconclusive'  # one seed is left
     assert found['degradation'].judged[0].contrast.n == 1

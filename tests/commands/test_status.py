@@ -124,7 +124,7 @@ def test_cancelling_says_what_was_cancelled(cells, tmp_path, fake):
     submitted(cells)
     fake.says('squeue', '101 3 PENDING N/A vggres-depth\n101 4 RUNNING N/A vggres-depth\n')
     text = shown(tmp_path / 'depth', status.cancel)
-    assert 'cancelled job 101, 2 cells of which were not done.' in text
+    assert 'cancelled job 101: 2 cells not done.' in text
     assert 'stays' in text
     assert fake.calls('scancel') == [['101']]
 

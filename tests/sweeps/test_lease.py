@@ -123,8 +123,8 @@ def test_a_silent_owner_elsewhere_is_taken_over_after_a_while_and_finds_out(tmp_
     path = tmp_path / 'lease-1.json'
     path.write_text(json.dumps(json.loads(path.read_text()) | {'host': 'elsewhere'}))
     silent.check()
-    started = time.monotonic()
-    with held(tmp_path) as mine:
+    started, noticed = time.monotonic(), []
+    with held(tmp_path, noticed.append) as mine:
         assert time.monotonic() - started >= 0.6
         assert mine.attempt == 2
         mine.check()
@@ -134,6 +134,9 @@ def test_a_silent_owner_elsewhere_is_taken_over_after_a_while_and_finds_out(tmp_
             silent._write('r+')
         mine.check()
     assert [path.name for path in tmp_path.iterdir()] == ['lease-2.json']
+    (sentence,) = noticed
+    assert sentence.startswith(f'process {os.getpid()} on ')
+    assert 'within 0.6 s' in sentence
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
@@ -153,7 +156,7 @@ def test_others_that_came_and_went_meanwhile_are_not_overlooked(tmp_path, monkey
     monkeypatch.setattr(lease, '_numbers', lambda path: next(seen, None) or listed(path))
     newest = plant(tmp_path, 4, **lease._machine())
     (tmp_path / 'lease-1.json').unlink()
-    monkeypatch.setattr(lease, '_is_over', lambda path: path.name == 'lease-1.json')
+    monkeypatch.setattr(lease, '_is_over', lambda path, on_notice: path.name == 'lease-1.json')
     with pytest.raises(TakenError), held(tmp_path):
         pass
     assert newest.exists()

@@ -72,6 +72,17 @@ def test_who_trains_a_cell_now_counts_more_than_who_failed_at_it(cell):
     assert cell_status(cell).state == 'failed'
 
 
+@pytest.mark.parametrize('text', ['', '{"status": "fin', '[]', '\0' * 9])
+def test_a_damaged_result_is_none(cell, text):
+    (cell / 'result.json').write_text(text)
+    found = cell_status(cell)
+    assert found.state == 'failed'
+    assert 'result.json is damaged' in found.about
+    assert cell_status(cell, Queued(None)).state == 'waiting'
+    lease(cell, NOW)
+    assert cell_status(cell).state == 'running'
+
+
 def test_the_newest_attempt_counts(cell):
     lease(cell, NOW, attempt=9)
     lease(cell, LONG_AGO, attempt=10)
@@ -144,12 +155,13 @@ def test_ten_thousand_cells_take_less_than_two_seconds(tmp_path):
     (tmp_path / 'sweep.json').write_text(
         json.dumps({'format': 2, 'grid': [{'cell': name} for name in ids]})
     )
+    result = json.dumps({f'knob{i}': [0.1 * i, str(i)] for i in range(100)}, indent=2)  # 5 kB
     for number, name in enumerate(ids):
         path = tmp_path / 'cells' / name
         path.mkdir(parents=True)
         state = STATES[number % 5]
         if state == 'done':
-            (path / 'result.json').touch()
+            (path / 'result.json').write_text(result)
         elif state == 'failed':
             (path / 'failure.json').write_text('{}')
         elif state != 'waiting':

@@ -70,7 +70,7 @@ def _evidence(sweep: Sweep, console: Console) -> Evidence:
         console.print(damage, soft_wrap=True)
     if missing := sweep.missing():
         console.print(
-            f'{sweep.name}: {len(missing)} of {cells_in_words(len(sweep.cells))} have no result.'
+            f'{sweep.name}: no result of {len(missing)} of {cells_in_words(len(sweep.cells))} yet.'
         )
     verdict = experiments.load(sweep.name).analyse(sweep)
     return Evidence(sweep.results(), verdict, sweep.depths(), _frozen(sweep))

@@ -19,7 +19,7 @@ from vggres.executors.placement import (
 )
 from vggres.sweeps import cost
 from vggres.sweeps.cell import Cell
-from vggres.sweeps.sweep import Sweep, cells_in_words
+from vggres.sweeps.sweep import Sweep
 
 
 def dry_run(sweep: Sweep, info: DatasetInfo, console: Console) -> None:
@@ -52,7 +52,7 @@ def estimate(
     """
     cells = sweep.missing()
     if not cells:
-        console.print(f'all {cells_in_words(len(sweep.cells))} are done: nothing is left to do.')
+        console.print('all cells are done: nothing is left to do.')
         return
     workers = workers or default_workers(cost.are_for_all_chips(cells, info))
     gpus = gpus_each(min(workers, len(cells)), (cell.config.train.batch_size for cell in cells))

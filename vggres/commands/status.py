@@ -50,7 +50,7 @@ def cancel(directory: Path, console: Console) -> None:
     sweep_status(directory, {})  # there is a sweep
     cancelled = slurm.cancel(directory)
     for job, cells in cancelled.items():
-        console.print(f'cancelled job {job}, {cells_in_words(len(cells))} of which were not done.')
+        console.print(f'cancelled job {job}: {cells_in_words(len(cells))} not done.')
     if not cancelled:
         console.print(f'Slurm holds no job of {directory}: nothing to cancel.', soft_wrap=True)
     console.print('What is done or saved stays; the same sweep goes on from there.')

@@ -186,8 +186,8 @@ def _run_missing(
             (execute or usual)(missing, flops, setting, sweep.directory / 'logs', on_event)
     except KeyboardInterrupt:
         console.print(
-            f'stopped: {len(sweep.results())} of {cells_in_words(len(sweep.cells))} are done and '
-            'kept; the same command goes on from there.'
+            f'stopped with {len(sweep.results())} of {cells_in_words(len(sweep.cells))} done; the '
+            'same command goes on from there.'
         )
         raise
     return progress.failed

@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vggres.errors import UserError
@@ -94,16 +94,19 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(directory: Path) -> Iterator[Lease]:
+def held(
+    directory: Path, on_notice: Callable[[str], object] = lambda sentence: None
+) -> Iterator[Lease]:
     """Takes the lease of a cell, and gives it back in the end.
 
     Args:
         directory: the cell's, which must exist.
+        on_notice: called with a sentence where the lease of another machine has to be watched.
 
     Raises:
         TakenError: where another process holds it.
     """
-    lease = _take(directory)
+    lease = _take(directory, on_notice)
     try:
         yield lease
     finally:
@@ -127,11 +130,11 @@ def read(directory: Path, attempt: int) -> tuple[dict, float]:
         return {}, 0.0
 
 
-def _take(directory: Path) -> Lease:
+def _take(directory: Path, on_notice: Callable[[str], object]) -> Lease:
     while True:
         numbers = _numbers(directory)
         last = numbers[-1] if numbers else 0
-        if last and not _is_over(path := _file(directory, last)):
+        if last and not _is_over(path := _file(directory, last), on_notice):
             raise TakenError(f'{directory.name} is trained by {_owner(path)}.')
         try:
             lease = Lease(directory, last + 1)
@@ -154,7 +157,7 @@ def _numbers(directory: Path) -> list[int]:
     return sorted(int(name[1]) for name in names if name)
 
 
-def _is_over(path: Path) -> bool:
+def _is_over(path: Path, on_notice: Callable[[str], object]) -> bool:
     """Whether the owner of a lease gave it back or is dead."""
     values = _read(path)
     if values.get('released'):
@@ -162,6 +165,10 @@ def _is_over(path: Path) -> bool:
     here = _machine()
     if values and all(values.get(key) == here[key] for key in ('host', 'boot', 'namespace')):
         return _ends_soon(values)
+    on_notice(
+        f'{_owner(path)} may still train it: if that changes nothing within {STALE:g} s, the cell '
+        'is taken over.'
+    )
     return _does_not_change(path)
 
 

@@ -88,7 +88,8 @@ def run(
         on_record: called with a record after each epoch.
         on_progress: called with the number of updates done and that of the whole run, every few
             seconds.
-        on_notice: called with a sentence about a file that is damaged, or about mixed digits.
+        on_notice: called with a sentence about a file that is damaged, about mixed digits, or about
+            another machine's lease that is watched.
         on_begin: called with a function that saves the run where it stands and gives the cell back:
             see `Checkpoints.save_on_request`. It may be called in another thread.
 
@@ -102,7 +103,7 @@ def run(
     """
     started = time.perf_counter()
     cell.directory.mkdir(parents=True, exist_ok=True)
-    with lease.held(cell.directory) as mine:
+    with lease.held(cell.directory, on_notice) as mine:
         if result := cell.result():  # another process was at work until now
             return result
         attempt = begin_attempt(cell, mine, on_notice)

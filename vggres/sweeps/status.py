@@ -1,8 +1,9 @@
 """How far a sweep is, read off its files alone: it may run anywhere, or nowhere any more.
 
-A cell is done when its result is there. Whoever trains a cell holds its lease (see `lease.py`) and
-changes that file every few seconds: a lease that nobody gave back and nobody changes belongs to an
-attempt that was lost. Here the clocks of machines are compared, which decides nothing.
+A cell is done when its result is there and can be read. Whoever trains a cell holds its lease (see
+`lease.py`) and changes that file every few seconds: a lease that nobody gave back and nobody
+changes belongs to an attempt that was lost. Here the clocks of machines are compared, which decides
+nothing.
 """
 
 import os
@@ -84,7 +85,8 @@ def cell_status(directory: Path, queued: Queued | None = None) -> CellStatus:
             files = {file.name for file in found}
     except FileNotFoundError:
         files = set()
-    if RESULT_FILE in files:
+    damage = _damage(directory / RESULT_FILE) if RESULT_FILE in files else ''
+    if RESULT_FILE in files and not damage:
         return CellStatus(directory.name, 'done')
     held = _held(directory, lease.latest(files), queued)
     if held and held.state == 'running':
@@ -96,7 +98,20 @@ def cell_status(directory: Path, queued: Queued | None = None) -> CellStatus:
         return held
     if queued:
         return CellStatus(directory.name, *_in_the_queue(queued))
+    if damage:
+        return CellStatus(directory.name, 'failed', damage)
     return CellStatus(directory.name, 'waiting')
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with the file of a result; '' where it holds an object."""
+    try:
+        read_json(path)
+    except UserError as error:
+        return str(error)
+    except FileNotFoundError:
+        return f'{path} is gone.'
+    return ''
 
 
 def _held(directory: Path, attempt: int, queued: Queued | None) -> CellStatus | None:
