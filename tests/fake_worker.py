@@ -10,7 +10,8 @@ from planted import finish
 
 from vggres.executors.orders import Order
 
-DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, HOLDS, ELSEWHERE = range(100, 108)  # seeds
+# Seeds.
+DIES, RAISES, HANGS, GARBLES, DIES_LATE, SAVES, HOLDS, ELSEWHERE, FREE_LATER = range(100, 109)
 
 
 def save(cell):
@@ -30,12 +31,16 @@ def main():
     values = {'hardware': 'a fake device', 'platform': 'fake'}
     values = {'message': 'jax finds no device'} if how == 'unable' else values
     print(json.dumps({'kind': how or 'ready', 'cell': '', 'values': values}), flush=True)
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin):
         cell = Order.from_json(json.loads(line)).cell
 
         def say(kind, values, cell=cell):
             print(json.dumps({'kind': kind, 'cell': cell.id, 'values': values}), flush=True)
 
+        if cell.config.seed == FREE_LATER:
+            kind = 'finished' if number == 3 else 'elsewhere'
+            say(kind, {'message': 'it is trained by process 3 on n1.'})
+            continue
         if cell.config.seed == SAVES:
             signal.signal(signal.SIGTERM, lambda *_, cell=cell: save(cell))
         say('progress', {'step': 1, 'total': 2})

@@ -1,4 +1,6 @@
 import io
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,10 @@ def test_coordinates():
 
 @pytest.mark.parametrize(
     'text',
-    ['', 'node1,2,0', 'node1:1234,2,2', 'node1:1234,2', 'node1:1234,0,0', ':1,2,0', 'a:b,2,0'],
+    [
+        *('', 'node1,2,0', 'node1:1234,2,2', 'node1:1234,2', 'node1:1234,0,0', ':1,2,0', 'a:b,2,0'),
+        *('node1:65536,2,0', 'node1:0,2,0'),
+    ],
 )
 def test_other_coordinates_are_one_line(text):
     with pytest.raises(UserError, match='give auto, or HOST:PORT,NUM,INDEX') as caught:
@@ -64,6 +69,55 @@ def test_others_are_told_where_the_first_process_refuses(config, tmp_path, monke
         raise UserError('another launch is running')
 
     monkeypatch.setattr('vggres.commands.train.run', refuse)
+    console = Console(file=io.StringIO())
     with pytest.raises(UserError, match='another launch'):
-        multihost._lead(sweep, info, Console(file=io.StringIO()))
+        multihost._lead(sweep, info, console, multihost._Ending(console))
     assert told == [0]
+
+
+def test_an_address_is_looked_at_before_jax_waits_for_it(monkeypatch):
+    monkeypatch.setattr(multihost, 'SECONDS_TO_JOIN', 0)
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{taken.getsockname()[1]}'
+        with pytest.raises(OSError, match='nobody listens'):
+            multihost._check_address(Coordinates(address, 2, 1))
+        taken.listen()
+        multihost._check_address(Coordinates(address, 2, 1))
+        with pytest.raises(OSError, match='in use'):
+            multihost._check_address(Coordinates(address, 2, 0))
+    multihost._check_address(Coordinates(address, 2, 0))
+    with pytest.raises(OSError, match=r'[Nn]ame|known'):
+        multihost._check_address(Coordinates('no-such-host.invalid:1234', 2, 0))
+
+
+class TestEnding:
+    @pytest.fixture(autouse=True)
+    def _here(self, monkeypatch):
+        self.asked, self.ended, self.saved = [], [], []
+        monkeypatch.setattr('vggres.training.devices.ask_to_end', lambda: self.asked.append(1))
+        monkeypatch.setattr(multihost, '_end_at_once', self.ended.append)
+        monkeypatch.setattr(multihost, 'SECONDS_TO_SAVE', 0.0)
+        monkeypatch.setattr(multihost, 'SECONDS_TO_AGREE', 0.0)
+        self.console = Console(file=io.StringIO())
+        self.ending = multihost._Ending(self.console)
+
+    def test_where_the_others_do_not_agree_in_time_what_is_there_is_saved(self):
+        self.ending.begin(self.saved.append)
+        self.ending.end(signal.SIGTERM)
+        assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [143])
+
+    def test_the_second_signal_ends_it_at_once(self):
+        self.ending.end(signal.SIGINT)
+        self.ending.begin(self.saved.append)
+        self.ending.end(signal.SIGINT)
+        assert (len(self.asked), self.saved, self.ended) == (1, [], [130, 130])
+        assert 'Ctrl-C again' in self.console.file.getvalue()
+
+    def test_exit_codes(self):
+        told = KeyboardInterrupt()
+        assert self.ending.exit_code(told) == 143  # another process was told
+        self.ending.end(signal.SIGINT)
+        assert self.ending.exit_code(told) == 130
+        assert self.ending.exit_code(UserError('no')) == 2
+        assert self.ending.exit_code(ValueError()) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from vggres import environment
 from vggres.errors import UserError
-from vggres.executors import local
+from vggres.executors import local, process
 from vggres.executors.placement import default_environment
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import read_failure
@@ -21,7 +21,7 @@ from vggres.sweeps.failure import read_failure
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
-    monkeypatch.setattr(local, 'WORKER', (sys.executable, fake_worker.__file__))
+    monkeypatch.setattr(process, 'WORKER', (sys.executable, fake_worker.__file__))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_cell_that_dies_takes_no_other_along(make, tmp_path, seed, message):
     assert all(read_failure(cell.directory) is None for cell in good)
 
 
-def test_an_interrupt_kills_the_workers_within_seconds(make, tmp_path):
+def test_after_an_interrupt_no_worker_is_left(make, tmp_path):
     hanging = [make(8, fake_worker.HANGS), make(14, fake_worker.HANGS)]
     interrupted = []
 
@@ -165,7 +165,7 @@ def test_what_is_trained_elsewhere_is_passed_on_and_the_next_cell_starts(make, t
 
 
 def test_silence_is_an_event_too(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, '_SECONDS_OF_SILENCE', 0.1)
+    monkeypatch.setattr(local, 'SECONDS_OF_SILENCE', 0.1)
     heard = []
 
     def hear(event):

@@ -1,7 +1,7 @@
 import pytest
 
 from vggres.errors import UserError
-from vggres.executors.options import SlurmOptions
+from vggres.executors.options import RayOptions, SlurmOptions
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,14 @@ def test_what_is_no_time_is_one_line(time):
     with pytest.raises(UserError, match=r'--slurm.time .* is no time limit') as caught:
         SlurmOptions(time=time)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('gpus', [0.0, 0.25, 1.0, 2.0])
+def test_shares_of_a_gpu_and_whole_ones(gpus):
+    assert RayOptions(gpus=gpus).gpus == gpus
+
+
+@pytest.mark.parametrize('gpus', [1.5, -0.5, float('nan'), float('inf')])
+def test_other_numbers_of_gpus_are_one_line(gpus):
+    with pytest.raises(UserError, match=r'--ray.gpus .*: give a fraction below 1 or a whole'):
+        RayOptions(gpus=gpus)

@@ -17,10 +17,10 @@ from vggres.sweeps.failure import read_failure
 # The task with another worker: the first argument.
 _TASK = """
 import sys
-from vggres.executors import slurm_task
-slurm_task.WORKER = (sys.executable, sys.argv.pop(1))
-slurm_task._SECONDS_BETWEEN_TRIES = 0.1
-slurm_task._PATIENCE_SECONDS = 2.0
+from vggres.executors import process, slurm_task
+process.WORKER = (sys.executable, sys.argv.pop(1))
+process._SECONDS_BETWEEN_ORDERS = 0.1
+slurm_task.PATIENCE_SECONDS = 2.0
 sys.exit(slurm_task.main())
 """
 # A worker that saves when it is told to end.

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -113,6 +114,46 @@ def test_a_batch_that_devices_cannot_share_is_one_line(config, data, monkeypatch
         programs.build(program(config), data)
     config.evaluation.batch_size = 7
     assert programs.evaluation_batch_size(config, (6, 6, 3)) == 9
+
+
+@pytest.mark.slow
+def test_two_hosts_save_and_end_together_when_one_is_told_to(tmp_path):
+    """The second of two launches is told to end; both go on to the weights of undisturbed ones."""
+    network = [
+        *('launch.py', '--config.model.depth=8', '--config.model.width=4'),
+        *('--config.train.epochs=0', '--config.train.steps=120', '--config.train.batch_size=64'),
+        *('--config.wandb.mode=disabled', '--config.checkpoint.every_seconds=1000'),
+    ]
+    quiet = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+
+    def launch(name):
+        place = f'127.0.0.1:{free_port()},2'
+        workdirs = [f'--workdir={tmp_path / name / str(i)}' for i in range(2)]
+        return [
+            start(2, *network, workdir, f'--multihost={place},{i}', **quiet)
+            for i, workdir in enumerate(workdirs)
+        ]
+
+    def weights(name):
+        (path,) = tmp_path.glob(f'{name}/0/cells/*/weights.safetensors')
+        return path.read_bytes()
+
+    both = launch('told')
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob('told/0/cells/*/metrics.jsonl')):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    both[1].terminate()
+    said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [143, 143], said
+    (saved,) = tmp_path.glob('told/0/cells/*/checkpoints/*')
+    assert 0 < int(saved.stem.removeprefix('step-')) < 120
+    assert not (tmp_path / 'told' / '1').exists()
+    for name in ('told', 'undisturbed'):
+        both = launch(name)
+        said = [process.communicate(timeout=400) for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+    assert weights('told') == weights('undisturbed')
 
 
 @pytest.mark.slow

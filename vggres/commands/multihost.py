@@ -6,12 +6,16 @@ first.
 """
 
 import atexit
+import contextlib
 import hashlib
 import json
 import os
 import re
 import signal
+import socket
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +28,7 @@ from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.executors import here
+from vggres.executors.ending import SECONDS_TO_SAVE, TERMINATED, when_told_to_end
 from vggres.executors.options import LocalOptions
 from vggres.executors.placement import check_devices, default_environment, placement
 from vggres.results import Failure
@@ -31,6 +36,9 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.grid import changes
 from vggres.sweeps.sweep import Sweep
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SECONDS_TO_JOIN = 300  # as long as jax itself waits
+SECONDS_TO_AGREE = 25.0  # on ending: Slurm and clouds kill 30 seconds after SIGTERM
 _NOTHING_TO_DO = 0  # what the first process tells the others instead of what it trains
 _OF_ONE_HOST = ('data.dir', 'data.workers', 'init.weights', 'wandb.')  # knobs that may differ
 
@@ -61,10 +69,10 @@ def coordinates(text: str) -> Coordinates | None:
     """
     if text == 'auto':
         return None
-    if given := re.fullmatch(r'(.+:\d{1,5}),(\d+),(\d+)', text):
-        found = Coordinates(given[1], int(given[2]), int(given[3]))
-        if found.index < found.count:
-            return found
+    if given := re.fullmatch(r'(.+):(\d{1,5}),(\d+),(\d+)', text):
+        port, count, index = map(int, given.groups()[1:])
+        if 0 < port < 2**16 and index < count:
+            return Coordinates(f'{given[1]}:{port}', count, index)
     raise UserError(
         f'--multihost={text}: give auto, or HOST:PORT,NUM,INDEX with the address of the first '
         'process, the number of processes and the index of this one, from 0 on.'
@@ -98,38 +106,114 @@ def run(sweep: Sweep, info: DatasetInfo, place: Coordinates | None, console: Con
 
     import jax
 
+    ending = _Ending(console)
+    when_told_to_end(ending.end, ENDS)
     try:
         if jax.process_index() > 0:
             return _follow(sweep.cells[0])
-        return 1 if _lead(sweep, info, console) else 0
+        return 1 if _lead(sweep, info, console, ending) else 0
     except BaseException as error:
-        atexit.register(_end_at_once, _exit_code(error))
+        atexit.register(_end_at_once, ending.exit_code(error))
+        if isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' not in str(error):
+            raise UserError(
+                f'--multihost: another process seems to be lost ({_first_line(error)}). The same '
+                'commands go on from the newest checkpoint.'
+            ) from None
         raise
+
+
+class _Ending:
+    """The end of this process at a signal: all processes save and end together, if they can.
+
+    They agree on it between two updates. Where that is too long to wait for, as during an
+    evaluation, the first process saves what it has by then, and each one that was told ends alone;
+    those with nothing to save wait longer for the others.
+    """
+
+    def __init__(self, console: Console) -> None:
+        """Nothing is told yet, and nothing runs that could be saved."""
+        self._console = console
+        self._told: list[int] = []
+        self.save: Callable[[float], bool] | None = None
+
+    def begin(self, save: Callable[[float], bool]) -> None:
+        """A run has begun, which this function saves."""
+        self.save = save
+
+    def end(self, number: int) -> None:
+        """Ends the process because of this signal, or, at the second one, at once."""
+        from vggres.training import devices
+
+        self._told.append(number)
+        if len(self._told) == 1:
+            devices.ask_to_end()
+            if number == signal.SIGINT:
+                self._console.print('stopping: the run is saved first; Ctrl-C again ends it.')
+            time.sleep(SECONDS_TO_SAVE if self.save else SECONDS_TO_AGREE)
+            if self.save:
+                with contextlib.suppress(Exception):  # another process may have it by now
+                    self.save(0.0)
+        _end_at_once(128 + number)
+
+    def exit_code(self, error: BaseException) -> int:
+        """That of a process that ends by an error."""
+        if isinstance(error, KeyboardInterrupt):
+            return 128 + self._told[0] if self._told else TERMINATED
+        return 2 if isinstance(error, UserError | OSError | RuntimeError) else 1
 
 
 def _join(place: Coordinates | None) -> None:
     """Makes this process one of several, before jax looks for devices."""
     import jax
 
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     # Without this, processes on CPUs would not reach one another's devices.
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+    before = {number: signal.getsignal(number) for number in ENDS}
     try:
         if place:
+            _check_address(place)
             jax.distributed.initialize(place.address, place.count, place.index)
         else:
             jax.distributed.initialize()
     except Exception as error:  # of many kinds, by what jax tried
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f'--multihost: the processes cannot be joined: {reason}') from None
+        raise UserError(
+            f'--multihost: the processes cannot be joined: {_first_line(error)}'
+        ) from None
     finally:
-        signal.signal(signal.SIGTERM, on_sigterm)  # jax takes it over, and goes on training
+        for number, handler in before.items():
+            signal.signal(number, handler)  # jax takes SIGTERM over, and goes on training
 
 
-def _exit_code(error: BaseException) -> int:
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    return 2 if isinstance(error, UserError | OSError) else 1
+def _check_address(place: Coordinates) -> None:
+    """Waits for the address of the first process, for which jax would end with a stack of C++.
+
+    Raises:
+        OSError: where there is no such host, the first process cannot have that port, or another
+            one does not find it there in time.
+    """
+    host, _, port = place.address.rpartition(':')
+    host = host.strip('[]')
+    family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+    if place.index == 0:
+        with socket.socket(family, socket.SOCK_STREAM) as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            own.bind(('', int(port)))
+        return
+    give_up = time.monotonic() + SECONDS_TO_JOIN
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+            return
+        except OSError as error:
+            if time.monotonic() > give_up:
+                raise TimeoutError(
+                    f'nobody listens at {place.address} within {SECONDS_TO_JOIN} s: {error}'
+                ) from None
+            time.sleep(1)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _end_at_once(code: int) -> None:
@@ -139,7 +223,7 @@ def _end_at_once(code: int) -> None:
     os._exit(code)
 
 
-def _lead(sweep: Sweep, info: DatasetInfo, console: Console) -> list[Failure]:
+def _lead(sweep: Sweep, info: DatasetInfo, console: Console, ending: _Ending) -> list[Failure]:
     """Trains in the first process, if there is something to do, and lets the others know."""
     from vggres.training import devices
 
@@ -149,7 +233,7 @@ def _lead(sweep: Sweep, info: DatasetInfo, console: Console) -> list[Failure]:
         nonlocal has_begun
         has_begun = True
         devices.agreed(_number(sweep.cells[0]))
-        here.run(*arguments)
+        here.run(*arguments, ending.begin)
 
     try:
         return train.run(sweep, info, LocalOptions(1), console, execute)

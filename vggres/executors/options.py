@@ -92,5 +92,10 @@ class RayOptions:
     address: str | None = None
     gpus: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Raises UserError for a number of GPUs that Ray would not take."""
+        if not 0 <= self.gpus <= 1 and not float(self.gpus).is_integer():
+            raise UserError(f'--ray.gpus {self.gpus:g}: give a fraction below 1 or a whole number.')
+
 
 Options = LocalOptions | SlurmOptions | RayOptions

@@ -5,15 +5,18 @@ above all its `result.json`, stay the truth: events only tell what happens meanw
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vggres import environment
 from vggres.errors import UserError
+from vggres.results import Record, Result
 from vggres.sweeps.cell import Cell
 
 # The events after which a worker is done with a cell; 'elsewhere': another process trains it.
 ENDS = ('finished', 'elsewhere', 'failed')
+LAST_WORDS = (*ENDS, 'unable')  # of a worker with one cell
+SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,14 @@ class Event:
     """What a worker says of its cell, or an executor of all cells.
 
     Attributes:
-        kind: 'ready', 'started', 'progress', 'record' or 'notice', and one of `ENDS`; of an
-            executor, 'silence' (nothing has happened for a while), 'stopping' and 'lost' (the
-            machine is gone, and the cell waits to run again).
-        cell: the cell's id; '' for 'ready' and for an executor's own.
+        kind: 'ready' or 'unable' (to start), 'started', 'progress', 'record' or 'notice', and one
+            of `ENDS`; of an executor, 'silence' (nothing has happened for a while), 'stopping' and
+            'lost' (the machine is gone, and the cell waits to run again).
+        cell: the cell's id; '' for 'ready', for 'unable' and for an executor's own.
         values: of 'ready', the `hardware` that was found, in words, and its `platform`, as jax
             calls it; of 'progress', `step` and `total`; of 'record', the fields of a
-            `results.Record`; of 'notice', 'elsewhere' and 'lost', `message`, a sentence; of
-            'finished', the fields of its `results.Result`; of 'failed', `message`, one line, and
+            `results.Record`; of 'notice', 'elsewhere', 'unable' and 'lost', `message`, a sentence;
+            of 'finished', the fields of its `results.Result`; of 'failed', `message`, one line, and
             `log`, the file that says more.
     """
 
@@ -75,3 +78,32 @@ class Event:
     def to_json(self) -> dict:
         """All of it, as JSON can hold it."""
         return dataclasses.asdict(self)
+
+
+class Telling:
+    """Turns what `sweeps.run.run` reports of a cell into events."""
+
+    def __init__(self, cell: Cell, on_event: Callable[[Event], object]) -> None:
+        """Events of the cell go to `on_event`."""
+        self._cell = cell
+        self._on_event = on_event
+
+    def say(self, kind: str, **values: object) -> None:
+        """Says an event of this kind, with these values."""
+        self._on_event(Event(kind, self._cell.id, values))
+
+    def record(self, record: Record) -> None:
+        """Says a record."""
+        self.say('record', **dataclasses.asdict(record))
+
+    def progress(self, step: int, total: int) -> None:
+        """Says how many updates of all are done."""
+        self.say('progress', step=step, total=total)
+
+    def notice(self, sentence: str) -> None:
+        """Says what the user should know."""
+        self.say('notice', message=sentence)
+
+    def finished(self, result: Result) -> None:
+        """Says the result."""
+        self.say('finished', **dataclasses.asdict(result))

@@ -12,12 +12,8 @@ import dataclasses
 import json
 import logging
 import os
-import platform
-import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,21 +22,17 @@ from pathlib import Path
 from types import ModuleType
 
 from vggres.errors import UserError
-from vggres.executors.local import cause_of_death, last_line
 from vggres.executors.options import RayOptions
-from vggres.executors.orders import ENDS, Event, order
-from vggres.executors.placement import default_environment
+from vggres.executors.orders import LAST_WORDS, SECONDS_OF_SILENCE, Event, order
+from vggres.executors.process import PATIENCE_SECONDS, SECONDS_TO_END
+from vggres.executors.ray_task import run_once
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import write_failure
 
-WORKER = ('-m', 'vggres.executors.worker')  # arguments of Python, on a node
 RETRIES = 3  # of a cell whose node is lost
 # Variables of the launcher that a worker gets, by the beginnings of their names. All others are
 # those of its node.
 _HANDED_ON = ('JAX_', 'XLA_', 'TF_', 'TFDS_', 'WANDB_')
-_LAST_WORDS = (*ENDS, 'unable')  # of a worker
-_SECONDS_OF_SILENCE = 30.0  # without an event, after which this is an event of its own
-_SECONDS_TO_END = 9.5  # for a worker that saves, before it is killed
 _SECONDS_TO_CONNECT = 10.0
 
 
@@ -112,7 +104,7 @@ class _Launch:
                 self._submit(_Attempt(cell))
             while self._attempts:
                 ready, _ = self._ray.wait(
-                    [*self._attempts], num_returns=1, timeout=_SECONDS_OF_SILENCE
+                    [*self._attempts], num_returns=1, timeout=SECONDS_OF_SILENCE
                 )
                 for generator in ready:
                     self._hear(generator)
@@ -129,9 +121,10 @@ class _Launch:
 
     def _submit(self, attempt: _Attempt) -> None:
         arguments = self._surroundings | {
-            'worker': WORKER,
             'order': order(attempt.cell).to_json(),
             'log': str(self._log(attempt.cell)),
+            # The lease of a lost node has to run out first.
+            'patience': PATIENCE_SECONDS if attempt.number > 1 else 0.0,
         }
         self._attempts[self._task.remote(json.dumps(arguments))] = attempt
 
@@ -162,7 +155,7 @@ class _Launch:
 
     def _take_in(self, said: Event, attempt: _Attempt) -> None:
         message = said.values.get('message', '')
-        attempt.has_ended |= said.kind in (*_LAST_WORDS, 'died')
+        attempt.has_ended |= said.kind in (*LAST_WORDS, 'died')
         if said.kind == 'started':
             attempt.node = said.values['node']
             self._on_event(said)
@@ -210,7 +203,7 @@ class _Launch:
         """Tells the workers that still run to save and to end, and waits for that."""
         for generator in self._attempts:
             self._ray.cancel(generator)
-        deadline = time.monotonic() + _SECONDS_TO_END + 5
+        deadline = time.monotonic() + SECONDS_TO_END + 5
         while self._attempts and time.monotonic() < deadline:
             ready, _ = self._ray.wait([*self._attempts], num_returns=1, timeout=1)
             for generator in ready:
@@ -218,93 +211,6 @@ class _Launch:
                     self._ray.get(next(generator))
                 except (StopIteration, self._ray.exceptions.RayError):
                     del self._attempts[generator]
-
-
-def run_once(arguments: str) -> Iterator[str]:
-    """Runs a cell in a worker of this node, once.
-
-    Args:
-        arguments: JSON: the `order`; the `worker`, arguments of Python; its `variables` and its
-            `cwd`; the `log`, a file.
-
-    Yields:
-        Events as JSON: 'started', then what the worker says; 'died' where that has no end.
-    """
-    given = json.loads(arguments)
-    cell, log, node = Cell.from_json(given['order']['cell']).id, Path(given['log']), platform.node()
-
-    def event(kind: str, **values: object) -> str:
-        return json.dumps(Event(kind, cell, values).to_json())
-
-    yield event('started', node=node)
-    for place in (log.parent, Path(given['cwd'])):
-        if not place.is_dir():
-            yield event('failed', message=f'{node} has no {place}, which all nodes have to share')
-            return
-    lines: queue.SimpleQueue = queue.SimpleQueue()
-    process = _start(given, lines)
-    has_ended = False
-    try:
-        with contextlib.suppress(BrokenPipeError):  # a dead worker is noticed by its end of output
-            process.stdin.write(json.dumps(given['order']) + '\n')
-            process.stdin.flush()
-        while not has_ended and (line := _next(lines)) is not None:
-            has_ended = json.loads(line)['kind'] in _LAST_WORDS
-            yield line
-        if not has_ended:
-            yield event('died', message=f'{cause_of_death(process.wait())}: {last_line(log)}')
-    finally:
-        _stop(process, has_ended)
-
-
-def _start(given: Mapping, lines: queue.SimpleQueue) -> subprocess.Popen:
-    """Starts a worker, whose events arrive as `lines`, and then a None."""
-    code = str(Path(__file__).parents[2])  # not installed, perhaps, but found by this process
-    path = os.pathsep.join(filter(None, (code, os.environ.get('PYTHONPATH'))))
-    with open(given['log'], 'a') as errors:
-        process = subprocess.Popen(
-            (sys.executable, *given['worker']),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            cwd=given['cwd'],
-            env=default_environment() | os.environ | {'PYTHONPATH': path} | given['variables'],
-            start_new_session=True,  # Ctrl-C reaches the launcher alone, which cancels the task
-        )
-
-    def listen() -> None:
-        with process.stdout, open(given['log'], 'a') as rest:
-            for line in process.stdout:
-                try:
-                    json.loads(line)
-                except ValueError:  # a library's, or half of one, from a worker that was killed
-                    rest.write(line)
-                else:
-                    lines.put(line)
-        lines.put(None)
-
-    threading.Thread(target=listen, daemon=True).start()
-    return process
-
-
-def _next(lines: queue.SimpleQueue) -> str | None:
-    while True:
-        # Ray cancels a task as Ctrl-C would, which is noticed between two calls, not in one.
-        with contextlib.suppress(queue.Empty):
-            return lines.get(timeout=0.5)
-
-
-def _stop(process: subprocess.Popen, has_ended: bool) -> None:
-    if not has_ended:
-        process.terminate()
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    try:
-        process.wait(timeout=_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _in_one_line(error: Exception) -> str:
@@ -384,5 +290,5 @@ def _check_resources(ray: ModuleType, options: RayOptions) -> None:
         most = max((node.get('GPU', 0) for node in nodes), default=0)
         raise UserError(
             f'no node of Ray has a free place for a cell with one CPU core and {options.gpus:g} '
-            f'GPUs: there are {len(nodes)} nodes, with at most {most:g} GPUs.'
+            f'GPUs: nodes: {len(nodes)}, with at most {most:g} GPUs each.'
         )

@@ -25,7 +25,6 @@ from pathlib import Path
 from vggres.errors import UserError
 from vggres.executors.options import SlurmOptions
 from vggres.executors.orders import order
-from vggres.executors.placement import default_environment
 from vggres.files import read_json, write_atomically, write_json
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.status import Queued
@@ -185,7 +184,7 @@ def _surroundings(options: SlurmOptions) -> dict[str, str]:
     own = _own_environment()
     if options.gpus and own.get('JAX_PLATFORMS') == 'cpu':  # of the machine that submits
         del own['JAX_PLATFORMS']
-    return default_environment() | platforms | own
+    return platforms | own
 
 
 def _own_environment() -> dict[str, str]:

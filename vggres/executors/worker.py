@@ -6,7 +6,6 @@ dies ends at once.
 """
 
 import _thread
-import dataclasses
 import json
 import os
 import signal
@@ -20,14 +19,12 @@ from typing import TextIO
 from absl import logging
 
 from vggres.errors import UserError
-from vggres.executors.orders import Event, Order
+from vggres.executors.ending import SECONDS_TO_SAVE, TERMINATED, when_told_to_end
+from vggres.executors.orders import Event, Order, Telling
 from vggres.executors.placement import check_devices, found_devices, take_cores
-from vggres.results import Record
 from vggres.sweeps.lease import LostError, TakenError
 
-TERMINATED = 128 + signal.SIGTERM  # the exit code of a worker that was told to end
-SECONDS_TO_SAVE = 7.0  # from the signal on, for the updates that run and for the save itself
-_SECONDS_TO_CLOSE = 2.0  # after that, for W&B to end its run
+_SECONDS_TO_CLOSE = 2.0  # after the save, for W&B to end its run
 _SECONDS_TO_CLEAN_UP = 20.0
 _LOOK_AT_LAUNCHER_EVERY = 0.5  # seconds
 
@@ -58,41 +55,36 @@ def main() -> None:
     if not _finds_devices(events):
         return
 
+    for line in sys.stdin:
+        _obey(Order.from_json(json.loads(line)), events, running)
+        running.save = None
+
+
+def _obey(order: Order, events: TextIO, running: Running) -> None:
+    """Runs the cell of an order, and says how that ended."""
     from vggres.sweeps.run import run  # imports jax, which reads its surroundings once
 
-    for line in sys.stdin:
-        order = Order.from_json(json.loads(line))
-        cell = order.cell
+    tell = Telling(order.cell, lambda event: _say(events, event))
 
-        def say(kind: str, values: dict, name: str = cell.id) -> None:
-            _say(events, kind, name, values)
+    def on_notice(sentence: str) -> None:
+        print(time.ctime(), sentence, file=sys.stderr)
+        tell.notice(sentence)
 
-        def on_record(record: Record, say: object = say) -> None:
-            say('record', dataclasses.asdict(record))
-
-        def on_progress(step: int, total: int, say: object = say) -> None:
-            say('progress', {'step': step, 'total': total})
-
-        def on_notice(sentence: str, say: object = say) -> None:
-            print(time.ctime(), sentence, file=sys.stderr)
-            say('notice', {'message': sentence})
-
-        try:
-            order.check_code()
-            result = run(cell, on_record, on_progress, on_notice, running.begin)
-        except BrokenPipeError:
-            raise
-        except (TakenError, LostError) as error:
-            if running.is_ending:  # it was saved and given back, and says nothing more
-                raise KeyboardInterrupt from None
-            say('elsewhere', {'message': str(error)})
-        except Exception as error:
-            print(time.ctime(), cell.id, file=sys.stderr)
-            traceback.print_exc()
-            say('failed', {'message': _first_line(error)})
-        else:
-            say('finished', dataclasses.asdict(result))
-        running.save = None
+    try:
+        order.check_code()
+        result = run(order.cell, tell.record, tell.progress, on_notice, running.begin)
+    except BrokenPipeError:
+        raise
+    except (TakenError, LostError) as error:
+        if running.is_ending:  # it was saved and given back, and says nothing more
+            raise KeyboardInterrupt from None
+        tell.say('elsewhere', message=str(error))
+    except Exception as error:
+        print(time.ctime(), order.cell.id, file=sys.stderr)
+        traceback.print_exc()
+        tell.say('failed', message=_first_line(error))
+    else:
+        tell.finished(result)
 
 
 def _end_with_launcher() -> None:
@@ -108,19 +100,11 @@ def _end_with_launcher() -> None:
 
 
 def _save_when_told_to_end(running: Running) -> None:
-    """Lets SIGTERM save the run and end this process.
+    """Lets SIGTERM save the run and end this process."""
 
-    Python calls handlers of signals between two steps of the main thread, which may be in a long
-    computation; the number of the signal reaches another thread through a pipe at once.
-    """
-    reads, writes = os.pipe()
-    os.set_blocking(writes, False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(writes)
-
-    def end() -> None:
-        while signal.SIGTERM not in os.read(reads, 64):
-            pass
+    def end(number: int) -> None:
+        if running.is_ending:
+            return
         running.is_ending = True
         if running.save:
             try:
@@ -132,7 +116,7 @@ def _save_when_told_to_end(running: Running) -> None:
             time.sleep(_SECONDS_TO_CLOSE)
         os._exit(TERMINATED)
 
-    threading.Thread(target=end, daemon=True).start()
+    when_told_to_end(end, [signal.SIGTERM])
 
 
 def _finds_devices(events: TextIO) -> bool:
@@ -141,14 +125,14 @@ def _finds_devices(events: TextIO) -> bool:
         check_devices()
     except UserError as error:
         traceback.print_exc()
-        _say(events, 'unable', '', {'message': str(error)})
+        _say(events, Event('unable', '', {'message': str(error)}))
         return False
-    _say(events, 'ready', '', found_devices())
+    _say(events, Event('ready', '', found_devices()))
     return True
 
 
-def _say(events: TextIO, kind: str, cell: str, values: dict) -> None:
-    events.write(json.dumps(Event(kind, cell, values).to_json()) + '\n')
+def _say(events: TextIO, event: Event) -> None:
+    events.write(json.dumps(event.to_json()) + '\n')
     events.flush()
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from vggres import environment
-from vggres.files import write_json
-from vggres.sweeps.cell import CONFIG_FILE, Cell
+from vggres.files import clear_unfinished, write_json
+from vggres.sweeps.cell import CHECKPOINTS_FOLDER, CONFIG_FILE, Cell
 from vggres.sweeps.failure import clear_failure
 from vggres.sweeps.lease import Lease
 from vggres.sweeps.records import METRICS_FILE, PROBES_FILE, Mark, RecordsFile, mismatch
@@ -42,6 +42,8 @@ def begin_attempt(cell: Cell, mine: Lease, on_notice: Callable[[str], object]) -
             that was saved in other surroundings.
     """
     config, directory = cell.config, cell.directory
+    for folder in (directory, directory / CHECKPOINTS_FOLDER):
+        clear_unfinished(folder)
     clear_failure(directory)
     write_json(directory / CONFIG_FILE, config.to_dict())
     names = [METRICS_FILE, *[PROBES_FILE] * bool(config.probes.every_epochs)]
@@ -59,7 +61,7 @@ def begin_attempt(cell: Cell, mine: Lease, on_notice: Callable[[str], object]) -
         )
         return next(filter(None, problems), None)
 
-    place = directory / 'checkpoints'
+    place = directory / CHECKPOINTS_FOLDER
     checkpoints = Checkpoints(place, config.checkpoint.every_seconds, notes, mine.check)
     found = checkpoints.choose(refusal, on_notice)
     mixed_with = _mixed(found, surroundings, on_notice) if found else ()

@@ -27,6 +27,7 @@ from vggres.results import Result, parsed
 CONFIG_FILE = 'config.json'
 RESULT_FILE = 'result.json'
 WEIGHTS_FILE = 'weights.safetensors'
+CHECKPOINTS_FOLDER = 'checkpoints'
 _SPLITS = ('train', 'validation', 'test')
 # Which release wrote a directory of a format, and so reads it.
 FORMAT = 2
@@ -97,6 +98,10 @@ class Cell:
             raise
         except (FileNotFoundError, UserError):
             return None
+
+    def saved(self) -> set[str]:
+        """The names of its checkpoints; they change whenever one is saved."""
+        return {path.name for path in self.directory.glob(f'{CHECKPOINTS_FOLDER}/[!.]*')}
 
     def damage(self) -> str | None:
         """What is wrong with the file of its result; None where nothing is.

@@ -8,7 +8,9 @@ With one device there is nothing to divide. All functions of this file then leav
 given as it is, so that the programs are those of a file that knows nothing of devices.
 """
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,11 @@ from vggres.data.stream import Shardings
 from vggres.errors import UserError
 
 AXIS = 'batch'  # of the mesh
+_told_to_end = threading.Event()
+
+
+class ToldToEnd(KeyboardInterrupt):
+    """One of several processes that train together was told to end, so that all of them end."""
 
 
 @functools.cache
@@ -141,6 +148,37 @@ def of_first_process(tree: Any) -> Any:
     return jax.tree.map(lambda bits, array: np.asarray(bits).view(array.dtype), told, arrays)
 
 
+def ask_to_end() -> None:
+    """Lets the processes that train together end when they next agree on something."""
+    _told_to_end.set()
+
+
+def wait_for_others() -> None:
+    """Returns when all processes are here, or one is gone.
+
+    One that ends as soon as it knows that all will end takes that knowledge from the others.
+    """
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            multihost_utils.sync_global_devices('the end')
+
+
 def agreed(number: int) -> int:
-    """The number that the first process has: one that depends on a clock may differ elsewhere."""
-    return int(of_first_process(np.int32(number)))
+    """The number that the first process has: one that depends on a clock may differ elsewhere.
+
+    All processes have to call this together.
+
+    Raises:
+        ToldToEnd: in each of several processes, if `ask_to_end` was called in one of them.
+    """
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    mine = np.array([number, _told_to_end.is_set()], np.int32)
+    numbers, are_told = np.asarray(multihost_utils.process_allgather(mine)).T
+    if are_told.any():
+        raise ToldToEnd
+    return int(numbers[0])

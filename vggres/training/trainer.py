@@ -298,11 +298,21 @@ class _Dispatches:
             elapsed = time.perf_counter() - started
             at = replace(at, state=state, sums=sums, seconds=at.seconds + elapsed)
             self._offer(at)
-            self._updates = devices.agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
+            self._updates = self._agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
             self._on_progress(step, self._run.steps)
             if step < stop:
                 break
         return at
+
+    def _agreed(self, updates: int) -> int:
+        """The updates of the next dispatch; saves the run where all processes are to end."""
+        try:
+            return devices.agreed(updates)
+        except devices.ToldToEnd:
+            if self._checkpoints:
+                self._checkpoints.save_on_request(0.0)
+            devices.wait_for_others()
+            raise
 
     def _offer(self, at: Snapshot) -> None:
         if self._checkpoints:
