@@ -1,5 +1,7 @@
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,19 @@ def test_the_device_and_equal_bits_can_be_asked_for(machine, monkeypatch):
     use('cpu', True, False, console)
     assert 'changes nothing here' in console.file.getvalue()
     assert os.environ['XLA_FLAGS'].count('deterministic') == 1
+
+
+@pytest.mark.skipif(any(Path('/dev').glob('nvidia*')), reason='there is a GPU')
+@pytest.mark.parametrize('platforms', ['cuda,cpu', 'cuda'])
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(platforms):
+    code = 'from vggres.executors.placement import check_devices; check_devices()'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env=os.environ | {'JAX_PLATFORMS': platforms},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert f'UserError: jax finds no device with JAX_PLATFORMS={platforms}' in last

@@ -112,16 +112,19 @@ def check_devices() -> None:
     Raises:
         UserError: where there is no device of a kind that JAX_PLATFORMS asks for.
     """
+    platforms = os.environ.get('JAX_PLATFORMS', '')
+    asked = f' with JAX_PLATFORMS={platforms}' if platforms else ''
     try:
         import jax
 
         jax.devices()
     except Exception as error:
-        platforms = os.environ.get('JAX_PLATFORMS')
-        asked = f' with JAX_PLATFORMS={platforms}' if platforms else ''
         message = f': {error}'.splitlines()[0] if str(error) else ''
         cause = '' if isinstance(error, AssertionError) else f': {type(error).__name__}{message}'
         raise UserError(f'jax finds no device{asked}{cause}.') from error
+    # jax goes on to the next platform in silence where the first one has no device.
+    if platforms.split(',')[0] not in ('', 'cpu') and jax.default_backend() == 'cpu':
+        raise UserError(f'jax finds no device{asked}: there is only the CPU.')
 
 
 def found_devices() -> dict[str, str]:
