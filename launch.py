@@ -70,7 +70,8 @@ def define_flags() -> None:
 def main(argv: list[str]) -> int:
     """Does what the parsed flags say, and returns the exit code."""
     for ends in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does
-        signal.signal(ends, signal.default_int_handler)
+        if signal.getsignal(ends) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(ends, signal.default_int_handler)
     logging.set_verbosity(logging.ERROR)  # TFDS reports at length
     given = command_line.given(FLAGS, argv)
     mode = command_line.mode(given)
@@ -90,7 +91,7 @@ def main(argv: list[str]) -> int:
             estimate.estimate(sweep, info, FLAGS.estimate, FLAGS.workers, console)
         elif mode == 'dry_run':
             estimate.dry_run(sweep, info, console)
-        elif FLAGS.multihost:
+        elif FLAGS.multihost is not None:
             return multihost.run(sweep, info, multihost.coordinates(FLAGS.multihost), console)
         elif train.run(sweep, info, executor_flags.options(given), console):
             return 1

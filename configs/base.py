@@ -101,7 +101,7 @@ def get_config() -> ConfigDict:
     config.probes.draws = 1  # random weights observed before training, the run's own among them
 
     config.checkpoint = ConfigDict()
-    config.checkpoint.every_seconds = 300.0  # the least time between two saves, at ends of epochs
+    config.checkpoint.every_seconds = 300.0  # the time between two saves, at least
     config.checkpoint.save_weights = True  # leaves the final weights beside the result
 
     config.sweep = ConfigDict()

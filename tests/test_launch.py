@@ -188,6 +188,24 @@ def with_epochs(arguments, epochs):
     return [*(each for each in arguments if not each.startswith(name)), f'{name}{epochs}']
 
 
+@pytest.mark.parametrize('is_ignored', [False, True])
+def test_a_closed_terminal_ends_a_launch_unless_nohup_was_asked_for(is_ignored, tmp_path):
+    code = (
+        'import signal, sys, launch\n'
+        f'signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if is_ignored else "SIG_DFL"})\n'
+        'try: launch.run(["launch.py", "--sweep=depth", "--dry_run", sys.argv[1]])\n'
+        'finally: print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code, f'--workdir={tmp_path}'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == str(is_ignored)
+
+
 def test_a_sweep_to_its_report_and_again(small, tmp_path):
     done = launch(*small)
     assert done.returncode == 0, done.stdout + done.stderr

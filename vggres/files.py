@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import json
 import os
 import secrets
@@ -23,6 +24,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def is_damage(error: OSError) -> bool:
+    """Whether a file could not be read because of what it is, rather than for a moment."""
+    return error.errno in (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EIO)
 
 
 def clear_unfinished(directory: Path) -> None:

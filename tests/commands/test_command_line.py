@@ -78,6 +78,8 @@ def test_what_is_asked_for(given, argv, expected):
         (('--executor=slurm', '--workers=2'), 'workers changes nothing .* slurm: see --slurm.par'),
         (('--executor=ray', '--workers=2'), '--workers changes nothing with --executor ray'),
         (('--executor=pbs',), 'local.slurm.ray'),
+        (('--multihost=auto', '--executor=slurm'), '--executor changes nothing with --multihost'),
+        (('--multihost=', '--workers=2'), '--workers changes nothing with --multihost'),
         (('--executor=slurm', '--slurm.gpus=-1'), 'non-negative'),
         (('--executor=slurm', '--slurm.gpu=1'), "Unknown command line flag 'slurm.gpu'"),
         (('--claims', '--sweep=depth'), '--sweep changes nothing with --claims'),

@@ -42,19 +42,19 @@ def test_what_one_host_alone_decides_may_differ(config, tmp_path, cell):
     config.data.dir = config.data.dir + '/'
     config.wandb.mode = 'offline'
     (other,) = planning.checked_sweep('', config, tmp_path / 'elsewhere')[0].cells
-    assert multihost._number(other) == multihost._number(cell) > 0
+    assert multihost._digest(other) == multihost._digest(cell) > 0
     config.evaluation.every_epochs += 1
     (other,) = planning.checked_sweep('', config, tmp_path)[0].cells
-    assert multihost._number(other) != multihost._number(cell)
+    assert multihost._digest(other) != multihost._digest(cell)
 
 
 @pytest.mark.parametrize('told', ['nothing', 'another'])
 def test_other_processes_train_only_what_the_first_one_does(cell, monkeypatch, told):
-    number = 0 if told == 'nothing' else multihost._number(cell) + 1
+    number = 0 if told == 'nothing' else multihost._digest(cell) + 1
     monkeypatch.setattr('vggres.training.devices.agreed', lambda own: number)
     monkeypatch.setattr('vggres.sweeps.run.train_in_process', None)  # cannot be called
     if told == 'nothing':
-        assert multihost._follow(cell) == 0
+        multihost._follow(cell)  # and returns
     else:
         with pytest.raises(UserError, match='another network, or with other code'):
             multihost._follow(cell)
@@ -101,6 +101,12 @@ class TestEnding:
         monkeypatch.setattr(multihost, 'SECONDS_TO_AGREE', 0.0)
         self.console = Console(file=io.StringIO())
         self.ending = multihost._Ending(self.console)
+        self.ending.has_joined = True
+
+    def test_before_the_processes_have_joined_it_ends_at_once(self):
+        self.ending.has_joined = False
+        self.ending.end(signal.SIGTERM)
+        assert (self.asked, self.ended) == ([], [143])
 
     def test_where_the_others_do_not_agree_in_time_what_is_there_is_saved(self):
         self.ending.begin(self.saved.append)
@@ -108,10 +114,10 @@ class TestEnding:
         assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [143])
 
     def test_the_second_signal_ends_it_at_once(self):
-        self.ending.end(signal.SIGINT)
         self.ending.begin(self.saved.append)
         self.ending.end(signal.SIGINT)
-        assert (len(self.asked), self.saved, self.ended) == (1, [], [130, 130])
+        self.ending.end(signal.SIGINT)
+        assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [130, 130])
         assert 'Ctrl-C again' in self.console.file.getvalue()
 
     def test_exit_codes(self):

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -150,6 +151,26 @@ def test_a_launch_whose_workers_cannot_start_leaves_nothing(
         launched(config, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob('sweep.json')} == before
     assert (tmp_path / 'depth').exists() == grown
+
+
+def test_who_is_refused_the_lock_leaves_what_another_launch_has_begun(
+    config, tmp_path, ran, monkeypatch
+):
+    """The other one made the directory while this one was about to."""
+    directory = tmp_path / 'depth'
+
+    @contextlib.contextmanager
+    def taken(path):
+        (path / 'cells' / 'of another').mkdir(parents=True)
+        (path / 'sweep.json').write_text('its own')
+        raise UserError(f'another launch is running in {path}.')
+        yield
+
+    monkeypatch.setattr(train, 'locked', taken)
+    with pytest.raises(UserError, match='another launch'):
+        launched(config, tmp_path)
+    assert (directory / 'sweep.json').read_text() == 'its own'
+    assert (directory / 'cells' / 'of another').is_dir()
 
 
 # Sweeps in stages

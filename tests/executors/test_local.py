@@ -197,6 +197,27 @@ def test_a_worker_that_cannot_start_is_one_line(make, tmp_path, monkeypatch, how
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('how', ['unable', 'aborts'])
+def test_cells_of_a_worker_that_cannot_start_are_left_to_those_that_can(
+    make, tmp_path, monkeypatch, how
+):
+    monkeypatch.setattr(environment, 'cores', lambda: [0, 1])
+    monkeypatch.setenv('FAKE_WORKER_OF_CORE_1', how)
+    cells = [make(depth, 0) for depth in (8, 14, 20, 26)]
+    events = run(cells, 2, tmp_path)
+    found = ended(events)
+    assert {found[cell.id].kind for cell in cells} == {'finished'}
+    assert {event.values['cores'] for event in found.values()} == {'0'}
+    (lost,) = [event for event in events if event.kind == 'lost']
+    assert lost.values['message'].startswith('its worker cannot start')
+    assert [event.kind for event in events].count('ready') == 1
+
+
+def test_the_first_worker_is_told_once_even_if_it_dies(make, tmp_path):
+    events = run([make(20, fake_worker.DIES), make(8, 0)], 1, tmp_path)
+    assert [event.kind for event in events].count('ready') == 1
+
+
 def test_what_libraries_print_is_kept_in_the_log(make, tmp_path):
     run([make(8, 0)], 1, tmp_path)
     assert 'no event at all' in (tmp_path / 'logs' / 'worker0.log').read_text()

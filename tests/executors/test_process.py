@@ -109,7 +109,7 @@ def test_one_that_does_not_end_when_told_to_is_killed(start, monkeypatch, heeds,
     begin = time.monotonic()
     worker.tell_to_end()
     wait_for_end([worker])
-    assert worker.has_ended(0.0) == heeds
+    assert worker.ends_within(0.0) == heeds
     worker.kill()
     assert time.monotonic() - begin < 5
     assert worker.cause_of_death() == cause
@@ -137,3 +137,12 @@ def test_what_it_said_last(start, tmp_path):
     assert worker.last_line() == 'Unknown flag in XLA_FLAGS'
     (tmp_path / 'log').write_text('\n')
     assert worker.last_line() == 'it said nothing'
+
+
+def test_it_is_heard_to_its_end_whatever_its_log_and_its_output_are(start, tmp_path):
+    (tmp_path / 'log').symlink_to('/dev/full')
+    worker, events = start(
+        'import os; os.write(1, bytes([255]) + b" no event and no end of a line")'
+    )
+    assert events.get(timeout=30) is None
+    assert worker.cause_of_death() == 'exit code 0'

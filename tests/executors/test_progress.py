@@ -75,7 +75,7 @@ def test_failures_are_kept_for_the_end(cells):
 @pytest.mark.parametrize('terminal', [True, False])
 def test_a_cell_that_is_lost_waits_and_starts_again(cells, clock, terminal):
     small, large = (cell.id for cell in cells)
-    lost = {'message': 'its node n1 was lost in attempt 1'}
+    lost = {'message': 'its node n1 was lost (attempt 1)'}
     events = [
         (0, Event('started', large, {})),
         (0, Event('progress', large, {'step': 1, 'total': 2})),
@@ -86,7 +86,7 @@ def test_a_cell_that_is_lost_waits_and_starts_again(cells, clock, terminal):
         (5, Event('finished', large, FINISHED)),
     ]
     progress, text = follow(cells, events, terminal, clock)
-    assert f'{large}: its node n1 was lost in attempt 1; it waits to run again' in text
+    assert f'{large}: its node n1 was lost (attempt 1); it waits to run again' in text
     if not terminal:
         # Half of the small one, 1 of 4, in 45 s: 3.5 of the 4 are left.
         assert f'running: {small} 50 % (training); about 5 min left' in text
@@ -146,7 +146,7 @@ def test_what_is_noticed_trained_elsewhere_or_stopped_is_a_line(cells):
     lines = text.splitlines()
     assert lines[0] == f'{large}: the checkpoint a cannot be used: b.'
     assert lines[1].startswith(f'[4/5] {small}')
-    assert 'left alone: it is trained by c.' in lines[1]
+    assert 'left alone: it is trained by c, 0 s' in lines[1]
     assert lines[2].startswith('stopping: the cells that run are saved first; Ctrl-C again ')
     assert progress.failed == []
 

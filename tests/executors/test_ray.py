@@ -332,7 +332,7 @@ def test_the_cell_of_a_killed_node_runs_again_elsewhere(make, tmp_path):
     (lost,) = [event for event in events if event.kind == 'lost']
     assert lost.cell in {cell.id for cell in holding}
     assert (tmp_path / f'{lost.cell}.{victim}.pid').exists()
-    assert lost.values['message'].endswith(' was lost in attempt 1')
+    assert lost.values['message'].endswith(' was lost (attempt 1)')
     assert sorted(e.cell for e in events if e.kind == 'finished') == sorted(c.id for c in cells)
     assert not [event for event in events if event.kind == 'failed']
     attempts = {cell.id: len(list(tmp_path.glob(f'{cell.id}.*.pid'))) for cell in holding}
@@ -406,9 +406,9 @@ def test_a_cell_is_given_up_after_its_node_was_lost_too_often(make, tmp_path):
     assert library.tasks == 1 + executor.RETRIES == 4
     assert [event.kind for event in events] == ['started', 'lost'] * 3 + ['started', 'failed']
     assert [event.values['message'] for event in events if event.kind == 'lost'] == [
-        f'its node n1 was lost in attempt {number}' for number in (1, 2, 3)
+        f'its node n1 was lost (attempt {number})' for number in (1, 2, 3)
     ]
-    assert events[-1].values['message'] == 'its node n1 was lost, as 3 others before'
+    assert events[-1].values['message'] == 'its node n1 was lost (attempt 4)'
 
 
 def test_a_cell_whose_node_was_lost_after_its_work_is_done(make, tmp_path):

@@ -15,6 +15,7 @@ from vggres.sweeps.failure import read_failure, write_failure
 from vggres.sweeps.lease import LostError
 from vggres.sweeps.records import METRICS_FILE, PROBES_FILE, read_records
 from vggres.sweeps.run import run
+from vggres.training.checkpoint import Checkpoints
 
 
 class Killed(Exception):
@@ -38,16 +39,20 @@ def whole(config, tmp_path):
 
 
 @pytest.fixture
-def cut(config, tmp_path):
+def cut(config, tmp_path, monkeypatch):
     """A cell that was killed in the fourth epoch: its checkpoints are of steps 10 and 15."""
-    cell = Cell(config, tmp_path / 'cut', '')
+    cell, begin_update = Cell(config, tmp_path / 'cut', ''), Checkpoints.begin_update
 
-    def kill(step, total):
-        if step > 15:
+    def kill(self):
+        is_fourth = self._offered and self._offered.step == 15
+        begin_update(self)
+        if is_fourth:
             raise Killed
 
-    with pytest.raises(Killed):
-        run(cell, on_progress=kill)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, 'begin_update', kill)
+        with pytest.raises(Killed):
+            run(cell)
     assert cell.result() is None
     return cell
 

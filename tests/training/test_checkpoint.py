@@ -1,8 +1,10 @@
 import dataclasses
+import errno
 import hashlib
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -122,6 +124,19 @@ def test_a_damaged_checkpoint_costs_one_interval(snapshots, fresh, tmp_path, dam
     assert len(said) == 1
     assert said[0].startswith('the checkpoint step-000000000004.ckpt cannot be used: ')
     checkpoints.save_now_and_then(snapshots[1])  # in its place
+    assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), snapshots[1])
+
+
+def test_what_cannot_be_read_for_the_moment_stays(snapshots, fresh, tmp_path, monkeypatch):
+    save(tmp_path, snapshots)
+    with monkeypatch.context() as patch:
+
+        def stale(path):
+            raise OSError(errno.ESTALE, 'Stale file handle', str(path))
+
+        patch.setattr(Path, 'read_bytes', stale)
+        with pytest.raises(OSError, match='Stale file handle'):
+            Checkpoints(tmp_path, 0).choose()
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), snapshots[1])
 
 

@@ -75,7 +75,29 @@ def test_a_checkpoint_comes_before_the_weights_it_started_from(config, build, da
     listeners = Listeners(on_progress=stop_in_the_second_epoch)
     with pytest.raises(Stopped):
         trainer.train(build(config), data, run, checkpoints, listeners=listeners)
-    assert [path.name for path in tmp_path.iterdir()] == ['step-000000000005.ckpt']
+    assert min(path.name for path in tmp_path.iterdir()) == 'step-000000000005.ckpt'
+    outcome, _ = trainer.train(build(config), data, run, Checkpoints(tmp_path, every_seconds=0))
+    assert outcome == whole
+
+
+def test_a_run_is_saved_within_an_epoch(config, build, data, tmp_path, monkeypatch):
+    run = described_run(config, data.num_train)
+    whole, _ = trainer.train(build(config), data, run)
+    monkeypatch.setattr(trainer, '_FIRST_DISPATCH', 1)
+    monkeypatch.setattr(trainer, 'SECONDS_PER_DISPATCH', 0.0)  # an update each
+
+    class Stopped(Exception):
+        pass
+
+    def stop(step, total):
+        if step == 3:  # of 5 in an epoch
+            raise Stopped
+
+    checkpoints = Checkpoints(tmp_path, every_seconds=0)
+    with pytest.raises(Stopped):
+        trainer.train(build(config), data, run, checkpoints, listeners=Listeners(on_progress=stop))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ['step-000000000002.ckpt', 'step-000000000003.ckpt']
     outcome, _ = trainer.train(build(config), data, run, Checkpoints(tmp_path, every_seconds=0))
     assert outcome == whole
 
@@ -296,7 +318,7 @@ def test_a_diverged_run_reaches_nothing(learner, train):
     assert outcome.steps_to_error == {'5': None, '1': None}
 
 
-def test_a_run_that_stops_is_observed_at_its_end_and_saves_no_checkpoint_there(
+def test_a_run_that_stops_is_observed_at_its_end_to_which_it_goes_on(
     learner, build, data, tmp_path
 ):
     learner.train.until_error, learner.evaluation.every_steps = (1.0,), 2
@@ -307,5 +329,5 @@ def test_a_run_that_stops_is_observed_at_its_end_and_saves_no_checkpoint_there(
     outcome, _ = trainer.train(build(learner), data, run, checkpoints, observer, listeners)
     last = outcome.steps_to_error['1']
     assert [each.step for each in observations] == [0, last]
-    newest = max(path.name for path in tmp_path.iterdir())
-    assert newest == f'step-{(last - 1) // 5 * 5:012d}.ckpt'
+    again, _ = trainer.train(build(learner), data, run, Checkpoints(tmp_path, every_seconds=0))
+    assert again == outcome  # as if it had been killed before it said so

@@ -111,8 +111,9 @@ def _check_multihost(given: Mapping[str, object]) -> None:
             '--multihost trains one network on several hosts: for a --sweep, start it on each host '
             'with a --workdir of its own, or by an executor of the cluster.'
         )
-    if 'workers' in given:
-        raise UserError('--workers changes nothing with --multihost: leave it out.')
+    for name in ('workers', 'executor'):
+        if name in given:
+            raise UserError(f'--{name} changes nothing with --multihost: leave it out.')
 
 
 def where(given: Mapping[str, object]) -> list[str]:

@@ -31,12 +31,11 @@ from vggres.executors import here
 from vggres.executors.ending import SECONDS_TO_SAVE, TERMINATED, when_told_to_end
 from vggres.executors.options import LocalOptions
 from vggres.executors.placement import check_devices, default_environment, placement
-from vggres.results import Failure
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.grid import changes
 from vggres.sweeps.sweep import Sweep
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_TO_JOIN = 300  # as long as jax itself waits
 SECONDS_TO_AGREE = 25.0  # on ending: Slurm and clouds kill 30 seconds after SIGTERM
 _NOTHING_TO_DO = 0  # what the first process tells the others instead of what it trains
@@ -101,25 +100,43 @@ def run(sweep: Sweep, info: DatasetInfo, place: Coordinates | None, console: Con
     for name, value in (default_environment() | chosen).items():
         if value:
             os.environ.setdefault(name, value)
-    _join(place)
-    check_devices()
+    ending = _Ending(console)
+    numbers = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]  # as nohup sets it
+    when_told_to_end(ending.end, numbers)
+    try:
+        _join(place, console)
+        ending.has_joined = True
+        check_devices()
+        _train(sweep, info, console, ending)
+    except BaseException as error:
+        lost = _lost_process(error)
+        atexit.register(_end_at_once, 2 if lost else ending.exit_code(error))
+        if lost:
+            raise UserError(lost) from None
+        raise
+    return 0
 
+
+def _train(sweep: Sweep, info: DatasetInfo, console: Console, ending: '_Ending') -> None:
     import jax
 
-    ending = _Ending(console)
-    when_told_to_end(ending.end, ENDS)
-    try:
-        if jax.process_index() > 0:
-            return _follow(sweep.cells[0])
-        return 1 if _lead(sweep, info, console, ending) else 0
-    except BaseException as error:
-        atexit.register(_end_at_once, ending.exit_code(error))
-        if isinstance(error, jax.errors.JaxRuntimeError) and 'RESOURCE_EXHAUSTED' not in str(error):
-            raise UserError(
-                f'--multihost: another process seems to be lost ({_first_line(error)}). The same '
-                'commands go on from the newest checkpoint.'
-            ) from None
-        raise
+    if jax.process_index() > 0:
+        _follow(sweep.cells[0])
+    else:
+        _lead(sweep, info, console, ending)
+
+
+def _lost_process(error: BaseException) -> str:
+    """What is to be said of an error of jax that comes from the end of another process."""
+    import jax
+
+    is_of_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    if not is_of_jax or 'RESOURCE_EXHAUSTED' in str(error):
+        return ''
+    return (
+        f'--multihost: another process seems to be lost ({_first_line(error)}). The same commands '
+        'go on from the newest checkpoint.'
+    )
 
 
 class _Ending:
@@ -134,43 +151,51 @@ class _Ending:
         """Nothing is told yet, and nothing runs that could be saved."""
         self._console = console
         self._told: list[int] = []
-        self.save: Callable[[float], bool] | None = None
+        self._save: Callable[[float], bool] | None = None
+        self.has_joined = False  # the other processes
 
     def begin(self, save: Callable[[float], bool]) -> None:
         """A run has begun, which this function saves."""
-        self.save = save
+        self._save = save
 
     def end(self, number: int) -> None:
         """Ends the process because of this signal, or, at the second one, at once."""
+        self._told.append(number)
+        if len(self._told) == 1 and self.has_joined:
+            self._end_with_the_others(number)
+        _end_at_once(128 + number)
+
+    def _end_with_the_others(self, number: int) -> None:
         from vggres.training import devices
 
-        self._told.append(number)
-        if len(self._told) == 1:
-            devices.ask_to_end()
-            if number == signal.SIGINT:
-                self._console.print('stopping: the run is saved first; Ctrl-C again ends it.')
-            time.sleep(SECONDS_TO_SAVE if self.save else SECONDS_TO_AGREE)
-            if self.save:
-                with contextlib.suppress(Exception):  # another process may have it by now
-                    self.save(0.0)
-        _end_at_once(128 + number)
+        devices.ask_to_end()
+        if not self._save:
+            time.sleep(SECONDS_TO_AGREE)
+            return
+        if number == signal.SIGINT:
+            self._console.print('stopping: the run is saved first; Ctrl-C again ends it.')
+        time.sleep(SECONDS_TO_SAVE)
+        with contextlib.suppress(Exception):  # another process may have it by now
+            self._save(SECONDS_TO_AGREE - SECONDS_TO_SAVE)
 
     def exit_code(self, error: BaseException) -> int:
         """That of a process that ends by an error."""
         if isinstance(error, KeyboardInterrupt):
             return 128 + self._told[0] if self._told else TERMINATED
-        return 2 if isinstance(error, UserError | OSError | RuntimeError) else 1
+        return 2 if isinstance(error, UserError | OSError) else 1
 
 
-def _join(place: Coordinates | None) -> None:
+def _join(place: Coordinates | None, console: Console) -> None:
     """Makes this process one of several, before jax looks for devices."""
     import jax
 
     # Without this, processes on CPUs would not reach one another's devices.
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-    before = {number: signal.getsignal(number) for number in ENDS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         if place:
+            others = 'the first process' if place.index else f'{place.count - 1} more'
+            console.print(f'process {place.index} of {place.count}: waits for {others}')
             _check_address(place)
             jax.distributed.initialize(place.address, place.count, place.index)
         else:
@@ -217,13 +242,13 @@ def _first_line(error: Exception) -> str:
 
 
 def _end_at_once(code: int) -> None:
-    """Ends a process that fails: jax would wait for the others, which wait for this one."""
+    """Ends this process now: jax would wait for the others, which wait for this one."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def _lead(sweep: Sweep, info: DatasetInfo, console: Console, ending: _Ending) -> list[Failure]:
+def _lead(sweep: Sweep, info: DatasetInfo, console: Console, ending: _Ending) -> None:
     """Trains in the first process, if there is something to do, and lets the others know."""
     from vggres.training import devices
 
@@ -232,34 +257,33 @@ def _lead(sweep: Sweep, info: DatasetInfo, console: Console, ending: _Ending) ->
     def execute(*arguments: Any) -> None:
         nonlocal has_begun
         has_begun = True
-        devices.agreed(_number(sweep.cells[0]))
+        devices.agreed(_digest(sweep.cells[0]))
         here.run(*arguments, ending.begin)
 
     try:
-        return train.run(sweep, info, LocalOptions(1), console, execute)
+        train.run(sweep, info, LocalOptions(1), console, execute)
     finally:
         if not has_begun:
             devices.agreed(_NOTHING_TO_DO)
 
 
-def _follow(cell: Cell) -> int:
+def _follow(cell: Cell) -> None:
     """Trains in another process than the first, without a word."""
     from vggres.sweeps.run import train_in_process
     from vggres.training import devices
 
-    told = devices.agreed(_number(cell))
-    if told == _NOTHING_TO_DO:
-        return 0
-    if told != _number(cell):
+    digest = devices.agreed(_digest(cell))
+    if digest == _NOTHING_TO_DO:
+        return
+    if digest != _digest(cell):
         raise UserError(
             '--multihost: the first process trains another network, or with other code: start all '
             'of them with the same command.'
         )
     train_in_process(cell.config)
-    return 0
 
 
-def _number(cell: Cell) -> int:
+def _digest(cell: Cell) -> int:
     """What tells networks and versions of the code apart, and is not `_NOTHING_TO_DO`."""
     knobs = changes(cell.config, base.get_config())
     same = {name: value for name, value in knobs.items() if not name.startswith(_OF_ONE_HOST)}

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from vggres.results import Failure
 from vggres.sweeps import cost
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.images import check_images
-from vggres.sweeps.lock import locked
+from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 from vggres.tracking import wandb_run
@@ -61,7 +62,7 @@ def run(
     """
     sweep = _with_resolved_mode(sweep)
     datasets.prepare(sweep.config.data, console)
-    with _undone_if_refused(sweep.directory), locked(sweep.directory):
+    with locked(sweep.directory), _undone_if_refused(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
         _say_what_is_there(sweep, whole, console)
         failed: list[Failure] = []
@@ -135,9 +136,10 @@ def _with_next_stage(
 def _undone_if_refused(directory: Path) -> Iterator[None]:
     """Leaves a sweep's directory as it was where no worker can start, or the launch is refused.
 
+    The launch holds the lock of the directory, and with it made the directory where there was none.
     Once the directory of a cell has appeared, a cell has begun, and everything stays.
     """
-    path, is_new = directory / SWEEP_FILE, not directory.exists()
+    path, is_new = directory / SWEEP_FILE, {*os.listdir(directory)} <= {LOCK_FILE}
     before = path.read_bytes() if path.is_file() else None
     begun = _begun(directory)
     try:

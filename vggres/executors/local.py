@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import queue
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vggres.errors import UserError
@@ -23,8 +23,8 @@ from vggres.sweeps.failure import write_failure
 @dataclass
 class _Worker:
     number: int
-    process: WorkerProcess
     log: Path
+    process: WorkerProcess = field(init=False)
     cell: Cell | None = None
     is_ready: bool = False  # it has found its devices
 
@@ -47,7 +47,7 @@ def run(
         on_event: called in this thread with each event; 'ready' comes once, of the first worker.
 
     Raises:
-        UserError: where a worker cannot start, for want of a device or by a bad flag of XLA.
+        UserError: where no worker can start, for want of a device or by a bad flag of XLA.
         KeyboardInterrupt: passed on, after all workers have saved what they were training and have
             ended. A second one kills those that are left.
     """
@@ -84,8 +84,9 @@ class _Launch:
         self._num_workers = num_workers
         self._log_dir = log_dir
         self._on_event = on_event
-        self._events: queue.SimpleQueue[tuple[int, Event | None]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[_Worker, Event | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
+        self._some_started = False
 
     def run(self) -> None:
         """Runs the cells."""
@@ -94,11 +95,11 @@ class _Launch:
             self._give_next(self._workers[number])
         while any(worker.cell for worker in self._workers):
             try:
-                number, event = self._events.get(timeout=SECONDS_OF_SILENCE)
+                worker, event = self._events.get(timeout=SECONDS_OF_SILENCE)
             except queue.Empty:
                 self._on_event(Event('silence', '', {}))
             else:
-                self._take_in(event, self._workers[number])
+                self._take_in(event, worker)
 
     def tell_to_end(self) -> None:
         """Tells all workers to save what they train, and to end."""
@@ -115,25 +116,24 @@ class _Launch:
             worker.process.kill()
 
     def _start(self, number: int) -> _Worker:
-        log = self._log_dir / f'worker{number}.log'
+        worker = _Worker(number, self._log_dir / f'worker{number}.log')
         place = placement(number, self._num_workers, self._gpus)
-        process = WorkerProcess(lambda event: self._events.put((number, event)), log, place)
-        return _Worker(number, process, log)
+        worker.process = WorkerProcess(
+            lambda event: self._events.put((worker, event)), worker.log, place
+        )
+        return worker
 
     def _take_in(self, event: Event | None, worker: _Worker) -> None:
         """Takes in what a worker says next, be it nothing more."""
-        some_started = any(each.is_ready for each in self._workers)
         if event is None:
             if worker.cell:
-                self._bury(worker, some_started)
-                self._replace(worker)
+                self._bury(worker)
         elif event.kind == 'ready':
-            if not some_started:
+            if not self._some_started:
                 self._on_event(event)
-            worker.is_ready = True
+            self._some_started = worker.is_ready = True
         elif event.kind == 'unable':
-            if not some_started:  # else its end follows, and fails its cell alone
-                raise UserError(f'a worker cannot start: {event.values["message"]}')
+            self._do_without(worker, f': {event.values["message"]}')
         elif event.kind == 'failed':
             self._fail(worker, event.values['message'])
             self._give_next(worker)
@@ -142,20 +142,35 @@ class _Launch:
             if event.kind in ENDS:
                 self._give_next(worker)
 
-    def _bury(self, worker: _Worker, some_started: bool) -> None:
-        """Reports what became of the cell of a worker that died."""
-        worker.process.has_ended(5.0)  # with its own exit code, where it has one
+    def _bury(self, worker: _Worker) -> None:
+        """Reports what became of the cell of a worker that died, and starts another worker."""
+        worker.process.ends_within(5.0)  # with its own exit code, where it has one
         worker.process.kill()
         cause = worker.process.cause_of_death()
-        if not some_started:
-            raise UserError(f'a worker cannot start ({cause}): {worker.process.last_line()}')
+        if not worker.is_ready:
+            self._do_without(worker, f' ({cause}): {worker.process.last_line()}')
+            return
         if result := worker.cell.result():  # it died after its work
             self._on_event(Event('finished', worker.cell.id, dataclasses.asdict(result)))
         else:
             self._fail(worker, f'its worker died ({cause})')
+        self._replace(worker)
+
+    def _do_without(self, worker: _Worker, reason: str) -> None:
+        """Leaves the cell of a worker that cannot start to the others, if one of them can."""
+        cell, worker.cell = worker.cell, None
+        able = [each for each in self._workers if each.is_ready]
+        is_alone = not any(each.cell for each in self._workers)
+        if is_alone and not able:
+            raise UserError(f'a worker cannot start{reason}')
+        self._waiting.put_back(cell)
+        self._on_event(Event('lost', cell.id, {'message': f'its worker cannot start{reason}'}))
+        if is_alone:  # the others have ended, for want of cells
+            self._replace(able[0])
 
     def _replace(self, worker: _Worker) -> None:
-        """Starts another worker, for the cells that wait."""
+        """Starts another worker in the place of one that has ended, for the cells that wait."""
+        worker.process.kill()
         self._workers[worker.number] = heir = self._start(worker.number)
         heir.cell = worker.cell
         self._give_next(heir)

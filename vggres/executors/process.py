@@ -53,6 +53,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                errors='replace',
                 cwd=directory,
                 env=default_environment() | os.environ | (variables or {}),
                 start_new_session=True,  # Ctrl-C reaches its executor alone, which then stops it
@@ -75,8 +76,8 @@ class WorkerProcess:
         """Tells it to save what it trains, and to end."""
         self._process.terminate()
 
-    def has_ended(self, seconds: float) -> bool:
-        """Whether it ends within so many seconds."""
+    def ends_within(self, seconds: float) -> bool:
+        """Waits until it ends, for so many seconds at most, and returns whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, seconds))
         return self._process.returncode is not None
@@ -105,16 +106,19 @@ class WorkerProcess:
         return self._log.open('a') if self._log else contextlib.nullcontext(sys.stderr)
 
     def _listen(self) -> None:
-        with self._process.stdout, self._opened_log() as rest:
+        with self._process.stdout:
             for line in self._process.stdout:
                 try:
                     event = Event(**json.loads(line))
                 except (ValueError, TypeError):  # a library's, or half of one, from a killed worker
-                    rest.write(line)
-                    rest.flush()
+                    self._keep(line)
                 else:
                     self._hear(event)
         self._hear(None)
+
+    def _keep(self, line: str) -> None:
+        with contextlib.suppress(OSError), self._opened_log() as log:  # the disk may be full
+            log.write(line)
 
 
 def wait_for_end(workers: Iterable[WorkerProcess]) -> None:
@@ -125,7 +129,7 @@ def wait_for_end(workers: Iterable[WorkerProcess]) -> None:
     deadline = time.monotonic() + SECONDS_TO_END
     with contextlib.suppress(KeyboardInterrupt):
         for worker in workers:
-            worker.has_ended(deadline - time.monotonic())
+            worker.ends_within(deadline - time.monotonic())
 
 
 def converse(
@@ -151,11 +155,8 @@ def converse(
             return
 
 
-# Ray cancels a task as Ctrl-C would, which is noticed between two calls, not in one.
-
-
 def _next(events: queue.SimpleQueue) -> Event | None:
-    while True:
+    while True:  # an interrupt from another thread is noticed between two calls, not in one
         with contextlib.suppress(queue.Empty):
             return events.get(timeout=0.5)
 

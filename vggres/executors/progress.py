@@ -107,10 +107,10 @@ class Progress:
 
     def _on_failed(self, cell: str, values: dict) -> None:
         self.failed.append(Failure(cell, values['message'], values['log']))
-        self._end(cell, f'failed: {values["message"]}; see {values["log"]}')
+        self._end(cell, f'failed: {values["message"].rstrip(".")}; see {values["log"]}')
 
     def _on_elsewhere(self, cell: str, values: dict) -> None:
-        self._end(cell, f'left alone: {values["message"]}')
+        self._end(cell, f'left alone: {values["message"].rstrip(".")}')
 
     def _on_notice(self, cell: str, values: dict) -> None:
         self._console.print(Text(f'{self._labels[cell]}: {values["message"]}'), soft_wrap=True)
@@ -129,7 +129,7 @@ class Progress:
         del self._started[cell]
         self._fractions[cell] = 0.0
         self._display.remove_task(self._bars.pop(cell))
-        line = f'{self._labels[cell]}: {values["message"]}; it waits to run again'
+        line = f'{self._labels[cell]}: {values["message"].rstrip(".")}; it waits to run again'
         self._console.print(Text(line), soft_wrap=True)
 
     def _end(self, cell: str, outcome: str) -> None:

@@ -61,8 +61,8 @@ def run(
         options: the cluster, and what a cell asks for.
         log_dir: the output of a cell goes to `<cell id>.log` there. All nodes have to see it.
         on_event: called in this thread with each event; 'ready' comes once, of the first worker. A
-            cell that has said nothing yet waits for a free node; one whose node was lost says
-            'lost', and waits once more.
+            cell that has said nothing yet waits for a free node; one whose node was lost, or
+            cannot start a worker, says 'lost' and waits once more.
 
     Raises:
         UserError: where Ray is not installed or cannot be reached, where no node has what a cell
@@ -142,10 +142,10 @@ class _Launch:
             said = Event(**json.loads(self._ray.get(next(generator))))
         except StopIteration:
             del self._attempts[generator]
-        except lost:
+        except lost as error:
             del self._attempts[generator]
             if not attempt.has_ended:
-                self._try_again(attempt)
+                self._try_again(attempt, _in_words(error, attempt.node))
         except errors.RayError as error:
             del self._attempts[generator]
             if not attempt.has_ended:
@@ -168,36 +168,40 @@ class _Launch:
         elif said.kind in ('unable', 'died') and not self._some_started:
             raise UserError(f'a worker cannot start on {attempt.node}: {message}')
         elif said.kind == 'unable':
-            self._fail(attempt, f'its worker cannot start on {attempt.node}: {message}')
+            self._try_again(attempt, f'its worker cannot start on {attempt.node}: {message}')
         elif said.kind == 'died':
             self._end_without_a_word(attempt, f'its worker died ({message})')
         else:
             self._on_event(said)
 
-    def _try_again(self, attempt: _Attempt) -> None:
-        where = f'its node {attempt.node}' if attempt.node else 'its node'
+    def _try_again(self, attempt: _Attempt, reason: str) -> None:
         if attempt.number > RETRIES or attempt.cell.result():
-            self._end_without_a_word(attempt, f'{where} was lost, as {RETRIES} others before')
+            self._end_without_a_word(attempt, f'{reason} (attempt {attempt.number})')
             return
         if attempt.node:
-            message = f'{where} was lost in attempt {attempt.number}'
+            message = f'{reason} (attempt {attempt.number})'
             self._on_event(Event('lost', attempt.cell.id, {'message': message}))
         self._submit(_Attempt(attempt.cell, attempt.number + 1))
 
     def _end_without_a_word(self, attempt: _Attempt, message: str) -> None:
         """Reports on a cell whose worker is gone: it may have died after its work."""
         if result := attempt.cell.result():
+            self._say_started(attempt)
             self._on_event(Event('finished', attempt.cell.id, dataclasses.asdict(result)))
         else:
             self._fail(attempt, message)
 
     def _fail(self, attempt: _Attempt, message: str) -> None:
         cell = attempt.cell
-        if not attempt.node:
-            self._on_event(Event('started', cell.id, {'node': ''}))
+        self._say_started(attempt)
         log = str(self._log(cell))
         write_failure(cell.directory, message, log)
         self._on_event(Event('failed', cell.id, {'message': message, 'log': log}))
+
+    def _say_started(self, attempt: _Attempt) -> None:
+        """Says that a cell has started, where its task ended before it could."""
+        if not attempt.node:
+            self._on_event(Event('started', attempt.cell.id, {'node': ''}))
 
     def _cancel(self) -> None:
         """Tells the workers that still run to save and to end, and waits for that."""
@@ -211,6 +215,16 @@ class _Launch:
                     self._ray.get(next(generator))
                 except (StopIteration, self._ray.exceptions.RayError):
                     del self._attempts[generator]
+
+
+def _in_words(error: Exception, node: str) -> str:
+    """Why a task was lost, by the name of Ray's error."""
+    where = f' {node}' if node else ''
+    if 'OutOfMemory' in type(error).__name__:
+        return f'its node{where} ran out of memory'
+    if 'WorkerCrashed' in type(error).__name__:
+        return f'its task crashed on node{where}' if node else 'its task crashed'
+    return f'its node{where} was lost'
 
 
 def _in_one_line(error: Exception) -> str:

@@ -39,6 +39,10 @@ class Waiting:
             del self._cells[chosen]
         return cell
 
+    def put_back(self, cell: Cell) -> None:
+        """Lets a cell wait once more, which its worker could not run."""
+        self._cells.setdefault(program(cell.config), []).insert(0, cell)
+
     def _cost(self, chosen: Hashable) -> tuple[float, str]:
         cells = self._cells[chosen]
         return sum(self._costs[cell.id] for cell in cells), cells[0].id

@@ -33,6 +33,7 @@ FOLDER = 'slurm'
 _JOB_FILE, _ORDERS_FILE, _SCRIPT_FILE = 'job.json', 'orders.jsonl', 'task.sh'
 _NAME = 'vggres-'  # how the names of jobs begin
 _USUAL_ARRAY_SIZE = 1001  # Slurm's own default
+_ANSWER_SECONDS = 120  # that a command of Slurm may take
 _WARNING_SECONDS = 120  # before the time limit, to save and to queue the cell again
 
 
@@ -116,7 +117,8 @@ def cancel(directory: Path) -> dict[str, list[str]]:
     jobs = _jobs(directory)
     cancelled: dict[str, list[str]] = {}
     for job, task, _, _ in _tasks(jobs):
-        cancelled.setdefault(job, []).append(jobs[job][task])
+        if task < len(jobs[job]):
+            cancelled.setdefault(job, []).append(jobs[job][task])
     if cancelled:
         _said_by('scancel', *cancelled)
     return cancelled
@@ -258,8 +260,15 @@ def _said_by(*command: object, env: Mapping[str, str] | None = None) -> str:
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, check=False, env=env or _own_environment()
+            words,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=env or _own_environment(),
+            timeout=_ANSWER_SECONDS,
         )
+    except subprocess.TimeoutExpired:
+        raise UserError(f'{words[0]} does not answer within {_ANSWER_SECONDS} s.') from None
     except FileNotFoundError:
         raise UserError(
             f'there is no {words[0]} on this machine: --executor slurm and --cancel need one that '

@@ -138,7 +138,9 @@ def _say(events: TextIO, event: Event) -> None:
 
 def _first_line(error: Exception) -> str:
     message = f': {error}' if str(error) else ''
-    return f'{type(error).__name__}{message}'.splitlines()[0][:200]
+    kind = type(error).__name__
+    text = str(error) if isinstance(error, UserError) else f'{kind}{message}'
+    return text.splitlines()[0][:200]
 
 
 def _own_output() -> TextIO:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from vggres.errors import UserError
 
+LOCK_FILE = '.lock'
+
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
@@ -21,7 +23,7 @@ def locked(directory: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((directory / '.lock').open('w'))
+            lock = stack.enter_context((directory / LOCK_FILE).open('w'))
         except OSError as error:
             raise UserError(
                 f'cannot write to {directory} ({error.strerror}): choose another --workdir.'

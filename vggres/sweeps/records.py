@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggres.errors import UserError
-from vggres.files import write_atomically
+from vggres.files import is_damage, write_atomically
 from vggres.results import Observation, Record, parsed
 
 METRICS_FILE = 'metrics.jsonl'
@@ -93,10 +93,16 @@ class RecordsFile:
 
 
 def mismatch(path: Path, mark: Mark) -> str | None:
-    """Why a file is not the one of which a checkpoint took a mark; None where it is."""
+    """Why a file is not the one of which a checkpoint took a mark; None where it is.
+
+    Raises:
+        OSError: where it cannot be read for the moment.
+    """
     try:
         kept = path.read_bytes()[: mark.size]
     except OSError as error:
+        if not is_damage(error):
+            raise
         return f'{path.name} cannot be read ({error.strerror})'
     if len(kept) < mark.size:
         return f'{path.name} is shorter than it was'

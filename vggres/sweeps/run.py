@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from flax import traverse_util
@@ -109,15 +109,17 @@ def run(
         attempt = begin_attempt(cell, mine, on_notice)
 
         def save(timeout: float) -> bool:
-            is_saved = attempt.checkpoints.save_on_request(timeout)
-            mine.release()  # whoever continues the cell need not wait for the end of this process
-            return is_saved
+            try:
+                return attempt.checkpoints.save_on_request(timeout)
+            finally:
+                mine.release()  # whoever continues the cell need not wait for this process to end
 
         on_begin(save)
         with _mirror(cell) as mirror:
             _mirror_earlier(cell, mirror)
             listeners = _listeners(attempt, mirror, on_record, on_progress)
-            trained = train_in_process(cell.config, listeners, attempt.checkpoints)
+            with _saved_in_any_case(attempt.checkpoints):
+                trained = train_in_process(cell.config, listeners, attempt.checkpoints)
             result = _result(cell, trained, attempt, started)
             mirror.summarise(asdict(result))
             _mirror_pictures(cell, mirror)
@@ -128,6 +130,17 @@ def run(
             mine.check()
             attempt.checkpoints.remove()
     return result
+
+
+@contextlib.contextmanager
+def _saved_in_any_case(checkpoints: Checkpoints) -> Iterator[None]:
+    """Saves where the run stands, as far as that is known, whatever ends it before its end."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            checkpoints.save_on_request(0.0)
+        raise
 
 
 def train_in_process(

@@ -121,7 +121,7 @@ def _held(directory: Path, attempt: int, queued: Queued | None) -> CellStatus | 
         return None
     where = f'attempt {attempt} on {values.get("host")}'
     silent = time.time() - changed
-    if silent < lease.STALE:
+    if abs(silent) < lease.STALE:  # a clock may have been set back
         return CellStatus(directory.name, 'running', where)
     if queued and (queued.started is None or queued.started > changed):
         return None

@@ -238,9 +238,13 @@ def mirror_sweep(
 
 
 def _kept_id(path: Path) -> str:
-    """The id in a file, which is drawn once."""
+    """The id in a file, which is drawn once.
+
+    One that followed from the path would be the same in another container, or in a new directory of
+    an old name, and mix their runs.
+    """
     if not path.exists():
-        write_atomically(path, secrets.token_hex(4) + '\n')
+        write_atomically(path, secrets.token_hex(8) + '\n')
     return path.read_text().strip()
 
 

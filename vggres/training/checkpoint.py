@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import serialization
 
-from vggres.files import write_atomically
+from vggres.files import is_damage, write_atomically
 from vggres.results import Look
 from vggres.training import devices
 from vggres.training.train_step import TrainState
@@ -65,7 +65,7 @@ _NUMBERS = tuple(field.name for field in fields(Snapshot) if field.name not in _
 
 
 class Checkpoints:
-    """The checkpoints of a run: at the ends of epochs, and on request at any moment.
+    """The checkpoints of a run: now and then, between two dispatches, and on request.
 
     A request comes from another thread. While the run computes with the state that it last offered,
     and only reads it, that thread saves this state; while an update replaces the state, it waits.
@@ -82,7 +82,7 @@ class Checkpoints:
 
         Args:
             directory: a directory for nothing but checkpoints; it need not exist.
-            every_seconds: the least time between two saves at the ends of epochs, in seconds.
+            every_seconds: the least time between two saves now and then, in seconds.
             notes: gives what else belongs to a checkpoint, as JSON, by the number of updates done
                 when its epoch began.
             is_allowed: called before each save; what it raises keeps the save from happening.
@@ -111,6 +111,9 @@ class Checkpoints:
 
         Returns:
             The notes of the one that was chosen; None where there is none.
+
+        Raises:
+            OSError: where one cannot be read for the moment; all of them stay.
         """
         self._has_chosen = True
         if self._directory.exists() and not self._directory.is_dir():
@@ -120,6 +123,8 @@ class Checkpoints:
                 notes, content = _read(path)
                 problem = refusal(notes)
             except OSError as error:
+                if not is_damage(error):
+                    raise
                 problem = error.strerror or str(error)
             except (ValueError, KeyError, TypeError) as error:
                 problem = str(error)

@@ -153,18 +153,6 @@ def ask_to_end() -> None:
     _told_to_end.set()
 
 
-def wait_for_others() -> None:
-    """Returns when all processes are here, or one is gone.
-
-    One that ends as soon as it knows that all will end takes that knowledge from the others.
-    """
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            multihost_utils.sync_global_devices('the end')
-
-
 def agreed(number: int) -> int:
     """The number that the first process has: one that depends on a clock may differ elsewhere.
 
@@ -180,5 +168,17 @@ def agreed(number: int) -> int:
     mine = np.array([number, _told_to_end.is_set()], np.int32)
     numbers, are_told = np.asarray(multihost_utils.process_allgather(mine)).T
     if are_told.any():
+        _wait_for_others()
         raise ToldToEnd
     return int(numbers[0])
+
+
+def _wait_for_others() -> None:
+    """Returns when all processes are here, or one is gone.
+
+    One that ends as soon as it knows that all will end takes that knowledge from the others.
+    """
+    from jax.experimental import multihost_utils
+
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        multihost_utils.sync_global_devices('the end')

@@ -136,8 +136,7 @@ def train(
         programs: the compiled network.
         data: the data set to train on and to evaluate.
         run: what to start from, and how far to go.
-        checkpoints: where to go on from, and where to save at the ends of epochs; None saves
-            nothing.
+        checkpoints: where to go on from, and where to save now and then; None saves nothing.
         observer: who looks into the network; None for nobody.
         listeners: who is told; None for nobody.
 
@@ -298,25 +297,16 @@ class _Dispatches:
             elapsed = time.perf_counter() - started
             at = replace(at, state=state, sums=sums, seconds=at.seconds + elapsed)
             self._offer(at)
-            self._updates = self._agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
+            self._updates = devices.agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
             self._on_progress(step, self._run.steps)
             if step < stop:
                 break
         return at
 
-    def _agreed(self, updates: int) -> int:
-        """The updates of the next dispatch; saves the run where all processes are to end."""
-        try:
-            return devices.agreed(updates)
-        except devices.ToldToEnd:
-            if self._checkpoints:
-                self._checkpoints.save_on_request(0.0)
-            devices.wait_for_others()
-            raise
-
     def _offer(self, at: Snapshot) -> None:
         if self._checkpoints:
             self._checkpoints.offer(at)
+            self._checkpoints.save_now_and_then(at)
 
 
 def _occasions(begin: int, end: int, run: Run) -> list[int]:
