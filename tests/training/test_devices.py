@@ -200,8 +200,7 @@ def test_a_launch_on_two_hosts_leaves_one_result(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('way', ['resident', 'stream'])
-@pytest.mark.parametrize('family', ['plain', 'resnet'])
+@pytest.mark.parametrize(('family', 'way'), [('plain', 'resident'), ('resnet', 'stream')])
 def test_two_processes_of_four_devices_give_what_one_gives(family, way, of_one, tmp_path):
     found = trained(tmp_path, family, way, processes=2, each=4)
     assert_shared(found, 2, 4)
