@@ -33,6 +33,8 @@ def main():
     values = {'hardware': 'a fake device', 'platform': 'fake'}
     values = {'message': 'jax finds no device'} if how == 'unable' else values
     print(json.dumps({'kind': how or 'ready', 'cell': '', 'values': values}), flush=True)
+    if how == 'unable':
+        return
     for number, line in enumerate(sys.stdin):
         cell = Order.from_json(json.loads(line)).cell
 

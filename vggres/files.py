@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def is_damage(error: OSError) -> bool:
     """Whether a file could not be read because of what it is, rather than for a moment."""
-    return error.errno in (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EIO)
+    return error.errno in (errno.ENOENT, errno.EISDIR, errno.ENOTDIR)
 
 
 def clear_unfinished(directory: Path) -> None:

@@ -112,18 +112,47 @@ class TestEnding:
         self.ending.begin(self.saved.append)
         self.ending.end(signal.SIGTERM)
         assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [143])
+        assert 'Ctrl-C again' in self.console.file.getvalue()
 
-    def test_the_second_signal_ends_it_at_once(self):
+    @pytest.mark.parametrize(('later', 'ended'), [(0.5, [130]), (2.0, [130, 130])])
+    def test_a_later_signal_ends_it_at_once_and_an_echo_does_not(self, monkeypatch, later, ended):
+        now = [100.0]
+        monkeypatch.setattr(multihost.time, 'monotonic', lambda: now[0])
         self.ending.begin(self.saved.append)
         self.ending.end(signal.SIGINT)
+        now[0] += later
         self.ending.end(signal.SIGINT)
-        assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [130, 130])
-        assert 'Ctrl-C again' in self.console.file.getvalue()
+        assert (len(self.asked), self.saved, self.ended) == (1, [0.0], ended)
+
+    def test_it_saves_and_ends_although_the_terminal_is_gone(self):
+        self.console.file.close()
+        self.console = Console(file=open('/dev/full', 'w'))  # noqa: SIM115
+        self.ending._console = self.console
+        self.ending.begin(self.saved.append)
+        self.ending.end(signal.SIGHUP)
+        assert (self.saved, self.ended) == ([0.0], [129])
 
     def test_exit_codes(self):
         told = KeyboardInterrupt()
         assert self.ending.exit_code(told) == 143  # another process was told
-        self.ending.end(signal.SIGINT)
-        assert self.ending.exit_code(told) == 130
         assert self.ending.exit_code(UserError('no')) == 2
         assert self.ending.exit_code(ValueError()) == 1
+        self.ending.end(signal.SIGINT)
+        assert self.ending.exit_code(told) == 130
+        assert self.ending.exit_code(ValueError()) == 130
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_lost'),
+    [
+        ('UNKNOWN: [external/gloo] Gloo all-reduce failed: Connection closed by peer', True),
+        ('RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes.', False),
+        ('INTERNAL: Failed to compile', False),
+    ],
+)
+def test_the_end_of_another_process_is_one_line(text, is_lost):
+    import jax
+
+    said = multihost._lost_process(jax.errors.JaxRuntimeError(text))
+    assert ('another process seems to be lost' in said) == is_lost
+    assert multihost._lost_process(ValueError('Connection')) == ''

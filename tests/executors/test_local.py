@@ -213,6 +213,30 @@ def test_cells_of_a_worker_that_cannot_start_are_left_to_those_that_can(
     assert [event.kind for event in events].count('ready') == 1
 
 
+def test_an_heir_that_cannot_start_and_has_no_cell_changes_nothing(make, tmp_path, monkeypatch):
+    """The second worker dies by its cell, the last one, and another one in its place cannot start.
+
+    The first one works until that has been noticed.
+    """
+    monkeypatch.setattr(environment, 'cores', lambda: [0, 1])
+    holds, dies = make(20, fake_worker.HOLDS), make(8, fake_worker.DIES)
+    events = []
+
+    def hear(event):
+        events.append(event)
+        if event.kind == 'failed':
+            monkeypatch.setenv('FAKE_WORKER_OF_CORE_1', 'unable')
+            threading.Timer(3.0, (tmp_path / 'go').touch).start()
+
+    local.run([holds, dies], COSTS, 2, tmp_path / 'logs', hear)
+    found = ended(events)
+    assert {cell.id: found[cell.id].kind for cell in (holds, dies)} == {
+        holds.id: 'finished',
+        dies.id: 'failed',
+    }
+    assert not [event for event in events if event.kind == 'lost']
+
+
 def test_the_first_worker_is_told_once_even_if_it_dies(make, tmp_path):
     events = run([make(20, fake_worker.DIES), make(8, 0)], 1, tmp_path)
     assert [event.kind for event in events].count('ready') == 1

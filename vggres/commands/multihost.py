@@ -37,6 +37,9 @@ from vggres.sweeps.sweep import Sweep
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_TO_JOIN = 300  # as long as jax itself waits
+# What errors of jax say where another process is gone.
+_LOST = ('Gloo', 'UNAVAILABLE', 'ABORTED', 'DEADLINE_EXCEEDED', 'onnection', 'heartbeat')
+_ONE_REQUEST = 1.0  # seconds, within which two signals are one: `timeout` sends two
 SECONDS_TO_AGREE = 25.0  # on ending: Slurm and clouds kill 30 seconds after SIGTERM
 _NOTHING_TO_DO = 0  # what the first process tells the others instead of what it trains
 _OF_ONE_HOST = ('data.dir', 'data.workers', 'init.weights', 'wandb.')  # knobs that may differ
@@ -131,7 +134,7 @@ def _lost_process(error: BaseException) -> str:
     import jax
 
     is_of_jax = isinstance(error, jax.errors.JaxRuntimeError)
-    if not is_of_jax or 'RESOURCE_EXHAUSTED' in str(error):
+    if not is_of_jax or not any(word in str(error) for word in _LOST):
         return ''
     return (
         f'--multihost: another process seems to be lost ({_first_line(error)}). The same commands '
@@ -150,7 +153,8 @@ class _Ending:
     def __init__(self, console: Console) -> None:
         """Nothing is told yet, and nothing runs that could be saved."""
         self._console = console
-        self._told: list[int] = []
+        self._told: int | None = None  # the first signal
+        self._told_at = 0.0
         self._save: Callable[[float], bool] | None = None
         self.has_joined = False  # the other processes
 
@@ -159,29 +163,36 @@ class _Ending:
         self._save = save
 
     def end(self, number: int) -> None:
-        """Ends the process because of this signal, or, at the second one, at once."""
-        self._told.append(number)
-        if len(self._told) == 1 and self.has_joined:
-            self._end_with_the_others(number)
-        _end_at_once(128 + number)
+        """Ends the process because of this signal, or, at a later one, at once."""
+        if self._told is None:
+            self._told, self._told_at = number, time.monotonic()
+            try:
+                if self.has_joined:
+                    self._end_with_the_others()
+            finally:
+                _end_at_once(128 + number)
+        elif time.monotonic() - self._told_at > _ONE_REQUEST:
+            _end_at_once(128 + number)
 
-    def _end_with_the_others(self, number: int) -> None:
+    def _end_with_the_others(self) -> None:
         from vggres.training import devices
 
         devices.ask_to_end()
+        with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone
+            self._console.print('stopping: the processes end together; Ctrl-C again ends this one.')
         if not self._save:
             time.sleep(SECONDS_TO_AGREE)
             return
-        if number == signal.SIGINT:
-            self._console.print('stopping: the run is saved first; Ctrl-C again ends it.')
         time.sleep(SECONDS_TO_SAVE)
         with contextlib.suppress(Exception):  # another process may have it by now
             self._save(SECONDS_TO_AGREE - SECONDS_TO_SAVE)
 
     def exit_code(self, error: BaseException) -> int:
-        """That of a process that ends by an error."""
+        """That of a process that ends by an error, which its end may have caused."""
+        if self._told is not None:
+            return 128 + self._told
         if isinstance(error, KeyboardInterrupt):
-            return 128 + self._told[0] if self._told else TERMINATED
+            return TERMINATED
         return 2 if isinstance(error, UserError | OSError) else 1
 
 
@@ -218,8 +229,8 @@ def _check_address(place: Coordinates) -> None:
     """
     host, _, port = place.address.rpartition(':')
     host = host.strip('[]')
-    family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
     if place.index == 0:
+        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as own:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             own.bind(('', int(port)))
@@ -243,8 +254,9 @@ def _first_line(error: Exception) -> str:
 
 def _end_at_once(code: int) -> None:
     """Ends this process now: jax would wait for the others, which wait for this one."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # its other end may be gone
+            stream.flush()
     os._exit(code)
 
 

@@ -187,10 +187,11 @@ def _run_missing(
         with progress:
             (execute or usual)(missing, flops, setting, sweep.directory / 'logs', on_event)
     except KeyboardInterrupt:
-        console.print(
-            f'stopped with {len(sweep.results())} of {cells_in_words(len(sweep.cells))} done; the '
-            'same command goes on from there.'
-        )
+        with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone
+            console.print(
+                f'stopped with {len(sweep.results())} of {cells_in_words(len(sweep.cells))} done; '
+                'the same command goes on from there.'
+            )
         raise
     return progress.failed
 

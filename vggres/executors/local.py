@@ -158,15 +158,16 @@ class _Launch:
 
     def _do_without(self, worker: _Worker, reason: str) -> None:
         """Leaves the cell of a worker that cannot start to the others, if one of them can."""
+        if not worker.cell:
+            return
         cell, worker.cell = worker.cell, None
         able = [each for each in self._workers if each.is_ready]
-        is_alone = not any(each.cell for each in self._workers)
-        if is_alone and not able:
+        if not able and not any(each.cell for each in self._workers):
             raise UserError(f'a worker cannot start{reason}')
         self._waiting.put_back(cell)
         self._on_event(Event('lost', cell.id, {'message': f'its worker cannot start{reason}'}))
-        if is_alone:  # the others have ended, for want of cells
-            self._replace(able[0])
+        if idle := [each for each in able if not each.cell]:  # it has ended, for want of cells
+            self._replace(idle[0])
 
     def _replace(self, worker: _Worker) -> None:
         """Starts another worker in the place of one that has ended, for the cells that wait."""

@@ -297,6 +297,8 @@ class _Dispatches:
             elapsed = time.perf_counter() - started
             at = replace(at, state=state, sums=sums, seconds=at.seconds + elapsed)
             self._offer(at)
+            if self._checkpoints:
+                self._checkpoints.save_now_and_then(at)
             self._updates = devices.agreed(max(1, int(SECONDS_PER_DISPATCH * done / elapsed)))
             self._on_progress(step, self._run.steps)
             if step < stop:
@@ -306,7 +308,6 @@ class _Dispatches:
     def _offer(self, at: Snapshot) -> None:
         if self._checkpoints:
             self._checkpoints.offer(at)
-            self._checkpoints.save_now_and_then(at)
 
 
 def _occasions(begin: int, end: int, run: Run) -> list[int]:
