@@ -39,6 +39,7 @@ def launch(*arguments, cwd=ROOT, **kwargs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [

@@ -172,6 +172,7 @@ def lowered(config, image_size=8, batch_size=32, **model):
     return jitted.lower(state, sums, order_key, data, some_schedule(config.optimizer), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', ['plain', 'resnet'])
 def test_depth_adds_no_instruction(family, config):
     texts = [lowered(config, family=family, depth=depth).as_text() for depth in (20, 110, 1202)]

@@ -75,6 +75,7 @@ def test_batch_statistics_move_in_training_and_not_in_evaluation(state):
     np.testing.assert_array_equal(wrong, logits.argmax(1) != np.asarray(LABELS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'options'),
     [
