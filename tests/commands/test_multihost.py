@@ -1,3 +1,4 @@
+import errno
 import io
 import signal
 import socket
@@ -125,9 +126,11 @@ class TestEnding:
         assert (len(self.asked), self.saved, self.ended) == (1, [0.0], ended)
 
     def test_it_saves_and_ends_although_the_terminal_is_gone(self):
-        self.console.file.close()
-        self.console = Console(file=open('/dev/full', 'w'))  # noqa: SIM115
-        self.ending._console = self.console
+        class Gone(io.StringIO):
+            def write(self, text):
+                raise OSError(errno.EIO, 'Input/output error')
+
+        self.ending._console = Console(file=Gone())
         self.ending.begin(self.saved.append)
         self.ending.end(signal.SIGHUP)
         assert (self.saved, self.ended) == ([0.0], [129])

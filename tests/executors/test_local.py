@@ -15,23 +15,12 @@ from vggres import environment
 from vggres.errors import UserError
 from vggres.executors import local, process
 from vggres.executors.placement import default_environment
-from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import read_failure
 
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
     monkeypatch.setattr(process, 'WORKER', (sys.executable, fake_worker.__file__))
-
-
-@pytest.fixture
-def make(config, tmp_path):
-    def make(depth, seed):
-        cell_config = config.copy_and_resolve_references()
-        cell_config.model.depth, cell_config.seed = depth, seed
-        return Cell(cell_config, tmp_path, 'depth')
-
-    return make
 
 
 class ByDepth(dict):

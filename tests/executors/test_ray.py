@@ -46,16 +46,6 @@ def _fake(monkeypatch):
     monkeypatch.setattr(executor, 'run_once', run_once)
 
 
-@pytest.fixture
-def make(config, tmp_path):
-    def make(depth, seed):
-        cell_config = config.copy_and_resolve_references()
-        cell_config.model.depth, cell_config.seed = depth, seed
-        return Cell(cell_config, tmp_path, 'depth')
-
-    return make
-
-
 def wait_for(condition):
     deadline = time.monotonic() + PATIENT
     while not condition():
@@ -417,6 +407,19 @@ def test_a_cell_whose_node_was_lost_after_its_work_is_done(make, tmp_path):
     executor._Launch(library, RayOptions(), tmp_path, events.append).run([cell])
     assert library.tasks == 1
     assert [event.kind for event in events] == ['started', 'finished']
+
+
+@pytest.mark.parametrize(
+    ('name', 'node', 'said'),
+    [
+        ('OutOfMemoryError', 'n1', 'its node n1 ran out of memory'),
+        ('WorkerCrashedError', 'n1', 'its task crashed on node n1'),
+        ('WorkerCrashedError', '', 'its task crashed'),
+        ('NodeDiedError', '', 'its node was lost'),
+    ],
+)
+def test_why_a_task_was_lost(name, node, said):
+    assert executor._in_words(type(name, (Exception,), {})(), node) == said
 
 
 @needs_ray

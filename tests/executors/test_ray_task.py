@@ -10,7 +10,6 @@ import pytest
 
 from vggres.executors import process, ray_task
 from vggres.executors.orders import Event, order
-from vggres.sweeps.cell import Cell
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,16 +17,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch):
     monkeypatch.setattr(process, 'WORKER', (sys.executable, fake_worker.__file__))
-
-
-@pytest.fixture
-def make(config, tmp_path):
-    def make(depth, seed):
-        cell_config = config.copy_and_resolve_references()
-        cell_config.model.depth, cell_config.seed = depth, seed
-        return Cell(cell_config, tmp_path, 'depth')
-
-    return make
 
 
 def arguments(cell, log_dir, **values):
