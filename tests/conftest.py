@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from importlib.util import find_spec
 
 # Before jax is imported: tests compile much and compute little.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -31,6 +32,15 @@ from vggres.training import inputs, programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+
+MODULES = {'ray': 'ray', 'torch': 'torch', 'tpu': 'libtpu'}  # of the extras that tests may need
+
+
+def pytest_runtest_setup(item):
+    for mark in item.iter_markers('needs'):
+        (extra,) = mark.args
+        if find_spec(MODULES[extra]) is None:
+            pytest.skip(f"needs an extra: pip install -e '.[{extra}]'")
 
 
 @pytest.fixture(scope='session')

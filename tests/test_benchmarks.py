@@ -133,11 +133,13 @@ def test_stock_flax_computes_the_same_network(name, size):
         assert np.linalg.norm(actual - expected) < 1e-4 * np.linalg.norm(expected)
 
 
+@pytest.mark.needs('torch')
 @pytest.mark.parametrize(
     ('name', 'size'), [('cifar_resnet20', 8), ('cifar_vgg16_bn', 32), ('resnet18', 64)]
 )
 def test_pytorch_computes_the_same_network(name, size):
-    torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
+    import torch
+
     from benchmarks.torch_network import network as torch_network
 
     case = Case(name, '', 0, size, 2)
@@ -177,8 +179,8 @@ def test_pipelines_that_decode_files_are_measured():
 
 
 @pytest.mark.slow
+@pytest.mark.needs('torch')
 def test_a_sweep_is_measured():
-    pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
     command = [sys.executable, '-m', 'benchmarks.sweep', '--depths=(8,)', '--seeds=1', '--json']
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     (found,) = json.loads(done.stdout)

@@ -1,7 +1,6 @@
 """Cells as tasks of a real Ray, with a worker that trains nothing."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -25,9 +24,6 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.failure import read_failure
 
 ROOT = Path(__file__).parents[2]
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec('ray') is None, reason="needs Ray: pip install -e '.[ray]'"
-)
 # Ray forks where jax has begun to compute, by other tests of the process.
 pytestmark = pytest.mark.filterwarnings('ignore:os.fork')
 PATIENT = 60  # seconds for what takes few on a machine that is busy
@@ -122,7 +118,7 @@ def ended(events):
     return {event.cell: event for event in events if event.kind in ENDS}
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_cells_that_fail_take_no_other_along(head, make, tmp_path):
     fails = {
@@ -148,7 +144,7 @@ def test_cells_that_fail_take_no_other_along(head, make, tmp_path):
     assert not any(is_alive(found[cell.id].values['pid']) for cell in good[:2])
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_the_costliest_cells_come_first_and_each_in_a_process_of_its_own(make, tmp_path):
     with cluster(num_cpus=1) as single:
@@ -162,7 +158,7 @@ def test_the_costliest_cells_come_first_and_each_in_a_process_of_its_own(make, t
     assert len({event.values['pid'] for event in ended(events).values()}) == 3
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_a_worker_reads_its_environment_afresh(head, make, tmp_path, monkeypatch):
     monkeypatch.setenv('SECRET_OF_THE_LAUNCHER', 'mine')
@@ -176,7 +172,7 @@ def test_a_worker_reads_its_environment_afresh(head, make, tmp_path, monkeypatch
         assert values['cache'] == os.environ['JAX_COMPILATION_CACHE_DIR']
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_two_cells_share_a_gpu_and_its_memory(head, make, tmp_path):
     cells = [make(depth, fake_worker.HOLDS) for depth in (8, 14, 20)]
@@ -200,7 +196,7 @@ def test_two_cells_share_a_gpu_and_its_memory(head, make, tmp_path):
         assert float(values['memory']) == 0.45
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_an_interrupt_lets_cells_save_and_leaves_no_process(head, make, tmp_path):
     cells = [make(depth, fake_worker.SAVES) for depth in (8, 14, 20, 26, 32, 38)]  # two wait
@@ -219,7 +215,7 @@ def test_an_interrupt_lets_cells_save_and_leaves_no_process(head, make, tmp_path
     assert len(list(tmp_path.glob('*.saved'))) == 4
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ('how', 'message'),
@@ -236,14 +232,14 @@ def test_a_worker_that_cannot_start_is_one_line(head, make, tmp_path, monkeypatc
     assert '\n' not in str(caught.value)
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_no_node_has_what_a_cell_asks_for(head, make, tmp_path):
     with pytest.raises(UserError, match=r'one CPU core and 2 GPUs: .* at most 1 GPUs each'):
         run([make(8, 0)], head.address, tmp_path, gpus=2.0)
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.parametrize(
     ('address', 'message'),
     [
@@ -264,7 +260,7 @@ def test_an_address_without_ray_is_one_line(make, tmp_path, address, message):
     assert time.monotonic() - started < 10
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_a_connection_that_was_there_stays(head, make, tmp_path):
     import ray
@@ -293,7 +289,7 @@ def tree(pid):
     return found
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_the_cell_of_a_killed_node_runs_again_elsewhere(make, tmp_path):
     holding = [make(20, fake_worker.HOLDS), make(14, fake_worker.HOLDS)]
@@ -331,7 +327,7 @@ def test_the_cell_of_a_killed_node_runs_again_elsewhere(make, tmp_path):
     assert all(cell.result() for cell in holding)
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_what_ray_says_about_its_nodes_stays_off_the_terminal(make, tmp_path, capfd):
     """The rest of a node prints pages about its raylet, while the cell there goes on or is lost."""
@@ -422,7 +418,7 @@ def test_why_a_task_was_lost(name, node, said):
     assert executor._in_words(type(name, (Exception,), {})(), node) == said
 
 
-@needs_ray
+@pytest.mark.needs('ray')
 @pytest.mark.slow
 def test_a_sweep_is_trained_and_reported_on(config, tmp_path, monkeypatch):
     monkeypatch.undo()

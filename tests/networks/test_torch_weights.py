@@ -391,8 +391,10 @@ class Command:
         return (print, ('run by a weights file',))
 
 
+@pytest.mark.needs('torch')
 def test_pth_files(tmp_path, capsys):
-    torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
+    import torch
+
     network = create('option B')
     variables = random_variables(network)
     arrays = torch_weights.to_torch(network, variables)
@@ -471,12 +473,14 @@ def test_logits_are_those_of_torchvision(name):
     assert (abs(logits.mean(axis=1) - expected['mean']) < atol).all()
 
 
+@pytest.mark.needs('torch')
 @pytest.mark.parametrize(
     ('option', 'preactivation'), [('A', False), ('B', False), ('A', True), ('B', True)]
 )
 def test_a_small_resnet_computes_what_pytorch_does(option, preactivation):
     """Against a network of torch modules that are named as akamaster's."""
-    torch = pytest.importorskip('torch', reason='PyTorch is an extra: pip install vggres[torch]')
+    import torch
+
     nn, functional = torch.nn, torch.nn.functional
 
     class Pad(nn.Module):

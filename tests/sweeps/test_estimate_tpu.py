@@ -50,8 +50,8 @@ def test_a_loop_that_is_not_counted_is_no_estimate():
 
 
 @pytest.mark.slow
+@pytest.mark.needs('tpu')
 def test_the_tpu_compiler_is_believed_within_what_the_chip_can_do(config):
-    pytest.importorskip('libtpu', reason="the TPU's compiler is an extra: vggres[tpu]")
     info = datasets.describe(config.data)
     config.model.width, config.train.batch_size = 64, 40
     found = {}

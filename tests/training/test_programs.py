@@ -182,7 +182,7 @@ def test_depth_adds_no_instruction(family, config):
 
 @pytest.mark.slow
 def test_compile_time_hardly_grows_with_depth(config):
-    """In three rounds, each with another batch size: a program is not compiled twice in a run."""
+    """In two rounds, each with another batch size: a program is not compiled twice in a run."""
 
     def seconds(depth, batch_size):
         started = time.process_time()
@@ -191,8 +191,8 @@ def test_compile_time_hardly_grows_with_depth(config):
         return time.process_time() - started
 
     seconds(20, 31)
-    rounds = [[seconds(depth, 32 + i) for depth in (20, 110, 1202)] for i in range(3)]
-    shallow, deep, deepest = np.median(rounds, axis=0)
+    rounds = [[seconds(depth, 32 + i) for depth in (20, 110, 1202)] for i in range(2)]
+    shallow, deep, deepest = np.min(rounds, axis=0)
     assert shallow > 0.5  # nothing came from the cache
     assert deep <= 1.25 * shallow
     assert deepest <= 1.5 * shallow
