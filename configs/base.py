@@ -98,6 +98,7 @@ def get_config() -> ConfigDict:
     config.probes.every_epochs = 0  # epochs between two observations of the layers; 0: none
     config.probes.names = ()  # the layers and blocks to observe, as in ('stem', 'head'); (): all
     config.probes.jacobians = False  # observes the local Jacobian of each block as well
+    config.probes.also = ()  # further probes, each with quantities of its own: see docs/guide.md
     config.probes.draws = 1  # random weights observed before training, the run's own among them
 
     config.checkpoint = ConfigDict()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from vggres.config import (
+    FURTHER_PROBES,
     HIGHEST_RATE,
     INIT_SCHEMES,
     KNOB_OF_OPTION,
@@ -224,7 +225,15 @@ def _check_probes(config: Config) -> None:
     for name in probes.names:
         if name not in names:
             raise unknown(f'probe of a {network}', name, names)
-    asked = {'names': probes.names, 'jacobians': probes.jacobians, 'draws': probes.draws > 1}
+    for name in probes.also:
+        if name not in FURTHER_PROBES:
+            raise unknown('probe', name, FURTHER_PROBES, where='probes.also')
+    asked = {
+        'names': probes.names,
+        'jacobians': probes.jacobians,
+        'also': probes.also,
+        'draws': probes.draws > 1,
+    }
     for knob, value in asked.items():
         if value and not probes.every_epochs:
             raise UserError(f'probes.{knob} needs probes.every_epochs, which is 0: never observe.')

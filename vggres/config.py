@@ -13,6 +13,7 @@ from vggres.networks import grammar, initialisation, published, spec
 Config = ConfigDict | FrozenConfigDict
 
 INIT_SCHEMES = tuple(initialisation.SCHEMES)
+FURTHER_PROBES: tuple[str, ...] = ()  # the names that `probes.also` may hold
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'vgg_stages': 'vgg.stages',
@@ -47,6 +48,7 @@ ADDED_KNOBS = {
     'train.protocol': 'given',
     'train.until_error': (),
     'evaluation.every_steps': 0,
+    'probes.also': (),
     'sweep.rates': (0.003, 0.01, 0.03, 0.1, 0.3),
     'sweep.tuning_seeds': 1,
     'sweep.thorough': False,

@@ -4,7 +4,7 @@ An observation looks at the update that comes next, without doing it. Its progra
 from that of training, so that training is the same to the last bit with and without it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 from ml_collections import FrozenConfigDict
@@ -19,6 +19,12 @@ from vggres.training.programs import Images
 from vggres.training.train_step import TrainState
 from vggres.training.trainer import Observer
 
+# (state, order key, schedule) → the values of each quantity by name, in the update that comes next.
+Measure = Callable[[TrainState, jax.Array, Schedule], Mapping[str, Mapping[str, float]]]
+
+# The probes of `probes.also` by name: each is built from the arguments of `build`.
+FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {}
+
 
 def build(config: FrozenConfigDict, data: Images) -> Observer | None:
     """Compiles the observer of a network, which serves each of its seeds, rates and budgets.
@@ -29,7 +35,7 @@ def build(config: FrozenConfigDict, data: Images) -> Observer | None:
 
     Returns:
         The observer, or None where `config.probes` asks for none. Its `observe` measures the
-        quantities that `quantities.names(config.probes.jacobians)` names.
+        quantities that `quantities.names(config.probes.jacobians, config.probes.also)` names.
     """
     if not config.probes.every_epochs:
         return None
@@ -39,13 +45,17 @@ def build(config: FrozenConfigDict, data: Images) -> Observer | None:
     arguments = state, order_key, data.training_shapes(), some_schedule(config.optimizer)
     lowered = devices.jit(function(config, data)).lower(*arguments)
     compiled = compile_well(lowered)
+    further = [FURTHER[name](config, data) for name in config.probes.also]
 
     def observe(
         state: TrainState, order_key: jax.Array, schedule: Schedule
     ) -> dict[str, dict[str, float]]:
         step = int(state.step)
         images, _ = data.training(order_key, step, step + 1)
-        return layers.by_name(compiled(state, order_key, images, schedule), described, names)
+        found = layers.by_name(compiled(state, order_key, images, schedule), described, names)
+        for measure in further:
+            found |= measure(state, order_key, schedule)
+        return found
 
     return Observer(observe, config.probes.every_epochs, config.probes.draws)
 

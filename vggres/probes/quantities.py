@@ -3,25 +3,28 @@
 Nothing here imports JAX, so that reports and figures can ask for a title at once.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What probes measure in the layers or blocks of a network.
+    """What probes measure in a network.
 
     Attributes:
         name: the key in `probes.jsonl`.
-        of: what stands along the main path: 'layer', each layer with weights, or 'block', each
-            block (and the stem and the head where they have a value).
+        of: what its values belong to: 'layer', each layer with weights, or 'block', each block (and
+            the stem and the head where they have a value), both along the main path; '' for values
+            with names of their own, which are drawn by the experiment that asks for them.
         title: the heading of a figure.
-        jacobian: whether it is measured only where `probes.jacobians` asks for it.
+        probe: what asks for it: '' for what is always measured, 'jacobians' for `probes.jacobians`,
+            and otherwise the name of a probe in `probes.also`.
     """
 
     name: str
     of: str
     title: str
-    jacobian: bool = False
+    probe: str = ''
 
 
 # The first four are root mean squares over all elements. The loss is the batch's mean. The gradient
@@ -42,33 +45,38 @@ _ALL = (
     Quantity(
         'update_ratio', 'layer', 'Root mean square of the update, divided by that of the weights'
     ),
-    Quantity('spectral_norm', 'block', "Spectral norm of a block's Jacobian (a lower bound)", True),
     Quantity(
-        'mean_square_gain', 'block', "Mean squared singular value of a block's Jacobian", True
+        'spectral_norm', 'block', "Spectral norm of a block's Jacobian (a lower bound)", 'jacobians'
+    ),
+    Quantity(
+        'mean_square_gain',
+        'block',
+        "Mean squared singular value of a block's Jacobian",
+        'jacobians',
     ),
     Quantity(
         'identity_distance',
         'block',
         "Relative distance of a block's Jacobian from the identity",
-        True,
+        'jacobians',
     ),
     Quantity(
         'relu_distance',
         'block',
         "Relative distance of a block's Jacobian from that of its last ReLU",
-        True,
+        'jacobians',
     ),
     Quantity(
         'image_coupling',
         'block',
         'Jacobian between different images of a batch, relative to that of single images',
-        True,
+        'jacobians',
     ),
     Quantity(
         'chain_gain',
         'block',
         'Relative size of a random vector pulled back from the last block',
-        True,
+        'jacobians',
     ),
 )
 
@@ -76,10 +84,12 @@ QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
 """All quantities by name, in the order in which they are measured and shown."""
 
 
-def names(jacobians: bool) -> tuple[str, ...]:
-    """The names of the quantities that are measured with or without Jacobians.
+def names(jacobians: bool = False, also: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of the quantities that are measured.
 
     Args:
-        jacobians: whether `probes.jacobians` asks for them.
+        jacobians: whether `probes.jacobians` asks for those of Jacobians.
+        also: the further probes, as in `probes.also`.
     """
-    return tuple(q.name for q in QUANTITIES.values() if jacobians or not q.jacobian)
+    asking = {'', *also, *(['jacobians'] if jacobians else [])}
+    return tuple(q.name for q in QUANTITIES.values() if q.probe in asking)

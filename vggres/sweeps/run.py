@@ -252,8 +252,14 @@ def _mirrored(entry: Record) -> dict:
 
 
 def _mirror_observation(entry: Observation, mirror: Mirror) -> None:
-    """Tells the mirror the values of the run's own weights, as 'activation/stage1/block1'."""
+    """Tells the mirror the values of the run's own weights, as 'activation/stage1/block1'.
+
+    Quantities with names of their own are left out: some have hundreds of values.
+    """
     if entry.draw == 0:
+        of_others = {name for name, quantity in QUANTITIES.items() if not quantity.of}
+        along = {name: found for name, found in entry.values.items() if name not in of_others}
+        entry = replace(entry, values=along)
         mirror.log(traverse_util.flatten_dict(to_dict(entry), sep='/'), entry.step)
 
 
@@ -274,7 +280,7 @@ def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:
     """A heat map of each quantity, layer by epoch, and its curves over the layers."""
     drawn = {}
     for name, quantity in QUANTITIES.items():
-        if not observations or name not in observations[0].values:
+        if not quantity.of or not observations or name not in observations[0].values:
             continue
         with contextlib.suppress(ValueError):  # nothing of it was observed along the main path
             given = {'name': name, 'title': quantity.title, 'of': quantity.of}
