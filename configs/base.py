@@ -88,6 +88,11 @@ def get_config() -> ConfigDict:
     config.optimizer.warmup_learning_rate = 0.0  # where 'linear' starts and what 'constant' holds
     config.optimizer.warmup_fraction = 0.0  # of all steps
     config.optimizer.warmup_min_depth = 0  # weighted layers; shallower networks do not warm up
+    config.optimizer.clip_norm = 0.0  # the most that the norm of the whole gradient is; 0: any
+    config.optimizer.layerwise = 'none'  # or 'equal_gradients', 'relative_updates', layer by layer
+    config.optimizer.frozen_first = 0  # weighted layers next to the image that stay as drawn
+    config.optimizer.frozen_last = 0  # weighted layers in front of the head that stay as drawn
+    config.optimizer.fixed_norms = False  # kernels below a batch norm keep their Euclidean norms
 
     config.evaluation = ConfigDict()
     config.evaluation.every_epochs = 1  # epochs between evaluations; the last epoch always has one

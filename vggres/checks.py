@@ -28,6 +28,7 @@ _CHOICES = {
     'init.scheme': INIT_SCHEMES,
     'model.compute_dtype': ('float32', 'bfloat16'),
     'train.protocol': ('given', 'published'),
+    'optimizer.layerwise': ('none', 'equal_gradients', 'relative_updates'),
     'optimizer.warmup': ('linear', 'constant', 'none'),
     'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
 } | {f'model.{KNOB_OF_OPTION[name]}': allowed for name, allowed in grammar.CHOICES.items()}
@@ -55,6 +56,9 @@ _RANGES = {
     'optimizer.warmup_learning_rate': (0, HIGHEST_RATE),
     'optimizer.warmup_fraction': (0, 1),
     'optimizer.warmup_min_depth': (0, _MANY),
+    'optimizer.clip_norm': (0, 1e6),
+    'optimizer.frozen_first': (0, 10_000),
+    'optimizer.frozen_last': (0, 10_000),
     'evaluation.every_epochs': (1, _MANY),
     'evaluation.every_steps': (0, _MANY),
     'evaluation.batch_size': (0, 2**20),
@@ -139,7 +143,28 @@ def check(config: Config) -> None:
         raise UserError('model.name is a shorthand, which `config.resolve_name` has to replace.')
     _check_data_knobs(config.data)
     _check_init(config)
+    _check_layerwise(config)
     _check_probes(config)
+
+
+def _check_layerwise(config: Config) -> None:
+    """Interventions into the updates of single layers have to find these layers."""
+    optimizer, model = config.optimizer, config.model
+    if optimizer.frozen_first + optimizer.frozen_last >= model.depth:
+        raise UserError(
+            f'optimizer.frozen_first and frozen_last hold {optimizer.frozen_first} and '
+            f'{optimizer.frozen_last} of {model.depth} layers: at least the head has to train.'
+        )
+    if optimizer.layerwise != 'none' and optimizer.clip_norm:
+        raise UserError(
+            f'optimizer.clip_norm changes nothing where optimizer.layerwise is '
+            f'{optimizer.layerwise!r}: each gradient is given its norm.'
+        )
+    if optimizer.fixed_norms and (model.norm == 'none' or model.preactivation):
+        raise UserError(
+            'optimizer.fixed_norms needs a norm behind each convolution: model.norm has to be '
+            "'batch' and model.preactivation False."
+        )
 
 
 def _check_targets(targets: tuple) -> None:

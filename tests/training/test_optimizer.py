@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import cifar10, digits
+from vggres.networks.grammar import network_spec
 from vggres.training.optimizer import learning_rate_schedule, optimizer
 
 
@@ -85,7 +86,8 @@ def test_a_linear_warm_up_arrives_at_the_full_rate():
 def test_two_updates_by_hand():
     config = digits.get_config().optimizer
     config.momentum, config.weight_decay = 0.5, 0.25
-    chain = optimizer(config, lambda step: jnp.where(step == 0, 0.5, 0.25))
+    network = network_spec('plain', 8)
+    chain = optimizer(config, lambda step: jnp.where(step == 0, 0.5, 0.25), network)
     weight = jnp.array([2.0])
     state = chain.init(weight)
     # g + decay·w = 1 + 0.5 is the first velocity; 2 − 0.5·1.5 = 1.25.

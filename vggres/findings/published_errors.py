@@ -139,6 +139,11 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'optimizer.warmup_learning_rate': (0.01,),
     'optimizer.warmup_fraction': (400 / UPDATES,),
     'optimizer.warmup_min_depth': (WARMUP_DEPTH,),
+    'optimizer.clip_norm': (0.0,),
+    'optimizer.layerwise': ('none',),
+    'optimizer.frozen_first': (0,),
+    'optimizer.frozen_last': (0,),
+    'optimizer.fixed_norms': (False,),
 }
 _OF_WARMUP = tuple(knob for knob in _KNOBS if knob.startswith('optimizer.warmup'))
 

@@ -79,7 +79,7 @@ def function(
         state: TrainState, order_key: jax.Array, images: DeviceData, schedule: Schedule
     ) -> layers.Stacked:
         batch = next_batch(state.step, order_key, images, batching)
-        sgd = optimizer(config.optimizer, schedule)
+        sgd = optimizer(config.optimizer, schedule, network.spec)
         found = layers.observe(state, *batch, network=network, optimizer=sgd)
         if config.probes.jacobians:
             found |= jacobian.observe(state, *batch, network=network)

@@ -54,7 +54,8 @@ def estimate(config: Config, info: DatasetInfo) -> Cost:
     """
     device = _v5e()
     network = programs.described_network(config, info.num_classes)
-    sgd = optimizer(config.optimizer, described_run(config, info.num_images['train']).schedule)
+    schedule = described_run(config, info.num_images['train']).schedule
+    sgd = optimizer(config.optimizer, schedule, network.spec)
 
     def placed(*shapes: object) -> tuple:
         sharding = SingleDeviceSharding(device)

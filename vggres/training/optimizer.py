@@ -11,6 +11,9 @@ import optax
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict, FrozenConfigDict
 
+from vggres.networks.spec import NetworkSpec
+from vggres.training import layerwise
+
 OptimizerConfig = ConfigDict | FrozenConfigDict  # the `optimizer` part of a configuration
 
 
@@ -90,15 +93,30 @@ def some_schedule(config: OptimizerConfig) -> Schedule:
     )
 
 
-def optimizer(config: OptimizerConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+def optimizer(
+    config: OptimizerConfig, schedule: optax.Schedule, network: NetworkSpec
+) -> optax.GradientTransformation:
     """SGD with momentum; weight decay joins the gradient of every parameter before the momentum.
 
+    The interventions that the configuration asks for stand around it: the gradient is clipped and
+    rescaled before weight decay joins it, and what is frozen or keeps its norm is held last.
+
     Args:
-        config: the `optimizer` part of a configuration, of which `momentum` and `weight_decay`
-            are read.
+        config: the `optimizer` part of a configuration; its rates and its warm-up are not read.
         schedule: the learning rate against updates done.
+        network: the network whose parameters are updated.
     """
+    rescaling = {
+        'none': [],
+        'equal_gradients': [layerwise.equal_gradients()],
+        'relative_updates': [layerwise.relative_updates()],
+    }
+    first, last = config.frozen_first, config.frozen_last
     return optax.chain(
+        *([optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []),
+        *rescaling[config.layerwise],
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, momentum=config.momentum),
+        *([layerwise.fixed_norms()] if config.fixed_norms else []),
+        *([layerwise.frozen(network, first, last)] if first or last else []),
     )

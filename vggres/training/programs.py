@@ -129,7 +129,7 @@ def _with_scheme(
 def functions(config: FrozenConfigDict, data: Images) -> Functions:
     """The functions that `build` compiles (its arguments are the same)."""
     network = described_network(config, data.num_classes)
-    sgd = optimizer(config.optimizer, some_schedule(config.optimizer))
+    sgd = optimizer(config.optimizer, some_schedule(config.optimizer), network.spec)
     return Functions(
         init=partial(init_run, network=network, optimizer=sgd, image_shape=data.image_shape),
         train=partial(
@@ -246,6 +246,6 @@ def train_run(
     Returns:
         The state and the sums after the last update.
     """
-    sgd = optimizer(optimizer_config, schedule)
+    sgd = optimizer(optimizer_config, schedule, network.spec)
     update = partial(train_step, network=network, optimizer=sgd)
     return train_until(state, sums, order_key, data, stop, update=update, batching=batching)
