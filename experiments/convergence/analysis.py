@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.convergence.question import targets, updates_to
-from experiments.convergence.stages import TunedRate, grid_of, judged, tuned_rates
+from experiments.convergence.stages import judged, tuned_rates
 from vggres.config import Config
+from vggres.findings.fastest import TunedRate, updates_to
 from vggres.findings.growth import (
     Difference,
     Growth,
@@ -18,6 +18,7 @@ from vggres.findings.growth import (
     shape,
 )
 from vggres.results import Result
+from vggres.sweeps.arms import grid_of, targets
 from vggres.sweeps.sweep import Sweep
 
 Bounds = tuple[np.ndarray, np.ndarray]  # [seeds, depths]: see `growth.judge`

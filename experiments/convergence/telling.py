@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.convergence.analysis import ConvergenceVerdict, Network
-from experiments.convergence.question import TUNING_PART
 from vggres.figures.updates import LawLine, Reached, rate_against_depth, updates_against_depth
+from vggres.findings.fastest import TUNING_PART
 from vggres.findings.growth import FLAT_FACTOR, HELD_OUT, LAWS, Growth, Law, Shape
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.phrases import counted

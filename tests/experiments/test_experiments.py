@@ -13,7 +13,6 @@ import pytest
 import experiments
 from experiments import Experiment
 from experiments.convergence.analysis import ConvergenceVerdict, Network
-from experiments.convergence.stages import TunedRate
 from experiments.depth.claims import FIT_MARGIN
 from experiments.depth_tuned.analysis import Fit, TunedNetwork, TunedVerdict
 from experiments.gradient_flow.analysis import FlowVerdict, NetworkFlow
@@ -26,6 +25,7 @@ from vggres.findings.along_layers import DECADES, Change, Flow
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import LEVEL, two_sided
 from vggres.findings.estimates import t_interval
+from vggres.findings.fastest import TunedRate
 from vggres.findings.growth import Comparison, Growth, Law
 from vggres.findings.languages import LANGUAGES
 from vggres.findings.outcomes import MARGIN

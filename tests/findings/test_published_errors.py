@@ -120,7 +120,10 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'optimizer.warmup_fraction': (0.5, 'optimizer.warmup_fraction 0.5 instead of 0.00625'),
     'optimizer.warmup_min_depth': (0, 'optimizer.warmup_min_depth 0 instead of 110'),
     'optimizer.clip_norm': (1.0, 'optimizer.clip_norm 1.0 instead of 0.0'),
-    'optimizer.layerwise': ('equal_gradients', 'optimizer.layerwise equal_gradients instead of none'),
+    'optimizer.layerwise': (
+        'equal_gradients',
+        'optimizer.layerwise equal_gradients instead of none',
+    ),
     'optimizer.frozen_first': (2, 'optimizer.frozen_first 2 instead of 0'),
     'optimizer.frozen_last': (2, 'optimizer.frozen_last 2 instead of 0'),
     'optimizer.fixed_norms': (True, 'optimizer.fixed_norms True instead of False'),

@@ -7,8 +7,8 @@ import planted
 import pytest
 
 from experiments import convergence
-from experiments.convergence.question import is_tuning
 from vggres.config import set_defaults
+from vggres.sweeps.arms import is_tuning
 from vggres.sweeps.sweep import Sweep, assemble
 
 BEST = {'plain': 0.01, 'resnet': 0.03}

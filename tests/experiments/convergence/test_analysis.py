@@ -9,7 +9,7 @@ import pytest
 from planted import finish
 
 from experiments.convergence.analysis import analyse
-from experiments.convergence.question import is_tuning
+from vggres.sweeps.arms import is_tuning
 from vggres.sweeps.sweep import Sweep
 
 DEPTHS = (8, 14, 20, 32, 44, 56)

@@ -8,9 +8,9 @@ import pytest
 
 from experiments.convergence.analysis import ConvergenceVerdict, Network
 from experiments.convergence.claims import CLAIMS
-from experiments.convergence.stages import TunedRate
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Word
+from vggres.findings.fastest import TunedRate
 from vggres.findings.growth import judge as judge_growth
 
 (CLAIM,) = CLAIMS

@@ -3,8 +3,9 @@
 import pytest
 
 from experiments import convergence
-from experiments.convergence.question import TUNING_PART, is_tuning
 from vggres.errors import UserError
+from vggres.findings.fastest import TUNING_PART
+from vggres.sweeps.arms import is_tuning
 from vggres.sweeps.sweep import assemble
 
 

@@ -7,10 +7,9 @@ import pytest
 from planted import finish
 
 from experiments import convergence
-from experiments.convergence import question
-from experiments.convergence.question import is_tuning
 from experiments.convergence.stages import tuned_rates
 from vggres.findings.tuning import FIRST_TUNING_SEED
+from vggres.sweeps.arms import fresh_cells, is_tuning
 from vggres.sweeps.sweep import assemble
 
 
@@ -95,7 +94,7 @@ def test_each_network_begins_beside_the_rate_of_the_one_below(asked, tmp_path):
 def test_runs_at_a_rate_that_is_no_longer_chosen_are_not_judged(sweep, tmp_path):
     chosen = tuned_rates(sweep)['plain', 8].rate
     other = next(rate for rate in sweep.config.sweep.rates if rate != chosen)
-    asked = question.fresh_cells(sweep.config, 'plain', 8, other)
+    asked = fresh_cells(sweep.config, ('plain', 8), {'model.family': 'plain'}, other)
     stale = assemble(sweep.name, sweep.config, tmp_path, asked).cells
     for cell in stale:
         finish(cell, steps_to_error={'5': 5, '1': 5})
