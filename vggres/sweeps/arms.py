@@ -102,13 +102,14 @@ def tuning_cells(
 ) -> Iterator[tuple[str, ConfigDict]]:
     """Runs of a network at some rates, each until the first target or a part of the budget."""
     own = ConfigDict(config.to_dict())
-    own.seed, own.sweep.seeds = FIRST_TUNING_SEED, config.sweep.tuning_seeds
-    own.train.until_error = tuple(config.train.until_error)[:1]
-    own.train.steps = max(1, round(TUNING_PART * config.train.steps))
+    own.update_from_flattened_dict(dict(knobs))
     # The warm-up has as many updates as in the whole run.
-    fraction = config.optimizer.warmup_fraction * config.train.steps / own.train.steps
-    own.optimizer.warmup_fraction = min(1.0, fraction)
-    return _runs(own, network, knobs, rates, ', tuning')
+    warmup = own.optimizer.warmup_fraction * own.train.steps
+    own.seed, own.sweep.seeds = FIRST_TUNING_SEED, config.sweep.tuning_seeds
+    own.train.until_error = tuple(own.train.until_error)[:1]
+    own.train.steps = max(1, round(TUNING_PART * own.train.steps))
+    own.optimizer.warmup_fraction = min(1.0, warmup / own.train.steps)
+    return _runs(own, network, {}, rates, ', tuning')
 
 
 def fresh_cells(
