@@ -72,6 +72,10 @@ def test_each_arm_is_judged_at_its_own_rate(config, tmp_path):
     whole = dataclasses.replace(sweep, cells=(*sweep.cells, *fresh))
     ((network, (run,)),) = arms.judged(whole, ARMS).items()
     assert (network, run.seed) == (('plain', 8), 1)
+    verdict = arms.verdict(whole, ARMS, {'plain, clipped': ('plain', 'plain')})
+    assert verdict.outcome('plain', 8).updates == {1: 40}
+    assert verdict.outcome('plain, clipped', 8) is None
+    assert (verdict.target, verdict.budget) == ('5', 200)
 
 
 @pytest.mark.parametrize(
