@@ -38,6 +38,8 @@ class Quantity:
 # changes the shape of its input. The gain is ‖J‖² by the number of inputs. The coupling alone
 # belongs to training mode. Earlier versions looked at the Jacobian of a batch in training mode;
 # the names differ from theirs, so that no file is read as what it is not.
+#
+# The length of a path is the number of residual branches that it goes through (see `paths`).
 _ALL = (
     Quantity('activation', 'block', 'Root mean square of the inputs of blocks'),
     Quantity('input_gradient', 'block', 'Root mean square of the gradient in the inputs of blocks'),
@@ -77,6 +79,19 @@ _ALL = (
         'block',
         'Relative size of a random vector pulled back from the last block',
         'jacobians',
+    ),
+    Quantity(
+        'path_norm',
+        '',
+        'Norm of the gradient along all paths of a length, relative to the whole',
+        'paths',
+    ),
+    Quantity('path_share', '', 'Share of the gradient that takes paths of a length', 'paths'),
+    Quantity(
+        'path_single',
+        '',
+        'Norm of the gradient along a single path of a length, relative to the whole',
+        'paths',
     ),
 )
 
