@@ -40,8 +40,7 @@ def random_network(seed=0, depth=14, family='resnet', **options):
     fresh = jax.jit(lambda: network.init(jax.random.key(seed), image[None], train=False))()
     # Biases and scales that are not those of a fresh network, and positive variances.
     params = jax.tree.map(lambda leaf: leaf + 0.2 * normal(leaf), fresh['params'])
-    params['head'] = jax.tree.map(lambda leaf: 0.001 * leaf, params['head'])  # no class is certain
-    statistics = jax.tree.map(lambda leaf: 0.5 + normal(leaf) ** 2, fresh['batch_stats'])
+    statistics = jax.tree.map(lambda leaf: leaf + abs(0.3 * normal(leaf)), fresh['batch_stats'])
     return network, {'params': params, 'batch_stats': statistics}, image
 
 
