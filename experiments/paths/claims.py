@@ -142,8 +142,8 @@ CLAIMS = (
             f'it. A path is short where it goes through at most {SHORT:.2g} of the blocks: in the '
             'paper, the effective paths take up to 17 of 54. Networks are draws of the weights '
             'before training, and runs after it.',
-            'zh': f'份额大于 {MOST:g}（即“大部分”）为真，小于它为假。经过至多 {SHORT:.2g} 的块的路径'
-            '为短路径：论文中的有效路径至多经过 54 块中的 17 块。'
+            'zh': f'份额大于 {MOST:g}（即“大部分”）为真，小于它为假。经过至多 {SHORT:.2g} 的块的'
+            '路径为短路径：论文中的有效路径至多经过 54 块中的 17 块。'
             '训练前按随机权重的抽样计数，训练后按训练次数计数。',
         },
         counted=_NETWORKS,

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from random_network import random_network
 
-from vggres.networks import grammar
 from vggres.networks.network import Network
 from vggres.networks.spec import (
     BlockSpec,
@@ -25,23 +25,6 @@ from vggres.probes import paths
 from vggres.training.trainer import described_run
 
 LABEL = jnp.array(1)
-
-
-def random_network(seed=0, depth=14, family='resnet', **options):
-    """A network of width 2 with random weights and statistics, and an image for it."""
-    described = grammar.network_spec(family=family, depth=depth, width=4, **options)
-    network = Network(described, num_classes=3)
-    generator = np.random.default_rng(seed)
-
-    def normal(leaf):
-        return generator.normal(size=leaf.shape).astype('f4')
-
-    image = jnp.asarray(normal(jnp.zeros((8, 8, 3))))
-    fresh = jax.jit(lambda: network.init(jax.random.key(seed), image[None], train=False))()
-    # Biases and scales that are not those of a fresh network, and positive variances.
-    params = jax.tree.map(lambda leaf: leaf + 0.2 * normal(leaf), fresh['params'])
-    statistics = jax.tree.map(lambda leaf: leaf + abs(0.3 * normal(leaf)), fresh['batch_stats'])
-    return network, {'params': params, 'batch_stats': statistics}, image
 
 
 def terms(network, variables, image):

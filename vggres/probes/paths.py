@@ -29,13 +29,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from flax import traverse_util
 from ml_collections import FrozenConfigDict
 
-from vggres.networks import spec
 from vggres.networks.blocks import Block
 from vggres.networks.network import Network
-from vggres.probes import jacobian
+from vggres.probes import jacobian, layers
 from vggres.probes.layers import root_mean_square
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
@@ -228,7 +226,7 @@ def routes(
     def shortcut(x: jax.Array, block: Block) -> jax.Array:
         return _pulled_back_where(~block.get_variable('taps', 'taken'), x)
 
-    tapped = variables | {'taps': _by_block(network.spec, taken.T)}
+    tapped = variables | {'taps': layers.over_blocks(network.spec, 'taken', taken.T)}
 
     def loss(inputs: jax.Array) -> jax.Array:
         logits = _logits(network, tapped, image, inputs, branch, shortcut)
@@ -315,17 +313,3 @@ def _pulled_back_where(is_open: jax.Array, x: jax.Array) -> jax.Array:
 
 def _blocks(network: Network) -> int:
     return sum(len(stage.blocks) for stage in network.spec.stages)
-
-
-def _by_block(network_spec: spec.NetworkSpec, taken: jax.Array) -> dict:
-    """The collection `taps` that holds row j of `taken` [blocks, paths] in the j-th block."""
-    rows, collection = iter(taken), {}
-    for i, stage in enumerate(network_spec.stages, start=1):
-        of_stage = [next(rows) for _ in stage.blocks]
-        if stage.is_stacked:
-            collection[f'stage{i}', 'block1', 'taken'] = of_stage[0]
-            collection[f'stage{i}', 'blocks', 'taken'] = jnp.stack(of_stage[1:])
-        else:
-            for j, row in enumerate(of_stage, start=1):
-                collection[f'stage{i}', f'block{j}', 'taken'] = row
-    return traverse_util.unflatten_dict(collection)
