@@ -32,6 +32,7 @@ _STORY = (
     'rate_alone',
     'slowness',
     'short_paths',
+    'deletion',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

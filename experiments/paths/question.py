@@ -52,7 +52,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 VARIES = ('model.preactivation', 'model.shortcut.scale')
 
-_EPOCHS = 10  # so that the sweep takes minutes; residual networks train on digits in half of them
+_EPOCHS = 10  # so that the sweep takes minutes
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
