@@ -32,6 +32,8 @@ _STORY = (
     'rate_alone',
     'slowness',
     'gradient_size',
+    'short_paths',
+    'deletion',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -90,6 +90,32 @@ def observe(
     return by_quantity
 
 
+def evaluated_variables(
+    network: Network, state: TrainState, images: jax.Array, dropout: jax.Array
+) -> dict:
+    """The variables by which the network is looked at, 'params' and 'batch_stats'.
+
+    Args:
+        network: the network.
+        state: its variables.
+        images: the batch of the next update, [batch, height, width, channels] float32.
+        dropout: the random key of what dropout drops in that update.
+    """
+    zeros = jax.tree.map(jnp.zeros_like, state.batch_stats)
+    _, updated = network.apply(
+        {'params': state.params, 'batch_stats': zeros},
+        images,
+        train=True,
+        rngs={'dropout': dropout},
+        mutable=('batch_stats',),
+    )
+    of_batch = _of_batch(updated)
+    return {
+        'params': state.params,
+        'batch_stats': frozen_statistics(state.batch_stats, of_batch),
+    }
+
+
 def frozen_statistics(running: dict, of_batch: dict) -> dict:
     """Chooses the statistics by which batch norm normalises while the network is looked at.
 
@@ -133,10 +159,12 @@ def _in_training(
             rngs={'dropout': dropout},
             mutable=('batch_stats', 'jacobians'),
         )
-    # The running averages were zero, so that they are now this part of the batch's statistics.
-    part = 1 - MOMENTUM
-    statistics = jax.tree.map(lambda leaf: leaf / part, updated.get('batch_stats', {}))
-    return layers.by_path(updated['jacobians'], 'values'), statistics
+    return layers.by_path(updated['jacobians'], 'values'), _of_batch(updated)
+
+
+def _of_batch(updated: dict) -> dict:
+    """The statistics of a batch, from what it made of running averages that were zero."""
+    return jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), updated.get('batch_stats', {}))
 
 
 def _root_mean_squares(pull: Callable, output: jax.Array, key: jax.Array) -> dict:

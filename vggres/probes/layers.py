@@ -184,6 +184,27 @@ def taps(params: dict) -> dict:
     return traverse_util.unflatten_dict(zeros)
 
 
+def over_blocks(network_spec: spec.NetworkSpec, leaf: str, values: jax.Array) -> dict:
+    """The collection `taps` that gives each block an entry of an array.
+
+    Args:
+        network_spec: the network.
+        leaf: the name under which a block finds its entry.
+        values: [blocks, ...], in the order of the forward pass.
+    """
+    collection, first = {}, 0
+    for i, stage in enumerate(network_spec.stages, start=1):
+        last = first + len(stage.blocks)
+        collection[f'stage{i}', 'block1', leaf] = values[first]
+        if stage.is_stacked:
+            collection[f'stage{i}', 'blocks', leaf] = values[first + 1 : last]
+        else:
+            for j in range(2, len(stage.blocks) + 1):
+                collection[f'stage{i}', f'block{j}', leaf] = values[first + j - 1]
+        first = last
+    return traverse_util.unflatten_dict(collection)
+
+
 def by_path(collection: dict, leaf: str = 'input') -> dict[Path, jax.Array]:
     """Gathers what layers or blocks keep in a collection, by their paths.
 

@@ -38,6 +38,9 @@ class Quantity:
 # changes the shape of its input. The gain is ‖J‖² by the number of inputs. The coupling alone
 # belongs to training mode. Earlier versions looked at the Jacobian of a batch in training mode;
 # the names differ from theirs, so that no file is read as what it is not.
+#
+# The length of a path is the number of residual branches that it goes through (see `paths`).
+# Lesions are made in trained networks alone (see `lesion`).
 _ALL = (
     Quantity('activation', 'block', 'Root mean square of the inputs of blocks'),
     Quantity('input_gradient', 'block', 'Root mean square of the gradient in the inputs of blocks'),
@@ -78,6 +81,23 @@ _ALL = (
         'Relative size of a random vector pulled back from the last block',
         'jacobians',
     ),
+    Quantity(
+        'path_norm',
+        '',
+        'Norm of the gradient along all paths of a length, relative to the whole',
+        'paths',
+    ),
+    Quantity('path_share', '', 'Share of the gradient that takes paths of a length', 'paths'),
+    Quantity(
+        'path_single',
+        '',
+        'Norm of the gradient along a single path of a length, relative to the whole',
+        'paths',
+    ),
+    Quantity('lesion_deleted', '', 'Validation error in % with one block deleted', 'lesion'),
+    Quantity('lesion_several', '', 'Validation error in % with several blocks deleted', 'lesion'),
+    Quantity('lesion_swapped', '', 'Validation error in % with blocks swapped', 'lesion'),
+    Quantity('lesion_tau', '', "Kendall's τ between swapped and original order", 'lesion'),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
