@@ -101,6 +101,14 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'model.shortcut.kind': ('B', 'model.shortcut.kind B instead of A'),
     'model.shortcut.scale': (0.5, 'model.shortcut.scale 0.5 instead of 1.0'),
     'model.shortcut.branch_scale': (0.1, 'model.shortcut.branch_scale 0.1 instead of 1.0'),
+    'model.shortcut.branch_scale_by_depth': (
+        True,
+        'model.shortcut.branch_scale_by_depth True instead of False',
+    ),
+    'model.shortcut.learned_branch_scale': (
+        True,
+        'model.shortcut.learned_branch_scale True instead of False',
+    ),
     'model.shortcut.gate': ('shortcut', 'model.shortcut.gate shortcut instead of none'),
     'model.shortcut.dropout': (0.5, 'model.shortcut.dropout 0.5 instead of 0.0'),
     'init.scheme': ('glorot', 'init.scheme glorot instead of he'),

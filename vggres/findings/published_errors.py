@@ -124,6 +124,8 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'model.shortcut.kind': ('A',),
     'model.shortcut.scale': (1.0,),
     'model.shortcut.branch_scale': (1.0,),
+    'model.shortcut.branch_scale_by_depth': (False,),
+    'model.shortcut.learned_branch_scale': (False,),
     'model.shortcut.gate': ('none',),
     'model.shortcut.dropout': (0.0,),
     'init.scheme': ('he',),

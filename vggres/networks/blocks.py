@@ -63,6 +63,24 @@ def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), sides))
 
 
+class Factor(nn.Module):
+    """A learned number that multiplies images.
+
+    Attributes:
+        start: its value before training.
+        dtype: data type of the computation and of the output. The parameter is float32 [1].
+    """
+
+    start: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [batch, height, width, channels] to an array of the same shape."""
+        scale = self.param('scale', nn.initializers.constant(self.start), (1,))
+        return scale.astype(self.dtype).reshape(1, 1, 1, 1) * x
+
+
 class Block(nn.Module):
     """A residual branch and its shortcut, if it has one.
 
@@ -116,6 +134,9 @@ class Block(nn.Module):
                 1 - shortcut.dropout
             )  # undoes the factor by which nn.Dropout scales kept elements
             passed = kept * nn.Dropout(shortcut.dropout, deterministic=not train)(passed)
+        if shortcut.learned_branch_scale:
+            y = Factor(shortcut.branch_scale, self.dtype, name='branch_scale')(y)
+            return shortcut.scale * passed + y
         return shortcut.scale * passed + shortcut.branch_scale * y
 
     def _convolution(self, convolution: ConvolutionSpec, name: str) -> Convolution:

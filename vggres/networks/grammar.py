@@ -9,6 +9,7 @@ nothing else changes.
 
 import contextlib
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -72,7 +73,11 @@ class Options:
         shortcut: 'A' pads with zeros where channels or resolution change, 'B' projects there, and
             'C' projects everywhere. `shortcut` and the options that follow apply to resnets.
         shortcut_scale: constant factor of the shortcut.
-        branch_scale: constant factor of the residual branch.
+        branch_scale: factor of the residual branch.
+        branch_scale_by_depth: whether `branch_scale` is divided by √L, where L is the number of
+            residual blocks (De & Smith 2020, arXiv 2002.10444, §4).
+        learned_branch_scale: whether the factor of the residual branch is a parameter of each
+            block, which starts at that value: SkipInit and ReZero (see `spec.ShortcutSpec`).
         gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.ShortcutSpec`).
         gate_bias: initial value of the gates' biases.
         shortcut_dropout: probability of dropping an element of the shortcut.
@@ -94,6 +99,8 @@ class Options:
     shortcut: str = 'A'
     shortcut_scale: float = 1.0
     branch_scale: float = 1.0
+    branch_scale_by_depth: bool = False
+    learned_branch_scale: bool = False
     gate: str = 'none'
     gate_bias: float = -6.0
     shortcut_dropout: float = 0.0
@@ -211,6 +218,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         found['shortcut'] = 'C' if kinds == {'projection'} else found['shortcut']
         found['shortcut_scale'] = shortcuts[0].scale
         found['branch_scale'] = shortcuts[0].branch_scale
+        found['learned_branch_scale'] = shortcuts[0].learned_branch_scale
         found['gate'] = shortcuts[0].gate
         found['gate_bias'] = shortcuts[0].gate_bias
         found['shortcut_dropout'] = shortcuts[0].dropout
@@ -297,6 +305,9 @@ def _resnet(options: Options) -> NetworkSpec:
         activation=not preactivation,
         pool=not small,
     )
+    if options.branch_scale_by_depth:
+        scale = options.branch_scale / math.sqrt(sum(counts))
+        options = dataclasses.replace(options, branch_scale=scale)
     channels, stages = options.width, []
     for i, count in enumerate(counts):
         convolutions = _branch(options, options.width * 2**i, stride=1 if i == 0 else 2)
@@ -373,6 +384,7 @@ def _block(
         kind,
         scale=options.shortcut_scale,
         branch_scale=options.branch_scale,
+        learned_branch_scale=options.learned_branch_scale,
         gate=options.gate,
         gate_bias=options.gate_bias,
         dropout=options.shortcut_dropout,

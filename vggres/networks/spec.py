@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from vggres.errors import UserError
 
+KINDS_WITH_KERNEL = ('convolution', 'dense')
+
 
 @dataclass(frozen=True)
 class ConvolutionSpec:
@@ -31,13 +33,18 @@ class ShortcutSpec:
     """How a block adds its input x to the output F(x) of its residual branch.
 
     The sum is `scale · h(x) + branch_scale · F(x)`. See He et al. 2015 (arXiv 1512.03385), §3.2
-    and §4.1, and He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1 and Table 1.
+    and §4.1, and He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1 and Table 1. A
+    learned `branch_scale` is the α of SkipInit (De & Smith 2020, arXiv 2002.10444, §4), of ReZero
+    (Bachlechner et al. 2020, arXiv 2003.04887, §3), and the multiplier of Fixup (Zhang, Dauphin &
+    Ma 2019, arXiv 1901.09321, §3).
 
     Attributes:
         kind: what h is: 'identity'; 'pad' (option A), which subsamples x by the block's stride and
             fills the new channels with zeros; or 'projection', a 1×1 convolution with that stride.
         scale: constant factor of h(x).
-        branch_scale: constant factor of F(x).
+        branch_scale: factor of F(x).
+        learned_branch_scale: whether that factor is a parameter, one number in each block, which
+            starts at `branch_scale`. Otherwise it is constant.
         gate: 'none'; 'exclusive', which multiplies h(x) by 1 − g and F(x) by g; or 'shortcut_only',
             which multiplies h(x) by 1 − g and leaves F(x) alone. The gate g is the sigmoid of a 1×1
             convolution of x.
@@ -50,6 +57,7 @@ class ShortcutSpec:
     kind: str
     scale: float = 1.0
     branch_scale: float = 1.0
+    learned_branch_scale: bool = False
     gate: str = 'none'
     gate_bias: float = 0.0
     dropout: float = 0.0
@@ -181,9 +189,9 @@ class Layer:
 
     Attributes:
         name: for example 'stem', 'stage2/block1/conv1', 'stage2/block1/projection_norm' or 'head'.
-        kind: 'convolution', 'norm' or 'dense'.
+        kind: 'convolution', 'norm', 'dense' or 'factor'.
         shape: the shape of the kernel, [height, width, inputs, outputs] or [inputs, outputs]; for a
-            norm, the shape of its scale and its bias, [channels].
+            norm, the shape of its scale and its bias, [channels]; for a factor, [1].
         bias: whether the layer has a bias.
         pixels: number of pixels of its output: height times width, or 1 for a dense layer.
     """
@@ -197,7 +205,8 @@ class Layer:
     @property
     def is_weighted(self) -> bool:
         """Whether the depth counts this layer: a convolution or dense layer of the main path."""
-        return self.kind != 'norm' and not self.name.endswith(('/projection', '/gate'))
+        has_kernel = self.kind in KINDS_WITH_KERNEL
+        return has_kernel and not self.name.endswith(('/projection', '/gate'))
 
     @property
     def parameters(self) -> int:
@@ -206,8 +215,8 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """The number of multiply-accumulates for one image; norms count as none."""
-        return 0 if self.kind == 'norm' else math.prod(self.shape) * self.pixels
+        """The number of multiply-accumulates for one image; norms and factors count as none."""
+        return math.prod(self.shape) * self.pixels if self.kind in KINDS_WITH_KERNEL else 0
 
 
 def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
@@ -293,6 +302,8 @@ def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) ->
             yield _norm(f'{name}/projection_norm', channels, height * width)
     if block.shortcut.gate != 'none':
         yield _convolution(f'{name}/gate', pointwise, given, True, height * width)
+    if block.shortcut.learned_branch_scale:
+        yield Layer(f'{name}/branch_scale', 'factor', (1,), bias=False, pixels=height * width)
 
 
 def _convolution(
@@ -333,7 +344,7 @@ def observable_names(spec: NetworkSpec) -> list[str]:
     size = spec.smallest_image  # the names depend neither on the images nor on the classes
     names: dict[str, None] = {}
     for layer in layers(spec, (size, size, 1), 1):
-        if layer.kind != 'norm':
+        if layer.kind in KINDS_WITH_KERNEL:
             block = '/'.join(layer.name.split('/')[:2])
             names |= {block: None, layer.name: None}
     return list(names)

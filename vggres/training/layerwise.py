@@ -60,7 +60,8 @@ def frozen(network: NetworkSpec, first: int, last: int) -> optax.GradientTransfo
     """Leaves some layers as they are: those next to the image, or those in front of the head.
 
     The norm of a frozen layer keeps its scale and its bias; its running averages go on. A
-    projection or a gate is frozen with the first convolution of its block.
+    projection, a gate or a learned factor of the branch is frozen with the first convolution of its
+    block.
 
     Args:
         network: the network whose parameters are updated.
@@ -96,8 +97,8 @@ def _frozen_modules(network: NetworkSpec, first: int, last: int) -> dict[Path, l
 
 
 def _on_main_path(name: str) -> str:
-    """The weighted layer that a norm, a projection or a gate belongs to."""
-    name = re.sub(r'/(projection|gate)(_norm)?$', '/conv1', name)
+    """The weighted layer that a norm, a projection, a gate or a factor belongs to."""
+    name = re.sub(r'/(projection|gate|branch_scale)(_norm)?$', '/conv1', name)
     return re.sub(r'/norm(\d+)$', r'/conv\1', name).removesuffix('_norm')
 
 
