@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
     config.model.width = 16  # channels of the first stage
     config.model.norm = 'batch'  # or 'none'
     config.model.conv_bias = 'auto'  # 'yes', 'no'; auto: in every vgg, and where there is no norm
+    config.model.activation = 'relu'  # 'tanh', or 'tailored_relu', leaky by the depth
     config.model.block = 'basic'  # or 'bottleneck'; plain and resnet only, as the next two
     config.model.preactivation = False  # norm and ReLU stand before each convolution, not after it
     config.model.stride_placement = 'he'  # 'torchvision': on a bottleneck's 3×3 convolution

@@ -60,7 +60,8 @@ ARMS: Mapping[str, Mapping[str, object]] = {
 }
 _REFERENCES = (CONTROL, UNTREATED, 'plain', 'plain, no norm')
 TREATED = {arm: (UNTREATED, CONTROL) for arm in ARMS if arm not in _REFERENCES}
-VARIES = tuple(dict.fromkeys(knob for knobs in ARMS.values() for knob in knobs))
+_KNOBS = {knob for knobs in ARMS.values() for knob in knobs}
+VARIES = ('optimizer.learning_rate', *sorted(_KNOBS - {'model.family'}))
 _BUDGET = 400  # updates; plain-44 with batch norm needs some 270
 
 

@@ -47,6 +47,7 @@ ADDED_KNOBS = {
     'data.crop': 'padded',
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
+    'model.activation': 'relu',
     'model.shortcut.branch_scale_by_depth': False,
     'model.shortcut.learned_branch_scale': False,
     'train.protocol': 'given',

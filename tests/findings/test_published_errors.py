@@ -95,6 +95,7 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'model.width': (32, 'model.width 32 instead of 16'),
     'model.norm': ('none', 'model.norm none instead of batch'),
     'model.conv_bias': ('yes', 'model.conv_bias yes instead of no'),
+    'model.activation': ('tanh', 'model.activation tanh instead of relu'),
     'model.block': ('bottleneck', 'model.block bottleneck instead of basic'),
     'model.preactivation': (True, 'model.preactivation True instead of False'),
     'model.compute_dtype': ('bfloat16', 'model.compute_dtype bfloat16 instead of float32'),

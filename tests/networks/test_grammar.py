@@ -259,7 +259,15 @@ def test_the_options_of_a_published_network_are_recovered(name):
             'images': st.sampled_from(grammar.CHOICES['images']),
             **{
                 name: st.sampled_from(grammar.CHOICES[name])
-                for name in ('norm', 'conv_bias', 'block', 'stride_placement', 'shortcut', 'gate')
+                for name in (
+                    'norm',
+                    'conv_bias',
+                    'activation',
+                    'block',
+                    'stride_placement',
+                    'shortcut',
+                    'gate',
+                )
             },
         }
     ),

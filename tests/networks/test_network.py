@@ -39,6 +39,8 @@ STRUCTURES = {
     'vgg': ('vgg', 10, {'vgg_stages': 3}),
     'vgg without norm': ('vgg', 10, {'vgg_stages': 3, 'norm': 'none'}),
     'vgg configuration C': ('vgg', 12, {'vgg_stages': 3, 'vgg_pointwise': True}),
+    'tanh': ('plain', 14, {'norm': 'none', 'activation': 'tanh'}),
+    'tailored': ('plain', 32, {'norm': 'none', 'activation': 'tailored_relu'}),
     'vgg of 20 layers': ('vgg', 20, {'vgg_stages': 3}),
     'vgg of 50 layers': ('vgg', 50, {'vgg_stages': 3}),
     'vgg of 100 layers': ('vgg', 100, {'vgg_stages': 3}),

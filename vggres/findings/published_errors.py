@@ -118,6 +118,7 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'model.width': (16,),
     'model.norm': ('batch',),
     'model.conv_bias': ('no', 'auto'),
+    'model.activation': ('relu',),
     'model.block': ('basic',),
     'model.preactivation': (False,),
     'model.compute_dtype': ('float32',),

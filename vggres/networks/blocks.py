@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from vggres.networks.activation import ActivationSpec
 from vggres.networks.batch_norm import BatchNorm
 from vggres.networks.convolution import convolve
 from vggres.networks.spec import BlockSpec, ConvolutionSpec, ShortcutSpec
@@ -63,6 +64,15 @@ def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), sides))
 
 
+def activate(x: jax.Array, activation: ActivationSpec) -> jax.Array:
+    """Applies an activation to each element of an array."""
+    if activation.kind == 'tanh':
+        return jnp.tanh(x)
+    if activation.kind == 'tailored_relu':
+        return activation.scale * nn.leaky_relu(x, activation.slope)
+    return nn.relu(x)
+
+
 class Factor(nn.Module):
     """A learned number that multiplies images.
 
@@ -86,7 +96,8 @@ class Block(nn.Module):
 
     It maps [batch, h, w, inputs] to [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels].
 
-    A postactivation block (He et al. 2015, Fig. 2 and 5) repeats convolution, norm and ReLU, and
+    ReLU stands for the activation of the description here. A postactivation block (He et al. 2015,
+    Fig. 2 and 5) repeats convolution, norm and ReLU, and
     applies the last ReLU after the addition. A preactivation block ("Identity mappings", Fig. 1b)
     repeats norm, ReLU and convolution, and applies nothing after the addition; its shortcut starts
     from x, or after the first norm and ReLU where the description says so.
@@ -105,15 +116,15 @@ class Block(nn.Module):
         last = len(self.spec.convolutions)
         for k, convolution in enumerate(self.spec.convolutions, start=1):
             if self.spec.preactivation:
-                y = nn.relu(self._norm(y, train, f'norm{k}'))
+                y = activate(self._norm(y, train, f'norm{k}'), self.spec.activation)
                 x = y if k == 1 and self.spec.shared_activation else x
             y = self._convolution(convolution, f'conv{k}')(y)
             if not self.spec.preactivation:
                 y = self._norm(y, train, f'norm{k}')
-                y = nn.relu(y) if k < last else y
+                y = activate(y, self.spec.activation) if k < last else y
         if self.spec.shortcut is not None:
             y = self._joined(self.spec.shortcut, x, y, train)
-        return y if self.spec.preactivation else nn.relu(y)
+        return y if self.spec.preactivation else activate(y, self.spec.activation)
 
     def _joined(self, shortcut: ShortcutSpec, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
         """Computes scale · h(x) + branch_scale · y with its gates (see `spec.ShortcutSpec`)."""

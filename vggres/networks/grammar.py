@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from vggres.errors import UserError, unknown
+from vggres.networks.activation import activation
 from vggres.networks.spec import (
     BlockSpec,
     ConvolutionSpec,
@@ -30,6 +31,7 @@ CHOICES = {
     'images': ('small', 'imagenet'),
     'norm': ('batch', 'none'),
     'conv_bias': ('auto', 'yes', 'no'),
+    'activation': ('relu', 'tanh', 'tailored_relu'),
     'block': ('basic', 'bottleneck'),
     'stride_placement': ('he', 'torchvision'),
     'shortcut': ('A', 'B', 'C'),
@@ -55,6 +57,11 @@ class Options:
         norm: 'batch' for batch norm, or 'none'.
         conv_bias: whether the convolutions have biases: 'yes', 'no', or 'auto', which gives them to
             every vgg and to other networks without a norm.
+        activation: 'relu', 'tanh', or 'tailored_relu', a leaky ReLU whose slope for negative
+            numbers depends on the depth (see `activation.tailored_slope`). The slope is that of
+            a network without shortcuts. The last two keep the scale of features with weights of
+            variance 1/(fan in), as those of the scheme 'glorot' have where fan in and fan out are
+            equal; He's weights are made for ReLU.
         vgg_stages: number of stages of a vgg, 3 to 5. A max-pool ends each stage.
         vgg_pointwise: whether the last convolution of each stage is 1×1 from the third stage on
             (Simonyan & Zisserman 2015, Table 1, configuration C).
@@ -89,6 +96,7 @@ class Options:
     width: int = 16
     norm: str = 'batch'
     conv_bias: str = 'auto'
+    activation: str = 'relu'
     vgg_stages: int = 5
     vgg_pointwise: bool = False
     vgg_shortcuts: bool = False
@@ -200,6 +208,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         'images': 'imagenet' if hidden or (stem and stem.pool) else 'small',
         'width': stem.convolution.channels if stem else convolutions[0].channels,
         'norm': 'batch' if blocks[0].norm else 'none',
+        'activation': described.activation.kind,
     }
     if described.family == 'vgg':
         found['vgg_stages'] = len(described.stages)
@@ -247,6 +256,7 @@ def _vgg(options: Options) -> NetworkSpec:
                 (ConvolutionSpec(channels, size),),
                 norm=options.norm == 'batch',
                 bias=options.has_bias,
+                activation=activation(options.activation, options.depth),
             )
             for size in sizes
         )
@@ -372,6 +382,7 @@ def _block(
         norm=options.norm == 'batch',
         bias=options.has_bias,
         preactivation=options.preactivation,
+        activation=activation(options.activation, options.depth),
     )
     if options.family == 'plain':
         return plain

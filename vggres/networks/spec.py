@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vggres.errors import UserError
+from vggres.networks.activation import RELU, ActivationSpec
 
 KINDS_WITH_KERNEL = ('convolution', 'dense')
 
@@ -78,6 +79,7 @@ class BlockSpec:
             last ReLU after the addition.
         shared_activation: whether the shortcut of a preactivation block starts after the first norm
             and ReLU, as the branch does, instead of from the block's input.
+        activation: what stands where ReLU is named here.
     """
 
     convolutions: tuple[ConvolutionSpec, ...]
@@ -86,6 +88,7 @@ class BlockSpec:
     bias: bool = False
     preactivation: bool = False
     shared_activation: bool = False
+    activation: ActivationSpec = RELU
 
     @property
     def channels(self) -> int:
@@ -124,7 +127,7 @@ class StemSpec:
         convolution: the convolution.
         norm: whether a batch norm follows.
         bias: whether the convolution has a bias.
-        activation: whether a ReLU follows.
+        activation: whether an activation follows, that of the blocks.
         pool: whether a 3×3 max-pool with stride 2, padded by 1, follows.
     """
 
@@ -141,9 +144,9 @@ class HeadSpec:
 
     Attributes:
         norm: whether a batch norm precedes the pooling, as preactivation networks need it.
-        activation: whether a ReLU precedes the pooling, likewise.
+        activation: whether an activation precedes the pooling, likewise, that of the blocks.
         pool_size: height and width in pixels after the pooling.
-        hidden: number of outputs of each hidden dense layer. ReLU and dropout follow each.
+        hidden: number of outputs of each hidden dense layer. An activation and dropout follow each.
         dropout: probability of dropping an output of a hidden layer in training.
     """
 
@@ -176,6 +179,11 @@ class NetworkSpec:
         blocks = [block for stage in self.stages for block in stage.blocks]
         convolutions = sum(len(block.convolutions) for block in blocks)
         return bool(self.stem) + convolutions + len(self.head.hidden) + 1
+
+    @property
+    def activation(self) -> ActivationSpec:
+        """The activation, which is the same everywhere in a network."""
+        return self.stages[0].blocks[0].activation
 
     @property
     def smallest_image(self) -> int:
