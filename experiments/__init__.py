@@ -33,6 +33,7 @@ _STORY = (
     'slowness',
     'small_branches',
     'tailored',
+    'gradient_size',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -20,10 +20,12 @@ at least twice the updates of the residual network.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+from vggres.config import INIT_SCHEMES
 from vggres.findings import cure_claims, cures_telling
 from vggres.findings.claims import Claim, Evidence, Picture
 from vggres.findings.contrasts import SEEDS, Contrast
@@ -47,14 +49,17 @@ CONTROL, UNTREATED = 'resnet', 'plain'
 TAILORED = 'plain, tailored'
 _PLAIN: Mapping[str, object] = {'model.family': 'plain'}
 _ACTIVATIONS = {'tailored': 'tailored_relu', 'tanh': 'tanh'}
-_NO_NORM: Mapping[str, object] = _PLAIN | {'model.norm': 'none', 'init.scheme': 'glorot'}
+_NO_NORM: Mapping[str, object] = _PLAIN | {'model.norm': 'none'}
+# Weights of variance 1/(fan in): normal ones, and those of Xiao et al. where that scheme exists.
+_SCHEMES = [each for each in ('glorot', 'delta_orthogonal') if each in INIT_SCHEMES]
 ARMS: Mapping[str, Mapping[str, object]] = {
     CONTROL: {'model.family': 'resnet'},
     UNTREATED: _PLAIN,
     **{f'plain, {name}': _PLAIN | {'model.activation': a} for name, a in _ACTIVATIONS.items()},
     **{
-        f'plain, {name}, no norm': _NO_NORM | {'model.activation': a}
-        for name, a in _ACTIVATIONS.items()
+        f'plain, {name}, no norm, {scheme}': _NO_NORM
+        | {'model.activation': a, 'init.scheme': scheme}
+        for (name, a), scheme in product(_ACTIVATIONS.items(), _SCHEMES)
     },
 }
 TREATED = {arm: (UNTREATED, CONTROL) for arm in ARMS if arm not in (CONTROL, UNTREATED)}

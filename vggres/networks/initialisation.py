@@ -24,7 +24,7 @@ SCHEMES: dict[str, Callable[[float, int, int], float]] = {
     'glorot': lambda drawn, fan_in, fan_out: 2 / (fan_in + fan_out),
     # Simonyan & Zisserman 2015 (arXiv 1409.1556), §3.1: the same variance in every layer.
     'vgg': lambda drawn, fan_in, fan_out: 1e-2,
-    # Zhang, Dauphin & Ma 2019 (arXiv 1901.09321), §3: He's, times `fixup_factor`.
+    # He's, times `fixup_factor`.
     'fixup': lambda drawn, fan_in, fan_out: drawn,
 }
 
@@ -93,8 +93,6 @@ def rescaled(params: dict, scheme: 'str | int | jax.Array') -> dict:
     import jax.numpy as jnp
 
     chosen = index(scheme) if isinstance(scheme, str) else scheme
-    num_layers = _layers_of_blocks(params)
-    num_blocks = sum(count for count, _ in num_layers.values())
 
     def scaled(path: tuple, leaf: jax.Array) -> jax.Array:
         if path[-1].key != 'kernel':
@@ -107,11 +105,23 @@ def rescaled(params: dict, scheme: 'str | int | jax.Array') -> dict:
             fan_in, fan_out = height * width * inputs, height * width * outputs
             drawn = 2 / fan_out
         variances = [variance(drawn, fan_in, fan_out) for variance in SCHEMES.values()]
-        factors = [math.sqrt(each / drawn) for each in variances]
-        *block, layer, _ = (key.key for key in path)
+        return leaf * jnp.array([math.sqrt(each / drawn) for each in variances])[chosen]
+
+    of_variance = jax.tree_util.tree_map_with_path(scaled, params)
+    return jax.lax.cond(chosen == index('fixup'), _fixup, lambda params: params, of_variance)
+
+
+def _fixup(params: dict) -> dict:
+    """Multiplies each kernel by its `fixup_factor`."""
+    import jax
+
+    num_layers = _layers_of_blocks(params)
+    num_blocks = sum(count for count, _ in num_layers.values())
+
+    def scaled(path: tuple, leaf: jax.Array) -> jax.Array:
+        *block, layer, name = (key.key for key in path)
         _, length = num_layers.get(tuple(block), (0, 0))
-        factors[index('fixup')] *= fixup_factor(layer, length, num_blocks)
-        return leaf * jnp.array(factors)[chosen]
+        return leaf * fixup_factor(layer, length, num_blocks) if name == 'kernel' else leaf
 
     return jax.tree_util.tree_map_with_path(scaled, params)
 
