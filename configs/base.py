@@ -50,6 +50,7 @@ def get_config() -> ConfigDict:
     config.model.block = 'basic'  # or 'bottleneck'; plain and resnet only, as the next two
     config.model.preactivation = False  # norm and ReLU stand before each convolution, not after it
     config.model.stride_placement = 'he'  # 'torchvision': on a bottleneck's 3×3 convolution
+    config.model.reparameterised = False  # plain only: RepVGG's branches, which fuse after training
     config.model.compute_dtype = 'float32'  # or 'bfloat16'; parameters are always float32
     config.model.remat = False  # recomputes blocks in the backward pass: less memory, more time
 

@@ -6,8 +6,8 @@ the features of all images into one direction before training, and that a leaky 
 follows the depth by a closed form prevents it (see `networks.activation`). Their networks train
 nearly as fast as residual ones, with K-FAC, and less fast with SGD (§5). Xiao et al. 2018 (arXiv
 1806.05393) train tanh networks of 10,000 layers without shortcuts and norms, from delta-orthogonal
-weights. RepVGG (Ding et al. 2021, arXiv 2101.03697) has no shortcuts after training, though it has
-them while it trains.
+weights. RepVGG (Ding et al. 2021, arXiv 2101.03697) has shortcuts while it trains, which are
+fused into its convolutions afterwards (see `networks.reparameterisation`).
 
 Each arm trains at its own fastest constant rate until its training error is 5 %, and the updates
 are counted on fresh seeds. The untreated network is the plain one, the control the residual one of
@@ -56,6 +56,7 @@ ARMS: Mapping[str, Mapping[str, object]] = {
     CONTROL: {'model.family': 'resnet'},
     UNTREATED: _PLAIN,
     **{f'plain, {name}': _PLAIN | {'model.activation': a} for name, a in _ACTIVATIONS.items()},
+    'plain, RepVGG': _PLAIN | {'model.reparameterised': True},
     **{
         f'plain, {name}, no norm, {scheme}': _NO_NORM
         | {'model.activation': a, 'init.scheme': scheme}

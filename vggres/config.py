@@ -48,6 +48,7 @@ ADDED_KNOBS = {
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
     'model.activation': 'relu',
+    'model.reparameterised': False,
     'model.shortcut.branch_scale_by_depth': False,
     'model.shortcut.learned_branch_scale': False,
     'train.protocol': 'given',

@@ -98,6 +98,7 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'model.activation': ('tanh', 'model.activation tanh instead of relu'),
     'model.block': ('bottleneck', 'model.block bottleneck instead of basic'),
     'model.preactivation': (True, 'model.preactivation True instead of False'),
+    'model.reparameterised': (True, 'model.reparameterised True instead of False'),
     'model.compute_dtype': ('bfloat16', 'model.compute_dtype bfloat16 instead of float32'),
     'model.shortcut.kind': ('B', 'model.shortcut.kind B instead of A'),
     'model.shortcut.scale': (0.5, 'model.shortcut.scale 0.5 instead of 1.0'),

@@ -41,6 +41,7 @@ STRUCTURES = {
     'vgg configuration C': ('vgg', 12, {'vgg_stages': 3, 'vgg_pointwise': True}),
     'tanh': ('plain', 14, {'norm': 'none', 'activation': 'tanh'}),
     'tailored': ('plain', 32, {'norm': 'none', 'activation': 'tailored_relu'}),
+    'reparameterised': ('plain', 14, {'reparameterised': True}),
     'vgg of 20 layers': ('vgg', 20, {'vgg_stages': 3}),
     'vgg of 50 layers': ('vgg', 50, {'vgg_stages': 3}),
     'vgg of 100 layers': ('vgg', 100, {'vgg_stages': 3}),
@@ -75,7 +76,7 @@ def main_path_kernels(params):
     found = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = [key.key for key in path]
-        if name == 'kernel' and modules[-1] not in ('projection', 'gate'):
+        if name == 'kernel' and not modules[-1].startswith(('projection', 'gate', 'pointwise')):
             found += leaf.shape[0] if 'blocks' in modules else 1
     return found
 

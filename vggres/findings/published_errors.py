@@ -121,6 +121,7 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'model.activation': ('relu',),
     'model.block': ('basic',),
     'model.preactivation': (False,),
+    'model.reparameterised': (False,),
     'model.compute_dtype': ('float32',),
     'model.shortcut.kind': ('A',),
     'model.shortcut.scale': (1.0,),

@@ -118,13 +118,28 @@ class Block(nn.Module):
             if self.spec.preactivation:
                 y = activate(self._norm(y, train, f'norm{k}'), self.spec.activation)
                 x = y if k == 1 and self.spec.shared_activation else x
+            given = y
             y = self._convolution(convolution, f'conv{k}')(y)
             if not self.spec.preactivation:
                 y = self._norm(y, train, f'norm{k}')
+                y = self._with_branches(convolution, k, given, y, train)
                 y = activate(y, self.spec.activation) if k < last else y
         if self.spec.shortcut is not None:
             y = self._joined(self.spec.shortcut, x, y, train)
         return y if self.spec.preactivation else activate(y, self.spec.activation)
+
+    def _with_branches(
+        self, convolution: ConvolutionSpec, k: int, x: jax.Array, y: jax.Array, train: bool
+    ) -> jax.Array:
+        """Adds the branches of RepVGG to y, the normalised convolution k of x."""
+        if not self.spec.reparameterised:
+            return y
+        pointwise = ConvolutionSpec(convolution.channels, kernel_size=1, stride=convolution.stride)
+        branch = Convolution(pointwise, dtype=self.dtype, name=f'pointwise{k}')(x)
+        y += self._norm(branch, train, f'pointwise{k}_norm')
+        if convolution.keeps_shape(x.shape[-1]):
+            y += self._norm(x, train, f'identity{k}_norm')
+        return y
 
     def _joined(self, shortcut: ShortcutSpec, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
         """Computes scale · h(x) + branch_scale · y with its gates (see `spec.ShortcutSpec`)."""

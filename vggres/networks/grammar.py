@@ -77,6 +77,9 @@ class Options:
         preactivation: whether norm and ReLU come before each convolution instead of after it.
         stride_placement: which convolution of a bottleneck has the stride: the first ('he', as in
             the paper) or the 3×3 one ('torchvision').
+        reparameterised: whether each convolution of a plain network has a 1×1 convolution beside it
+            and, where shapes agree, the identity, each with a norm of its own: a RepVGG in training
+            (see `spec.BlockSpec`), which `reparameterisation` turns into a plain network.
         shortcut: 'A' pads with zeros where channels or resolution change, 'B' projects there, and
             'C' projects everywhere. `shortcut` and the options that follow apply to resnets.
         shortcut_scale: constant factor of the shortcut.
@@ -104,6 +107,7 @@ class Options:
     block: str = 'basic'
     preactivation: bool = False
     stride_placement: str = 'he'
+    reparameterised: bool = False
     shortcut: str = 'A'
     shortcut_scale: float = 1.0
     branch_scale: float = 1.0
@@ -127,6 +131,13 @@ class Options:
             raise UserError(f'width must be at least 1 channel, not {self.width}.')
         if not 3 <= self.vgg_stages <= 5:
             raise UserError(f'vgg_stages must be 3, 4 or 5, not {self.vgg_stages}.')
+        basic = self.block == 'basic' and self.norm == 'batch' and self.conv_bias != 'yes'
+        if self.family == 'plain' and self.reparameterised and (self.preactivation or not basic):
+            raise UserError(
+                'reparameterised networks have basic blocks, batch norm, no biases, and no '
+                "preactivation: leave block at 'basic', norm at 'batch', conv_bias at 'auto' and "
+                'preactivation at False.'
+            )
         for name in ('dropout', 'shortcut_dropout'):
             if not 0 <= getattr(self, name) < 1:
                 value = getattr(self, name)
@@ -144,10 +155,11 @@ OPTIONS = tuple(option.name for option in dataclasses.fields(Options))
 _OF_VGG = ('vgg_stages', 'vgg_pointwise', 'vgg_shortcuts', 'dropout')
 _OF_SHORTCUTS = OPTIONS[OPTIONS.index('shortcut') :]
 _OF_BLOCKS = ('block', 'preactivation', 'stride_placement')
+_OF_PLAIN = ('reparameterised',)
 _OF_OTHERS = {
-    'vgg': (*_OF_BLOCKS, *_OF_SHORTCUTS),
+    'vgg': (*_OF_BLOCKS, *_OF_PLAIN, *_OF_SHORTCUTS),
     'plain': (*_OF_VGG, *_OF_SHORTCUTS),
-    'resnet': _OF_VGG,
+    'resnet': (*_OF_VGG, *_OF_PLAIN),
 }
 
 
@@ -155,7 +167,7 @@ def options_of(family: str) -> tuple[str, ...]:
     """The names of the options that apply to a family; the others change nothing in its networks.
 
     >>> options_of('plain')[-3:]
-    ('block', 'preactivation', 'stride_placement')
+    ('preactivation', 'stride_placement', 'reparameterised')
     """
     return tuple(name for name in OPTIONS if name not in _OF_OTHERS[family])
 
@@ -220,6 +232,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         strides_late = any(block.convolutions[1].stride > 1 for block in bottlenecks)
         found['block'] = 'bottleneck' if bottlenecks else 'basic'
         found['preactivation'] = blocks[0].preactivation
+        found['reparameterised'] = blocks[0].reparameterised
         found['stride_placement'] = 'torchvision' if strides_late else 'he'
     if described.family == 'resnet' and shortcuts:
         kinds = {shortcut.kind for shortcut in shortcuts}
@@ -385,7 +398,7 @@ def _block(
         activation=activation(options.activation, options.depth),
     )
     if options.family == 'plain':
-        return plain
+        return dataclasses.replace(plain, reparameterised=options.reparameterised)
     changes = plain.stride != 1 or plain.channels != channels
     if options.shortcut == 'C' or (options.shortcut == 'B' and changes):
         kind = 'projection'

@@ -15,6 +15,7 @@ from vggres.errors import UserError
 from vggres.networks.activation import RELU, ActivationSpec
 
 KINDS_WITH_KERNEL = ('convolution', 'dense')
+_BESIDE_THE_MAIN_PATH = ('projection', 'gate', 'pointwise')
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class ConvolutionSpec:
     channels: int
     kernel_size: int = 3
     stride: int = 1
+
+    def keeps_shape(self, channels: int) -> bool:
+        """Whether the output has the shape of an input with some number of channels."""
+        return self.stride == 1 and self.channels == channels
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,9 @@ class BlockSpec:
         shared_activation: whether the shortcut of a preactivation block starts after the first norm
             and ReLU, as the branch does, instead of from the block's input.
         activation: what stands where ReLU is named here.
+        reparameterised: whether a 1×1 convolution and, where shapes agree, the identity stand
+            beside each convolution, each with a norm of its own, and are added to it (Ding et al.
+            2021, arXiv 2101.03697, §3.2). `reparameterisation` turns the three into one.
     """
 
     convolutions: tuple[ConvolutionSpec, ...]
@@ -89,6 +97,7 @@ class BlockSpec:
     preactivation: bool = False
     shared_activation: bool = False
     activation: ActivationSpec = RELU
+    reparameterised: bool = False
 
     @property
     def channels(self) -> int:
@@ -213,8 +222,8 @@ class Layer:
     @property
     def is_weighted(self) -> bool:
         """Whether the depth counts this layer: a convolution or dense layer of the main path."""
-        has_kernel = self.kind in KINDS_WITH_KERNEL
-        return has_kernel and not self.name.endswith(('/projection', '/gate'))
+        own = self.name.split('/')[-1]
+        return self.kind in KINDS_WITH_KERNEL and not own.startswith(_BESIDE_THE_MAIN_PATH)
 
     @property
     def parameters(self) -> int:
@@ -298,9 +307,15 @@ def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) ->
             yield _norm(f'{name}/norm{k}', channels, height * width)
         height, width = _strided(height, width, convolution.stride)
         yield _convolution(f'{name}/conv{k}', convolution, channels, block.bias, height * width)
-        channels = convolution.channels
+        before, channels = channels, convolution.channels
         if block.norm and not block.preactivation:
             yield _norm(f'{name}/norm{k}', channels, height * width)
+        if block.reparameterised:
+            pointwise = ConvolutionSpec(channels, kernel_size=1, stride=convolution.stride)
+            yield _convolution(f'{name}/pointwise{k}', pointwise, before, False, height * width)
+            yield _norm(f'{name}/pointwise{k}_norm', channels, height * width)
+            if convolution.keeps_shape(before):
+                yield _norm(f'{name}/identity{k}_norm', channels, height * width)
     if block.shortcut is None:
         return
     pointwise = ConvolutionSpec(channels, kernel_size=1, stride=block.stride)

@@ -99,6 +99,7 @@ def _frozen_modules(network: NetworkSpec, first: int, last: int) -> dict[Path, l
 def _on_main_path(name: str) -> str:
     """The weighted layer that a norm, a projection, a gate or a factor belongs to."""
     name = re.sub(r'/(projection|gate|branch_scale)(_norm)?$', '/conv1', name)
+    name = re.sub(r'/(pointwise|identity)(\d+)(_norm)?$', r'/conv\2', name)
     return re.sub(r'/norm(\d+)$', r'/conv\1', name).removesuffix('_norm')
 
 
