@@ -69,6 +69,7 @@ def get_config() -> ConfigDict:
     config.model.shortcut.gate = 'none'  # 'exclusive', 'shortcut_only': "Identity mappings", §3.1
     config.model.shortcut.gate_bias = -6.0  # the value from which the gates' biases start
     config.model.shortcut.dropout = 0.0  # probability of dropping an element of the shortcut
+    config.model.shortcut.fade_steps = 0  # updates until its factor has fallen to 0; 0: it stays
 
     config.init = ConfigDict()
     config.init.scheme = 'he'  # 'glorot', 'vgg' (variance 0.01 in every layer), 'fixup' (no norm)

@@ -47,6 +47,7 @@ _RANGES = {
     'model.depth': (1, 10_000),
     'model.width': (1, 2048),
     'model.vgg.stages': (3, 5),
+    'model.shortcut.fade_steps': (0, _MANY),
     'train.batch_size': (1, 2**20),
     'train.epochs': (0, 1_000_000),
     'train.steps': (0, _MANY),

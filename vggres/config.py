@@ -28,6 +28,7 @@ KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'gate': 'shortcut.gate',
     'gate_bias': 'shortcut.gate_bias',
     'shortcut_dropout': 'shortcut.dropout',
+    'shortcut_fade_steps': 'shortcut.fade_steps',
 }
 HIGHEST_RATE = 1000.0  # a learning rate above it is a slip of the keyboard
 # Knobs below `config.data` that decide no result: where the data lie, how they reach the device.
@@ -51,6 +52,7 @@ ADDED_KNOBS = {
     'model.reparameterised': False,
     'model.shortcut.branch_scale_by_depth': False,
     'model.shortcut.learned_branch_scale': False,
+    'model.shortcut.fade_steps': 0,
     'train.protocol': 'given',
     'train.until_error': (),
     'optimizer.clip_norm': 0.0,

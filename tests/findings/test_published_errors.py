@@ -113,6 +113,7 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     ),
     'model.shortcut.gate': ('shortcut', 'model.shortcut.gate shortcut instead of none'),
     'model.shortcut.dropout': (0.5, 'model.shortcut.dropout 0.5 instead of 0.0'),
+    'model.shortcut.fade_steps': (9, 'model.shortcut.fade_steps 9 instead of 0'),
     'init.scheme': ('glorot', 'init.scheme glorot instead of he'),
     'init.weights': ('a.pth', "init.weights a.pth instead of ''"),
     'train.batch_size': (64, 'train.batch_size 64 instead of 128'),

@@ -255,6 +255,7 @@ def test_the_options_of_a_published_network_are_recovered(name):
             'branch_scale_by_depth': st.booleans(),
             'learned_branch_scale': st.booleans(),
             'gate_bias': st.sampled_from((-6.0, 0.0)),
+            'shortcut_fade_steps': st.sampled_from((0, 10)),
             'shortcut_dropout': st.sampled_from((0.0, 0.5)),
             'images': st.sampled_from(grammar.CHOICES['images']),
             **{

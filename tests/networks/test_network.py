@@ -228,6 +228,28 @@ def test_a_learned_factor_is_a_constant_one_that_has_a_gradient():
     np.testing.assert_allclose(gradient, [(sides[0] - sides[1]) / 0.02], rtol=2e-2)
 
 
+def test_a_shortcut_that_has_faded_leaves_the_plain_network():
+    options = {'width': 4, 'shortcut_scale': 0.8, 'shortcut_fade_steps': 10}
+    plain, fading = build('plain', 14, width=4), build('resnet', 14, **options)
+    full = build('resnet', 14, width=4, shortcut_scale=0.8)
+    variables = initialised(fading)
+    start = evaluated(full, initialised(full))
+    np.testing.assert_allclose(evaluated(fading, variables), start, rtol=1e-5, atol=1e-6)
+
+    def with_factor(path, leaf):
+        return leaf * 0 if 'shortcut_scale' in [key.key for key in path] else leaf
+
+    faded = jax.tree_util.tree_map_with_path(with_factor, variables)
+    np.testing.assert_array_equal(evaluated(fading, faded), evaluated(plain, initialised(plain)))
+
+    def total(params):
+        return jnp.sum(fading.apply(variables | {'params': params}, IMAGES, train=False))
+
+    gradient = jax.jit(jax.grad(total))(variables['params'])['stage2']
+    np.testing.assert_array_equal(gradient['blocks']['shortcut_scale']['scale'], 0)
+    assert np.abs(gradient['blocks']['conv1']['kernel']).max() > 0
+
+
 def test_option_a_subsamples_and_pads_with_zero_channels():
     x = jax.random.normal(KEY, (2, 5, 4, 3))
     y = np.asarray(blocks.pad_shortcut(x, channels=7, stride=2))

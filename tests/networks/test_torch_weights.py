@@ -26,6 +26,7 @@ NETWORKS = {
     'without norm': ('cifar_plain20', {'depth': 8, 'width': 4, 'norm': 'none'}),
     'learned factor': ('cifar_resnet20', {'depth': 20, 'width': 4, 'learned_branch_scale': True}),
     'reparameterised': ('cifar_plain20', {'depth': 14, 'width': 4, 'reparameterised': True}),
+    'fading': ('cifar_resnet20', {'depth': 14, 'width': 4, 'shortcut_fade_steps': 10}),
     'gates': ('cifar_resnet20', {'depth': 14, 'width': 4, 'gate': 'exclusive', 'shortcut': 'C'}),
     'preactivation': ('cifar_preresnet164', {'depth': 20, 'width': 4}),
     'imagenet': ('resnet50', {'width': 4}),

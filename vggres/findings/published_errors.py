@@ -130,6 +130,7 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'model.shortcut.learned_branch_scale': (False,),
     'model.shortcut.gate': ('none',),
     'model.shortcut.dropout': (0.0,),
+    'model.shortcut.fade_steps': (0,),
     'init.scheme': ('he',),
     'init.weights': ('',),
     'train.batch_size': (128,),

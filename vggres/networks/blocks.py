@@ -74,20 +74,23 @@ def activate(x: jax.Array, activation: ActivationSpec) -> jax.Array:
 
 
 class Factor(nn.Module):
-    """A learned number that multiplies images.
+    """A number that multiplies images, and that changes while a network trains.
 
     Attributes:
         start: its value before training.
+        is_learned: whether it has a gradient. Otherwise it is for the optimiser to change.
         dtype: data type of the computation and of the output. The parameter is float32 [1].
     """
 
     start: float
+    is_learned: bool = True
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [batch, height, width, channels] to an array of the same shape."""
         scale = self.param('scale', nn.initializers.constant(self.start), (1,))
+        scale = scale if self.is_learned else jax.lax.stop_gradient(scale)
         return scale.astype(self.dtype).reshape(1, 1, 1, 1) * x
 
 
@@ -160,10 +163,15 @@ class Block(nn.Module):
                 1 - shortcut.dropout
             )  # undoes the factor by which nn.Dropout scales kept elements
             passed = kept * nn.Dropout(shortcut.dropout, deterministic=not train)(passed)
+        if shortcut.fade_steps:
+            passed = Factor(shortcut.scale, False, self.dtype, name='shortcut_scale')(passed)
+        else:
+            passed = shortcut.scale * passed
         if shortcut.learned_branch_scale:
-            y = Factor(shortcut.branch_scale, self.dtype, name='branch_scale')(y)
-            return shortcut.scale * passed + y
-        return shortcut.scale * passed + shortcut.branch_scale * y
+            y = Factor(shortcut.branch_scale, dtype=self.dtype, name='branch_scale')(y)
+        else:
+            y = shortcut.branch_scale * y
+        return passed + y
 
     def _convolution(self, convolution: ConvolutionSpec, name: str) -> Convolution:
         return Convolution(convolution, self.spec.bias, dtype=self.dtype, name=name)

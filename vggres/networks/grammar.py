@@ -91,6 +91,8 @@ class Options:
         gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.ShortcutSpec`).
         gate_bias: initial value of the gates' biases.
         shortcut_dropout: probability of dropping an element of the shortcut.
+        shortcut_fade_steps: number of updates over which the factor of the shortcut falls linearly
+            from `shortcut_scale` to 0; 0 for a factor that stays.
     """
 
     family: str
@@ -116,6 +118,7 @@ class Options:
     gate: str = 'none'
     gate_bias: float = -6.0
     shortcut_dropout: float = 0.0
+    shortcut_fade_steps: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError, with the values that are allowed, for the first value that is not."""
@@ -137,6 +140,10 @@ class Options:
                 'reparameterised networks have basic blocks, batch norm, no biases, and no '
                 "preactivation: leave block at 'basic', norm at 'batch', conv_bias at 'auto' and "
                 'preactivation at False.'
+            )
+        if self.shortcut_fade_steps < 0:
+            raise UserError(
+                f'shortcut_fade_steps must be at least 0, not {self.shortcut_fade_steps}.'
             )
         for name in ('dropout', 'shortcut_dropout'):
             if not 0 <= getattr(self, name) < 1:
@@ -244,6 +251,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         found['gate'] = shortcuts[0].gate
         found['gate_bias'] = shortcuts[0].gate_bias
         found['shortcut_dropout'] = shortcuts[0].dropout
+        found['shortcut_fade_steps'] = shortcuts[0].fade_steps
     with contextlib.suppress(UserError):  # raised by values that no option may have
         options = Options(described.family, described.depth, **found)
         if options.has_bias != blocks[0].bias:
@@ -412,6 +420,7 @@ def _block(
         gate=options.gate,
         gate_bias=options.gate_bias,
         dropout=options.shortcut_dropout,
+        fade_steps=options.shortcut_fade_steps,
     )
     # In the appendix of "Identity mappings", the first unit splits into branch and shortcut after
     # its first activation. In the authors' code, so does every unit with a projection.

@@ -58,6 +58,9 @@ class ShortcutSpec:
         dropout: probability of dropping an element of h(x) in training. The elements that are kept
             are not scaled up; evaluation multiplies h(x) by 1 − dropout instead, which is the
             paper's "scale with an expectation of 0.5".
+        fade_steps: if not 0, `scale` is where the factor of h(x) starts: it falls linearly to 0
+            over so many updates of the training and stays there, so that a plain network is left.
+            It is a parameter without a gradient, which the optimiser lowers.
     """
 
     kind: str
@@ -67,6 +70,7 @@ class ShortcutSpec:
     gate: str = 'none'
     gate_bias: float = 0.0
     dropout: float = 0.0
+    fade_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -325,6 +329,8 @@ def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) ->
             yield _norm(f'{name}/projection_norm', channels, height * width)
     if block.shortcut.gate != 'none':
         yield _convolution(f'{name}/gate', pointwise, given, True, height * width)
+    if block.shortcut.fade_steps:
+        yield Layer(f'{name}/shortcut_scale', 'factor', (1,), bias=False, pixels=height * width)
     if block.shortcut.learned_branch_scale:
         yield Layer(f'{name}/branch_scale', 'factor', (1,), bias=False, pixels=height * width)
 
