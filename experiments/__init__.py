@@ -31,9 +31,9 @@ _STORY = (
     'gain',
     'rate_alone',
     'slowness',
-    'small_branches',
-    'tailored',
     'gradient_size',
+    'tailored',
+    'small_branches',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,
