@@ -46,9 +46,11 @@ def get_config() -> ConfigDict:
     config.model.width = 16  # channels of the first stage
     config.model.norm = 'batch'  # or 'none'
     config.model.conv_bias = 'auto'  # 'yes', 'no'; auto: in every vgg, and where there is no norm
+    config.model.activation = 'relu'  # 'tanh', or 'tailored_relu', leaky by the depth
     config.model.block = 'basic'  # or 'bottleneck'; plain and resnet only, as the next two
     config.model.preactivation = False  # norm and ReLU stand before each convolution, not after it
     config.model.stride_placement = 'he'  # 'torchvision': on a bottleneck's 3×3 convolution
+    config.model.reparameterised = False  # plain only: RepVGG's branches, which fuse after training
     config.model.compute_dtype = 'float32'  # or 'bfloat16'; parameters are always float32
     config.model.remat = False  # recomputes blocks in the backward pass: less memory, more time
 
@@ -61,13 +63,16 @@ def get_config() -> ConfigDict:
     config.model.shortcut = ConfigDict()  # resnet only
     config.model.shortcut.kind = 'A'  # pads; 'B' projects where shapes change, 'C' everywhere
     config.model.shortcut.scale = 1.0  # constant factor of the shortcut
-    config.model.shortcut.branch_scale = 1.0  # constant factor of the residual branch
+    config.model.shortcut.branch_scale = 1.0  # factor of the residual branch
+    config.model.shortcut.branch_scale_by_depth = False  # divides it by √(number of blocks)
+    config.model.shortcut.learned_branch_scale = False  # it is a parameter, which starts there
     config.model.shortcut.gate = 'none'  # 'exclusive', 'shortcut_only': "Identity mappings", §3.1
     config.model.shortcut.gate_bias = -6.0  # the value from which the gates' biases start
     config.model.shortcut.dropout = 0.0  # probability of dropping an element of the shortcut
+    config.model.shortcut.fade_steps = 0  # updates until its factor has fallen to 0; 0: it stays
 
     config.init = ConfigDict()
-    config.init.scheme = 'he'  # 'glorot', or 'vgg': normal, of variance 0.01 in every layer
+    config.init.scheme = 'he'  # 'glorot', 'vgg' (variance 0.01 in every layer), 'fixup' (no norm)
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
     config.init.new_head = False  # leaves out the file's head, for other classes
 

@@ -34,6 +34,8 @@ _STORY = (
     'gradient_size',
     'short_paths',
     'deletion',
+    'tailored',
+    'small_branches',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

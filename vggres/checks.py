@@ -47,6 +47,7 @@ _RANGES = {
     'model.depth': (1, 10_000),
     'model.width': (1, 2048),
     'model.vgg.stages': (3, 5),
+    'model.shortcut.fade_steps': (0, _MANY),
     'train.batch_size': (1, 2**20),
     'train.epochs': (0, 1_000_000),
     'train.steps': (0, _MANY),
@@ -241,6 +242,14 @@ def _check_init(config: Config) -> None:
         raise UserError('init.new_head needs init.weights: a random network has a new head anyway.')
     if config.init.weights and not config.init.new_head and config.init.scheme != 'he':
         raise UserError('init.scheme changes nothing where init.weights gives all weights.')
+    if config.init.scheme == 'fixup' and (
+        config.model.family != 'resnet' or config.model.norm != 'none'
+    ):
+        raise UserError(
+            "init.scheme='fixup' is for residual networks without a norm, because each branch "
+            f"starts at zero: set model.family to 'resnet' and model.norm to 'none', not to "
+            f'{config.model.family!r} and {config.model.norm!r}.'
+        )
 
 
 def _check_probes(config: Config) -> None:

@@ -23,9 +23,12 @@ KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'shortcut': 'shortcut.kind',
     'shortcut_scale': 'shortcut.scale',
     'branch_scale': 'shortcut.branch_scale',
+    'branch_scale_by_depth': 'shortcut.branch_scale_by_depth',
+    'learned_branch_scale': 'shortcut.learned_branch_scale',
     'gate': 'shortcut.gate',
     'gate_bias': 'shortcut.gate_bias',
     'shortcut_dropout': 'shortcut.dropout',
+    'shortcut_fade_steps': 'shortcut.fade_steps',
 }
 HIGHEST_RATE = 1000.0  # a learning rate above it is a slip of the keyboard
 # Knobs below `config.data` that decide no result: where the data lie, how they reach the device.
@@ -45,6 +48,11 @@ ADDED_KNOBS = {
     'data.crop': 'padded',
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
+    'model.activation': 'relu',
+    'model.reparameterised': False,
+    'model.shortcut.branch_scale_by_depth': False,
+    'model.shortcut.learned_branch_scale': False,
+    'model.shortcut.fade_steps': 0,
     'train.protocol': 'given',
     'train.until_error': (),
     'optimizer.clip_norm': 0.0,

@@ -252,12 +252,23 @@ def test_the_options_of_a_published_network_are_recovered(name):
             'preactivation': st.booleans(),
             'shortcut_scale': st.sampled_from((1.0, 0.5)),
             'branch_scale': st.sampled_from((1.0, 0.5)),
+            'branch_scale_by_depth': st.booleans(),
+            'learned_branch_scale': st.booleans(),
             'gate_bias': st.sampled_from((-6.0, 0.0)),
+            'shortcut_fade_steps': st.sampled_from((0, 10)),
             'shortcut_dropout': st.sampled_from((0.0, 0.5)),
             'images': st.sampled_from(grammar.CHOICES['images']),
             **{
                 name: st.sampled_from(grammar.CHOICES[name])
-                for name in ('norm', 'conv_bias', 'block', 'stride_placement', 'shortcut', 'gate')
+                for name in (
+                    'norm',
+                    'conv_bias',
+                    'activation',
+                    'block',
+                    'stride_placement',
+                    'shortcut',
+                    'gate',
+                )
             },
         }
     ),
@@ -269,6 +280,14 @@ def test_recovered_options_build_the_same_network(network, options):
     described = grammar.network_spec(family, depth, **options)
     found = grammar.recovered_options(described)
     assert grammar.network_spec(**dataclasses.asdict(found)) == described
+
+
+@pytest.mark.parametrize(('depth', 'blocks', 'block'), [(44, 21, 'basic'), (29, 9, 'bottleneck')])
+def test_a_factor_by_depth_is_divided_by_the_root_of_the_number_of_blocks(depth, blocks, block):
+    options = {'block': block, 'branch_scale': 0.5, 'branch_scale_by_depth': True}
+    described = grammar.network_spec('resnet', depth, **options)
+    scales = {b.shortcut.branch_scale for stage in described.stages for b in stage.blocks}
+    assert scales == {0.5 / blocks**0.5}
 
 
 def test_true_is_no_number():

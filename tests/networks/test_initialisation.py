@@ -74,13 +74,13 @@ def test_one_compiled_program_serves_all_schemes(drawn):
 
 
 def test_the_schemes_have_one_order_everywhere():
-    assert tuple(initialisation.SCHEMES) == INIT_SCHEMES == tuple(VARIANCES)
+    assert tuple(initialisation.SCHEMES) == INIT_SCHEMES == (*VARIANCES, 'fixup')
     assert [initialisation.index(scheme) for scheme in VARIANCES] == [0, 1, 2]
 
 
 def test_an_unknown_scheme_names_those_there_are():
     for look_up in (initialisation.index, lambda scheme: initialisation.rescaled({}, scheme)):
-        with pytest.raises(UserError, match=r"unknown scheme 'xavier': .*glorot, he, vgg"):
+        with pytest.raises(UserError, match=r"unknown scheme 'xavier': .*fixup, glorot, he, vgg"):
             look_up('xavier')
 
 
@@ -104,4 +104,31 @@ def test_a_cell_starts_from_its_scheme(config, tmp_path):
         cell = Cell(config.copy_and_resolve_references(), tmp_path, '')
         run(cell)
         found[scheme] = cell.result().train_loss
-    assert len(set(found.values())) == 3
+    assert len(set(found.values())) == len(INIT_SCHEMES)
+
+
+@pytest.mark.parametrize(
+    ('depth', 'block', 'factors'),
+    # Both have 9 blocks: 9^(-1/2) with two layers in a branch, 9^(-1/4) with three.
+    [(20, 'basic', [1 / 3, 0]), (29, 'bottleneck', [3**-0.5, 3**-0.5, 0])],
+)
+def test_fixup_scales_the_branches_and_silences_their_last_layers_and_the_head(
+    depth, block, factors
+):
+    options = {'width': 4, 'block': block, 'norm': 'none', 'shortcut': 'B'}
+    network = Network(grammar.network_spec('resnet', depth, **options), 7)
+    he = jax.jit(lambda: network.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)), train=False))()
+    fixup = initialisation.rescaled(he['params'], 'fixup')
+    names = [f'conv{k + 1}' for k in range(len(factors))]
+    expected = dict(zip(names, factors, strict=True)) | {'projection': 1.0}
+    for stage, part in (('stage1', 'blocks'), ('stage2', 'block1'), ('stage3', 'blocks')):
+        for layer, leaves in fixup[stage][part].items():
+            drawn = he['params'][stage][part][layer]
+            np.testing.assert_allclose(
+                leaves['kernel'], expected[layer] * drawn['kernel'], rtol=1e-6
+            )
+            np.testing.assert_array_equal(leaves['bias'], 0)
+    np.testing.assert_array_equal(fixup['stem']['kernel'], he['params']['stem']['kernel'])
+    np.testing.assert_array_equal(fixup['head']['kernel'], 0)
+    logits = network.apply({'params': fixup}, jnp.ones((2, 8, 8, 1)), train=False)
+    np.testing.assert_array_equal(logits, 0)

@@ -31,6 +31,7 @@ STRUCTURES = {
     'bottleneck': ('resnet', 20, {'block': 'bottleneck', 'shortcut': 'B'}),
     'bottleneck preactivation': ('resnet', 20, {'block': 'bottleneck', 'preactivation': True}),
     'scaled': ('resnet', 14, {'shortcut_scale': 0.5, 'branch_scale': 0.5}),
+    'learned factor': ('resnet', 14, {'norm': 'none', 'learned_branch_scale': True}),
     'exclusive gate': ('resnet', 14, {'gate': 'exclusive'}),
     'shortcut-only gate': ('resnet', 14, {'gate': 'shortcut_only'}),
     'shortcut dropout': ('resnet', 14, {'shortcut_dropout': 0.5}),
@@ -38,6 +39,9 @@ STRUCTURES = {
     'vgg': ('vgg', 10, {'vgg_stages': 3}),
     'vgg without norm': ('vgg', 10, {'vgg_stages': 3, 'norm': 'none'}),
     'vgg configuration C': ('vgg', 12, {'vgg_stages': 3, 'vgg_pointwise': True}),
+    'tanh': ('plain', 14, {'norm': 'none', 'activation': 'tanh'}),
+    'tailored': ('plain', 32, {'norm': 'none', 'activation': 'tailored_relu'}),
+    'reparameterised': ('plain', 14, {'reparameterised': True}),
     'vgg of 20 layers': ('vgg', 20, {'vgg_stages': 3}),
     'vgg of 50 layers': ('vgg', 50, {'vgg_stages': 3}),
     'vgg of 100 layers': ('vgg', 100, {'vgg_stages': 3}),
@@ -72,7 +76,7 @@ def main_path_kernels(params):
     found = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = [key.key for key in path]
-        if name == 'kernel' and modules[-1] not in ('projection', 'gate'):
+        if name == 'kernel' and not modules[-1].startswith(('projection', 'gate', 'pointwise')):
             found += leaf.shape[0] if 'blocks' in modules else 1
     return found
 
@@ -166,6 +170,84 @@ def test_plain_is_the_residual_network_with_its_shortcut_times_zero(depth, optio
     logits = evaluated(plain, variables)
     assert np.abs(evaluated(residual, variables) - logits).max() > 0.1
     np.testing.assert_array_equal(evaluated(without, variables), logits)
+
+
+def block_outputs(network, variables):
+    """The features of the stem, before its norm, and the outputs of all blocks, in order."""
+    _, captured = network.apply(
+        variables, IMAGES, train=False, capture_intermediates=True, mutable=['intermediates']
+    )
+    found = captured['intermediates']
+    blocks_of = [
+        found[f'stage{i}'][f'block{j}']['__call__'][0]
+        for i, stage in enumerate(network.spec.stages, start=1)
+        for j in range(1, len(stage.blocks) + 1)
+    ]
+    return np.maximum(found['stem']['__call__'][0], 0), blocks_of
+
+
+@pytest.mark.parametrize('norm', ['none', 'batch'])
+def test_with_factors_of_zero_each_block_passes_the_features_of_the_stem_on(norm):
+    """They are those behind the ReLU of the stem, subsampled and padded between the stages."""
+    options = {'branch_scale': 0.0, 'learned_branch_scale': True, 'width': 4, 'norm': norm}
+    network = build('resnet', 8, **options)
+    variables = initialised(network)
+    features, found = block_outputs(network, variables)
+    features = features if norm == 'none' else features / np.sqrt(1 + 1e-5)
+    padded = np.pad(features[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (2, 2)))
+    twice = np.pad(padded[:, ::2, ::2], ((0, 0), (0, 0), (0, 0), (4, 4)))
+    assert features.max() > 0.1
+    for output, expected in zip(found, (features, padded, twice), strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-6)
+    head = jax.tree.map(np.asarray, variables['params']['head'])
+    logits = twice.mean((1, 2)) @ head['kernel'] + head['bias']
+    np.testing.assert_allclose(evaluated(network, variables), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_a_learned_factor_is_a_constant_one_that_has_a_gradient():
+    """Each block has one of its own; the gradient is the difference quotient of the logits."""
+    options = {'branch_scale': 0.3, 'width': 4, 'norm': 'none'}
+    constant = build('resnet', 14, **options)
+    learned = build('resnet', 14, learned_branch_scale=True, **options)
+    variables = initialised(learned)
+    logits = evaluated(constant, initialised(constant))
+    np.testing.assert_allclose(evaluated(learned, variables), logits, rtol=1e-5, atol=1e-6)
+    params = variables['params']
+    factors = params['stage2']['blocks']['branch_scale']['scale']
+    np.testing.assert_allclose(factors, np.full((1, 1), 0.3), rtol=1e-6)
+
+    def total(params):
+        return jnp.sum(jnp.sin(learned.apply({'params': params}, IMAGES, train=False)))
+
+    gradient = jax.grad(total)(params)['stage3']['block1']['branch_scale']['scale']
+    sides = []
+    for step in (0.01, -0.01):
+        moved = jax.tree.map(jnp.copy, params)
+        moved['stage3']['block1']['branch_scale']['scale'] += step
+        sides.append(total(moved))
+    np.testing.assert_allclose(gradient, [(sides[0] - sides[1]) / 0.02], rtol=2e-2)
+
+
+def test_a_shortcut_that_has_faded_leaves_the_plain_network():
+    options = {'width': 4, 'shortcut_scale': 0.8, 'shortcut_fade_steps': 10}
+    plain, fading = build('plain', 14, width=4), build('resnet', 14, **options)
+    full = build('resnet', 14, width=4, shortcut_scale=0.8)
+    variables = initialised(fading)
+    start = evaluated(full, initialised(full))
+    np.testing.assert_allclose(evaluated(fading, variables), start, rtol=1e-5, atol=1e-6)
+
+    def with_factor(path, leaf):
+        return leaf * 0 if 'shortcut_scale' in [key.key for key in path] else leaf
+
+    faded = jax.tree_util.tree_map_with_path(with_factor, variables)
+    np.testing.assert_array_equal(evaluated(fading, faded), evaluated(plain, initialised(plain)))
+
+    def total(params):
+        return jnp.sum(fading.apply(variables | {'params': params}, IMAGES, train=False))
+
+    gradient = jax.jit(jax.grad(total))(variables['params'])['stage2']
+    np.testing.assert_array_equal(gradient['blocks']['shortcut_scale']['scale'], 0)
+    assert np.abs(gradient['blocks']['conv1']['kernel']).max() > 0
 
 
 def test_option_a_subsamples_and_pads_with_zero_channels():

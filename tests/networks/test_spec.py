@@ -146,6 +146,16 @@ def test_projections_and_gates_are_not_counted():
     assert sum(layer.kind == 'convolution' for layer in layers) == 13 + 6 + 6
 
 
+def test_a_learned_factor_is_one_parameter_of_each_block_and_nothing_else():
+    plain, learned = (
+        grammar.network_spec('resnet', 44, learned_branch_scale=value) for value in (False, True)
+    )
+    assert spec.count_parameters(learned, CIFAR, 10) == 658_586 + 21
+    assert spec.count_macs(learned, CIFAR, 10) == 97_174_144
+    assert learned.depth == 44
+    assert spec.observable_names(learned) == spec.observable_names(plain)
+
+
 def test_what_can_be_observed_is_named_in_the_order_of_the_forward_pass():
     described = grammar.network_spec('resnet', 8, shortcut='B')
     assert spec.observable_names(described) == [

@@ -266,7 +266,8 @@ def in_format_1(parts):
     model = dict(parts['model'])
     for section, names in FLAT.items():
         for knob, value in model.pop(section).items():
-            model[names[knob]] = value
+            if knob in names:  # the others came later
+                model[names[knob]] = value
     return parts | {'model': model}
 
 

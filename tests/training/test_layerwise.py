@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import traverse_util
 
@@ -148,6 +149,32 @@ def test_the_first_and_the_last_layers_are_frozen_by_their_number():
     fourth = {'stage3/block1/conv1', 'stage3/block1/norm1'}
     assert everything - moved(spec, params, 0, 4) == last | projected | fourth | projection
     assert moved(spec, params, 13, 0) == {'head'}
+
+
+def test_the_factors_of_fading_shortcuts_fall_by_the_same_amount_until_they_are_zero(config):
+    """From 0.8 over four updates: 0.6, 0.4, 0.2, 0, and 0 again. Nothing else changes."""
+    options = {'shortcut_fade_steps': 4, 'shortcut_scale': 0.8}
+    spec, params = network_params(**options)
+    chains = [
+        optimizer(config.optimizer, lambda step: 0.1, each)
+        for each in (spec, network_params(shortcut_scale=0.8)[0])
+    ]
+    states, found = [chain.init(params) for chain in chains], [params, params]
+    factors = []
+    for number in range(5):
+        gradients = random_like(params, number)
+        for k, chain in enumerate(chains):
+            updates, states[k] = chain.update(gradients, states[k], found[k])
+            found[k] = optax.apply_updates(found[k], updates)
+        block = found[0]['stage2']['block1']
+        factors.append(float(block['shortcut_scale']['scale'][0]))
+    np.testing.assert_allclose(factors, [0.6, 0.4, 0.2, 0, 0], atol=1e-6)
+    faded, others = (traverse_util.flatten_dict(tree) for tree in found)
+    for path, leaf in faded.items():
+        if 'shortcut_scale' in path:
+            np.testing.assert_allclose(leaf, 0, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(leaf, others[path])
 
 
 def test_kernels_below_a_norm_keep_their_norms():

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from vggres.networks.activation import ActivationSpec
 from vggres.networks.batch_norm import BatchNorm
 from vggres.networks.convolution import convolve
 from vggres.networks.spec import BlockSpec, ConvolutionSpec, ShortcutSpec
@@ -63,12 +64,43 @@ def pad_shortcut(x: jax.Array, channels: int, stride: int) -> jax.Array:
     return jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), sides))
 
 
+def activate(x: jax.Array, activation: ActivationSpec) -> jax.Array:
+    """Applies an activation to each element of an array."""
+    if activation.kind == 'tanh':
+        return jnp.tanh(x)
+    if activation.kind == 'tailored_relu':
+        return activation.scale * nn.leaky_relu(x, activation.slope)
+    return nn.relu(x)
+
+
+class Factor(nn.Module):
+    """A number that multiplies images, and that changes while a network trains.
+
+    Attributes:
+        start: its value before training.
+        is_learned: whether it has a gradient. Otherwise it is for the optimiser to change.
+        dtype: data type of the computation and of the output. The parameter is float32 [1].
+    """
+
+    start: float
+    is_learned: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [batch, height, width, channels] to an array of the same shape."""
+        scale = self.param('scale', nn.initializers.constant(self.start), (1,))
+        scale = scale if self.is_learned else jax.lax.stop_gradient(scale)
+        return scale.astype(self.dtype).reshape(1, 1, 1, 1) * x
+
+
 class Block(nn.Module):
     """A residual branch and its shortcut, if it has one.
 
     It maps [batch, h, w, inputs] to [batch, ⌈h/stride⌉, ⌈w/stride⌉, channels].
 
-    A postactivation block (He et al. 2015, Fig. 2 and 5) repeats convolution, norm and ReLU, and
+    ReLU stands for the activation of the description here. A postactivation block (He et al. 2015,
+    Fig. 2 and 5) repeats convolution, norm and ReLU, and
     applies the last ReLU after the addition. A preactivation block ("Identity mappings", Fig. 1b)
     repeats norm, ReLU and convolution, and applies nothing after the addition; its shortcut starts
     from x, or after the first norm and ReLU where the description says so.
@@ -87,15 +119,30 @@ class Block(nn.Module):
         last = len(self.spec.convolutions)
         for k, convolution in enumerate(self.spec.convolutions, start=1):
             if self.spec.preactivation:
-                y = nn.relu(self._norm(y, train, f'norm{k}'))
+                y = activate(self._norm(y, train, f'norm{k}'), self.spec.activation)
                 x = y if k == 1 and self.spec.shared_activation else x
+            given = y
             y = self._convolution(convolution, f'conv{k}')(y)
             if not self.spec.preactivation:
                 y = self._norm(y, train, f'norm{k}')
-                y = nn.relu(y) if k < last else y
+                y = self._with_branches(convolution, k, given, y, train)
+                y = activate(y, self.spec.activation) if k < last else y
         if self.spec.shortcut is not None:
             y = self._joined(self.spec.shortcut, x, y, train)
-        return y if self.spec.preactivation else nn.relu(y)
+        return y if self.spec.preactivation else activate(y, self.spec.activation)
+
+    def _with_branches(
+        self, convolution: ConvolutionSpec, k: int, x: jax.Array, y: jax.Array, train: bool
+    ) -> jax.Array:
+        """Adds the branches of RepVGG to y, the normalised convolution k of x."""
+        if not self.spec.reparameterised:
+            return y
+        pointwise = ConvolutionSpec(convolution.channels, kernel_size=1, stride=convolution.stride)
+        branch = Convolution(pointwise, dtype=self.dtype, name=f'pointwise{k}')(x)
+        y += self._norm(branch, train, f'pointwise{k}_norm')
+        if convolution.keeps_shape(x.shape[-1]):
+            y += self._norm(x, train, f'identity{k}_norm')
+        return y
 
     def _joined(self, shortcut: ShortcutSpec, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
         """Computes scale · h(x) + branch_scale · y with its gates (see `spec.ShortcutSpec`)."""
@@ -116,7 +163,15 @@ class Block(nn.Module):
                 1 - shortcut.dropout
             )  # undoes the factor by which nn.Dropout scales kept elements
             passed = kept * nn.Dropout(shortcut.dropout, deterministic=not train)(passed)
-        return shortcut.scale * passed + shortcut.branch_scale * y
+        if shortcut.fade_steps:
+            passed = Factor(shortcut.scale, False, self.dtype, name='shortcut_scale')(passed)
+        else:
+            passed = shortcut.scale * passed
+        if shortcut.learned_branch_scale:
+            y = Factor(shortcut.branch_scale, dtype=self.dtype, name='branch_scale')(y)
+        else:
+            y = shortcut.branch_scale * y
+        return passed + y
 
     def _convolution(self, convolution: ConvolutionSpec, name: str) -> Convolution:
         return Convolution(convolution, self.spec.bias, dtype=self.dtype, name=name)

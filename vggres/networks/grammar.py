@@ -9,10 +9,12 @@ nothing else changes.
 
 import contextlib
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from vggres.errors import UserError, unknown
+from vggres.networks.activation import activation
 from vggres.networks.spec import (
     BlockSpec,
     ConvolutionSpec,
@@ -29,6 +31,7 @@ CHOICES = {
     'images': ('small', 'imagenet'),
     'norm': ('batch', 'none'),
     'conv_bias': ('auto', 'yes', 'no'),
+    'activation': ('relu', 'tanh', 'tailored_relu'),
     'block': ('basic', 'bottleneck'),
     'stride_placement': ('he', 'torchvision'),
     'shortcut': ('A', 'B', 'C'),
@@ -54,6 +57,11 @@ class Options:
         norm: 'batch' for batch norm, or 'none'.
         conv_bias: whether the convolutions have biases: 'yes', 'no', or 'auto', which gives them to
             every vgg and to other networks without a norm.
+        activation: 'relu', 'tanh', or 'tailored_relu', a leaky ReLU whose slope for negative
+            numbers depends on the depth (see `activation.tailored_slope`). The slope is that of
+            a network without shortcuts. The last two keep the scale of features with weights of
+            variance 1/(fan in), as those of the scheme 'glorot' have where fan in and fan out are
+            equal; He's weights are made for ReLU.
         vgg_stages: number of stages of a vgg, 3 to 5. A max-pool ends each stage.
         vgg_pointwise: whether the last convolution of each stage is 1×1 from the third stage on
             (Simonyan & Zisserman 2015, Table 1, configuration C).
@@ -69,13 +77,22 @@ class Options:
         preactivation: whether norm and ReLU come before each convolution instead of after it.
         stride_placement: which convolution of a bottleneck has the stride: the first ('he', as in
             the paper) or the 3×3 one ('torchvision').
+        reparameterised: whether each convolution of a plain network has a 1×1 convolution beside it
+            and, where shapes agree, the identity, each with a norm of its own: a RepVGG in training
+            (see `spec.BlockSpec`), which `reparameterisation` turns into a plain network.
         shortcut: 'A' pads with zeros where channels or resolution change, 'B' projects there, and
             'C' projects everywhere. `shortcut` and the options that follow apply to resnets.
         shortcut_scale: constant factor of the shortcut.
-        branch_scale: constant factor of the residual branch.
+        branch_scale: factor of the residual branch.
+        branch_scale_by_depth: whether `branch_scale` is divided by √L, where L is the number of
+            residual blocks (De & Smith 2020, arXiv 2002.10444, §4).
+        learned_branch_scale: whether the factor of the residual branch is a parameter of each
+            block, which starts at that value: SkipInit and ReZero (see `spec.ShortcutSpec`).
         gate: 'none', 'exclusive' or 'shortcut_only' (see `spec.ShortcutSpec`).
         gate_bias: initial value of the gates' biases.
         shortcut_dropout: probability of dropping an element of the shortcut.
+        shortcut_fade_steps: number of updates over which the factor of the shortcut falls linearly
+            from `shortcut_scale` to 0; 0 for a factor that stays.
     """
 
     family: str
@@ -84,6 +101,7 @@ class Options:
     width: int = 16
     norm: str = 'batch'
     conv_bias: str = 'auto'
+    activation: str = 'relu'
     vgg_stages: int = 5
     vgg_pointwise: bool = False
     vgg_shortcuts: bool = False
@@ -91,12 +109,16 @@ class Options:
     block: str = 'basic'
     preactivation: bool = False
     stride_placement: str = 'he'
+    reparameterised: bool = False
     shortcut: str = 'A'
     shortcut_scale: float = 1.0
     branch_scale: float = 1.0
+    branch_scale_by_depth: bool = False
+    learned_branch_scale: bool = False
     gate: str = 'none'
     gate_bias: float = -6.0
     shortcut_dropout: float = 0.0
+    shortcut_fade_steps: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError, with the values that are allowed, for the first value that is not."""
@@ -112,6 +134,17 @@ class Options:
             raise UserError(f'width must be at least 1 channel, not {self.width}.')
         if not 3 <= self.vgg_stages <= 5:
             raise UserError(f'vgg_stages must be 3, 4 or 5, not {self.vgg_stages}.')
+        basic = self.block == 'basic' and self.norm == 'batch' and self.conv_bias != 'yes'
+        if self.family == 'plain' and self.reparameterised and (self.preactivation or not basic):
+            raise UserError(
+                'reparameterised networks have basic blocks, batch norm, no biases, and no '
+                "preactivation: leave block at 'basic', norm at 'batch', conv_bias at 'auto' and "
+                'preactivation at False.'
+            )
+        if self.shortcut_fade_steps < 0:
+            raise UserError(
+                f'shortcut_fade_steps must be at least 0, not {self.shortcut_fade_steps}.'
+            )
         for name in ('dropout', 'shortcut_dropout'):
             if not 0 <= getattr(self, name) < 1:
                 value = getattr(self, name)
@@ -129,10 +162,11 @@ OPTIONS = tuple(option.name for option in dataclasses.fields(Options))
 _OF_VGG = ('vgg_stages', 'vgg_pointwise', 'vgg_shortcuts', 'dropout')
 _OF_SHORTCUTS = OPTIONS[OPTIONS.index('shortcut') :]
 _OF_BLOCKS = ('block', 'preactivation', 'stride_placement')
+_OF_PLAIN = ('reparameterised',)
 _OF_OTHERS = {
-    'vgg': (*_OF_BLOCKS, *_OF_SHORTCUTS),
+    'vgg': (*_OF_BLOCKS, *_OF_PLAIN, *_OF_SHORTCUTS),
     'plain': (*_OF_VGG, *_OF_SHORTCUTS),
-    'resnet': _OF_VGG,
+    'resnet': (*_OF_VGG, *_OF_PLAIN),
 }
 
 
@@ -140,7 +174,7 @@ def options_of(family: str) -> tuple[str, ...]:
     """The names of the options that apply to a family; the others change nothing in its networks.
 
     >>> options_of('plain')[-3:]
-    ('block', 'preactivation', 'stride_placement')
+    ('preactivation', 'stride_placement', 'reparameterised')
     """
     return tuple(name for name in OPTIONS if name not in _OF_OTHERS[family])
 
@@ -193,6 +227,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         'images': 'imagenet' if hidden or (stem and stem.pool) else 'small',
         'width': stem.convolution.channels if stem else convolutions[0].channels,
         'norm': 'batch' if blocks[0].norm else 'none',
+        'activation': described.activation.kind,
     }
     if described.family == 'vgg':
         found['vgg_stages'] = len(described.stages)
@@ -204,6 +239,7 @@ def recovered_options(described: NetworkSpec) -> Options:
         strides_late = any(block.convolutions[1].stride > 1 for block in bottlenecks)
         found['block'] = 'bottleneck' if bottlenecks else 'basic'
         found['preactivation'] = blocks[0].preactivation
+        found['reparameterised'] = blocks[0].reparameterised
         found['stride_placement'] = 'torchvision' if strides_late else 'he'
     if described.family == 'resnet' and shortcuts:
         kinds = {shortcut.kind for shortcut in shortcuts}
@@ -211,9 +247,11 @@ def recovered_options(described: NetworkSpec) -> Options:
         found['shortcut'] = 'C' if kinds == {'projection'} else found['shortcut']
         found['shortcut_scale'] = shortcuts[0].scale
         found['branch_scale'] = shortcuts[0].branch_scale
+        found['learned_branch_scale'] = shortcuts[0].learned_branch_scale
         found['gate'] = shortcuts[0].gate
         found['gate_bias'] = shortcuts[0].gate_bias
         found['shortcut_dropout'] = shortcuts[0].dropout
+        found['shortcut_fade_steps'] = shortcuts[0].fade_steps
     with contextlib.suppress(UserError):  # raised by values that no option may have
         options = Options(described.family, described.depth, **found)
         if options.has_bias != blocks[0].bias:
@@ -239,6 +277,7 @@ def _vgg(options: Options) -> NetworkSpec:
                 (ConvolutionSpec(channels, size),),
                 norm=options.norm == 'batch',
                 bias=options.has_bias,
+                activation=activation(options.activation, options.depth),
             )
             for size in sizes
         )
@@ -297,6 +336,9 @@ def _resnet(options: Options) -> NetworkSpec:
         activation=not preactivation,
         pool=not small,
     )
+    if options.branch_scale_by_depth:
+        scale = options.branch_scale / math.sqrt(sum(counts))
+        options = dataclasses.replace(options, branch_scale=scale)
     channels, stages = options.width, []
     for i, count in enumerate(counts):
         convolutions = _branch(options, options.width * 2**i, stride=1 if i == 0 else 2)
@@ -361,9 +403,10 @@ def _block(
         norm=options.norm == 'batch',
         bias=options.has_bias,
         preactivation=options.preactivation,
+        activation=activation(options.activation, options.depth),
     )
     if options.family == 'plain':
-        return plain
+        return dataclasses.replace(plain, reparameterised=options.reparameterised)
     changes = plain.stride != 1 or plain.channels != channels
     if options.shortcut == 'C' or (options.shortcut == 'B' and changes):
         kind = 'projection'
@@ -373,9 +416,11 @@ def _block(
         kind,
         scale=options.shortcut_scale,
         branch_scale=options.branch_scale,
+        learned_branch_scale=options.learned_branch_scale,
         gate=options.gate,
         gate_bias=options.gate_bias,
         dropout=options.shortcut_dropout,
+        fade_steps=options.shortcut_fade_steps,
     )
     # In the appendix of "Identity mappings", the first unit splits into branch and shortcut after
     # its first activation. In the authors' code, so does every unit with a projection.

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from vggres.errors import UserError
 from vggres.networks import published
 from vggres.networks.batch_norm import BatchNorm
-from vggres.networks.blocks import Block, Convolution, he_fan_in
+from vggres.networks.blocks import Block, Convolution, activate, he_fan_in
 from vggres.networks.spec import NetworkSpec, StageSpec, check_image, first_convolution, place
 
 # Collections that a scanned stage stacks. `probes` adds the last three.
@@ -152,19 +152,20 @@ class Network(nn.Module):
         if stem := self.spec.stem:
             x = Convolution(stem.convolution, stem.bias, dtype=self.dtype, name='stem')(x)
             x = self._norm(x, train, 'stem_norm') if stem.norm else x
-            x = nn.relu(x) if stem.activation else x
+            x = activate(x, self.spec.activation) if stem.activation else x
             x = nn.max_pool(x, (3, 3), (2, 2), _STEM_POOL_PADDING) if stem.pool else x
         for i, stage in enumerate(self.spec.stages, start=1):
             x = Stage(stage, self.dtype, self.remat, name=f'stage{i}')(x, train)
 
         head = self.spec.head
         x = self._norm(x, train, 'head_norm') if head.norm else x
-        x = nn.relu(x) if head.activation else x
+        x = activate(x, self.spec.activation) if head.activation else x
         x = average_pool(x.astype(jnp.float32), head.pool_size)
         x = x.reshape(x.shape[0], -1)
         for i, outputs in enumerate(head.hidden, start=1):
             x = nn.Dense(outputs, dtype=self.dtype, kernel_init=he_fan_in, name=f'dense{i}')(x)
-            x = nn.Dropout(head.dropout, deterministic=not train)(nn.relu(x))
+            x = activate(x, self.spec.activation)
+            x = nn.Dropout(head.dropout, deterministic=not train)(x)
         x = x.astype(jnp.float32)
         return nn.Dense(self.num_classes, kernel_init=he_fan_in, name='head')(x)
 

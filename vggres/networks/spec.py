@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vggres.errors import UserError
+from vggres.networks.activation import RELU, ActivationSpec
+
+KINDS_WITH_KERNEL = ('convolution', 'dense')
+_BESIDE_THE_MAIN_PATH = ('projection', 'gate', 'pointwise')
 
 
 @dataclass(frozen=True)
@@ -25,19 +29,28 @@ class ConvolutionSpec:
     kernel_size: int = 3
     stride: int = 1
 
+    def keeps_shape(self, channels: int) -> bool:
+        """Whether the output has the shape of an input with some number of channels."""
+        return self.stride == 1 and self.channels == channels
+
 
 @dataclass(frozen=True)
 class ShortcutSpec:
     """How a block adds its input x to the output F(x) of its residual branch.
 
     The sum is `scale · h(x) + branch_scale · F(x)`. See He et al. 2015 (arXiv 1512.03385), §3.2
-    and §4.1, and He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1 and Table 1.
+    and §4.1, and He et al. 2016, "Identity mappings" (arXiv 1603.05027), §3.1 and Table 1. A
+    learned `branch_scale` is the α of SkipInit (De & Smith 2020, arXiv 2002.10444, §4), of ReZero
+    (Bachlechner et al. 2020, arXiv 2003.04887, §3), and the multiplier of Fixup (Zhang, Dauphin &
+    Ma 2019, arXiv 1901.09321, §3).
 
     Attributes:
         kind: what h is: 'identity'; 'pad' (option A), which subsamples x by the block's stride and
             fills the new channels with zeros; or 'projection', a 1×1 convolution with that stride.
         scale: constant factor of h(x).
-        branch_scale: constant factor of F(x).
+        branch_scale: factor of F(x).
+        learned_branch_scale: whether that factor is a parameter, one number in each block, which
+            starts at `branch_scale`. Otherwise it is constant.
         gate: 'none'; 'exclusive', which multiplies h(x) by 1 − g and F(x) by g; or 'shortcut_only',
             which multiplies h(x) by 1 − g and leaves F(x) alone. The gate g is the sigmoid of a 1×1
             convolution of x.
@@ -45,14 +58,19 @@ class ShortcutSpec:
         dropout: probability of dropping an element of h(x) in training. The elements that are kept
             are not scaled up; evaluation multiplies h(x) by 1 − dropout instead, which is the
             paper's "scale with an expectation of 0.5".
+        fade_steps: if not 0, `scale` is where the factor of h(x) starts: it falls linearly to 0
+            over so many updates of the training and stays there, so that a plain network is left.
+            It is a parameter without a gradient, which the optimiser lowers.
     """
 
     kind: str
     scale: float = 1.0
     branch_scale: float = 1.0
+    learned_branch_scale: bool = False
     gate: str = 'none'
     gate_bias: float = 0.0
     dropout: float = 0.0
+    fade_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,10 @@ class BlockSpec:
             last ReLU after the addition.
         shared_activation: whether the shortcut of a preactivation block starts after the first norm
             and ReLU, as the branch does, instead of from the block's input.
+        activation: what stands where ReLU is named here.
+        reparameterised: whether a 1×1 convolution and, where shapes agree, the identity stand
+            beside each convolution, each with a norm of its own, and are added to it (Ding et al.
+            2021, arXiv 2101.03697, §3.2). `reparameterisation` turns the three into one.
     """
 
     convolutions: tuple[ConvolutionSpec, ...]
@@ -78,6 +100,8 @@ class BlockSpec:
     bias: bool = False
     preactivation: bool = False
     shared_activation: bool = False
+    activation: ActivationSpec = RELU
+    reparameterised: bool = False
 
     @property
     def channels(self) -> int:
@@ -116,7 +140,7 @@ class StemSpec:
         convolution: the convolution.
         norm: whether a batch norm follows.
         bias: whether the convolution has a bias.
-        activation: whether a ReLU follows.
+        activation: whether an activation follows, that of the blocks.
         pool: whether a 3×3 max-pool with stride 2, padded by 1, follows.
     """
 
@@ -133,9 +157,9 @@ class HeadSpec:
 
     Attributes:
         norm: whether a batch norm precedes the pooling, as preactivation networks need it.
-        activation: whether a ReLU precedes the pooling, likewise.
+        activation: whether an activation precedes the pooling, likewise, that of the blocks.
         pool_size: height and width in pixels after the pooling.
-        hidden: number of outputs of each hidden dense layer. ReLU and dropout follow each.
+        hidden: number of outputs of each hidden dense layer. An activation and dropout follow each.
         dropout: probability of dropping an output of a hidden layer in training.
     """
 
@@ -170,6 +194,11 @@ class NetworkSpec:
         return bool(self.stem) + convolutions + len(self.head.hidden) + 1
 
     @property
+    def activation(self) -> ActivationSpec:
+        """The activation, which is the same everywhere in a network."""
+        return self.stages[0].blocks[0].activation
+
+    @property
     def smallest_image(self) -> int:
         """The smallest height and width, in pixels, that leave every 2×2 pool something to pool."""
         return 2 ** sum(stage.pool for stage in self.stages)
@@ -181,9 +210,9 @@ class Layer:
 
     Attributes:
         name: for example 'stem', 'stage2/block1/conv1', 'stage2/block1/projection_norm' or 'head'.
-        kind: 'convolution', 'norm' or 'dense'.
+        kind: 'convolution', 'norm', 'dense' or 'factor'.
         shape: the shape of the kernel, [height, width, inputs, outputs] or [inputs, outputs]; for a
-            norm, the shape of its scale and its bias, [channels].
+            norm, the shape of its scale and its bias, [channels]; for a factor, [1].
         bias: whether the layer has a bias.
         pixels: number of pixels of its output: height times width, or 1 for a dense layer.
     """
@@ -197,7 +226,8 @@ class Layer:
     @property
     def is_weighted(self) -> bool:
         """Whether the depth counts this layer: a convolution or dense layer of the main path."""
-        return self.kind != 'norm' and not self.name.endswith(('/projection', '/gate'))
+        own = self.name.split('/')[-1]
+        return self.kind in KINDS_WITH_KERNEL and not own.startswith(_BESIDE_THE_MAIN_PATH)
 
     @property
     def parameters(self) -> int:
@@ -206,8 +236,8 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """The number of multiply-accumulates for one image; norms count as none."""
-        return 0 if self.kind == 'norm' else math.prod(self.shape) * self.pixels
+        """The number of multiply-accumulates for one image; norms and factors count as none."""
+        return math.prod(self.shape) * self.pixels if self.kind in KINDS_WITH_KERNEL else 0
 
 
 def check_image(spec: NetworkSpec, image_shape: tuple[int, ...]) -> None:
@@ -281,9 +311,15 @@ def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) ->
             yield _norm(f'{name}/norm{k}', channels, height * width)
         height, width = _strided(height, width, convolution.stride)
         yield _convolution(f'{name}/conv{k}', convolution, channels, block.bias, height * width)
-        channels = convolution.channels
+        before, channels = channels, convolution.channels
         if block.norm and not block.preactivation:
             yield _norm(f'{name}/norm{k}', channels, height * width)
+        if block.reparameterised:
+            pointwise = ConvolutionSpec(channels, kernel_size=1, stride=convolution.stride)
+            yield _convolution(f'{name}/pointwise{k}', pointwise, before, False, height * width)
+            yield _norm(f'{name}/pointwise{k}_norm', channels, height * width)
+            if convolution.keeps_shape(before):
+                yield _norm(f'{name}/identity{k}_norm', channels, height * width)
     if block.shortcut is None:
         return
     pointwise = ConvolutionSpec(channels, kernel_size=1, stride=block.stride)
@@ -293,6 +329,10 @@ def _block(name: str, block: BlockSpec, channels: int, size: tuple[int, int]) ->
             yield _norm(f'{name}/projection_norm', channels, height * width)
     if block.shortcut.gate != 'none':
         yield _convolution(f'{name}/gate', pointwise, given, True, height * width)
+    if block.shortcut.fade_steps:
+        yield Layer(f'{name}/shortcut_scale', 'factor', (1,), bias=False, pixels=height * width)
+    if block.shortcut.learned_branch_scale:
+        yield Layer(f'{name}/branch_scale', 'factor', (1,), bias=False, pixels=height * width)
 
 
 def _convolution(
@@ -333,7 +373,7 @@ def observable_names(spec: NetworkSpec) -> list[str]:
     size = spec.smallest_image  # the names depend neither on the images nor on the classes
     names: dict[str, None] = {}
     for layer in layers(spec, (size, size, 1), 1):
-        if layer.kind != 'norm':
+        if layer.kind in KINDS_WITH_KERNEL:
             block = '/'.join(layer.name.split('/')[:2])
             names |= {block: None, layer.name: None}
     return list(names)

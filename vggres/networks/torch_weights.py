@@ -378,6 +378,9 @@ def _entries(network_spec: spec.NetworkSpec, num_classes: int, channels: int) ->
 
 def _arrays(layer: spec.Layer) -> Iterator[tuple[str, tuple[int, ...], str, str]]:
     """Lists the arrays of a layer: suffix and shape in PyTorch, collection and leaf here."""
+    if layer.kind == 'factor':
+        yield 'scale', layer.shape, 'params', 'scale'
+        return
     *inner, outputs = layer.shape
     if layer.kind == 'norm':
         yield 'weight', (outputs,), 'params', 'scale'

@@ -378,7 +378,7 @@ def _measure_block(
     if isinstance(module, Block):
         images, key = jax.lax.stop_gradient(args[0]), module.get_variable('jacobians', 'key')
         block = _function(module, train=False, key=key)
-        has_relu = not module.spec.preactivation
+        has_relu = not module.spec.preactivation and module.spec.activation.kind == 'relu'
         values = measure(lambda image: block(image[None])[0], images, key, has_relu)
         module.put_variable('jacobians', 'values', values)
     result = layers.tap_input(call, args, kwargs, context)

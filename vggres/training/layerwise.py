@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from vggres.networks.spec import NetworkSpec, layers, place, positions
+from vggres.networks.spec import NetworkSpec, ShortcutSpec, layers, place, positions
 
 Path = tuple[str, ...]  # of an array in the tree of parameters
 Flat = dict[Path, jax.Array]
@@ -60,7 +60,8 @@ def frozen(network: NetworkSpec, first: int, last: int) -> optax.GradientTransfo
     """Leaves some layers as they are: those next to the image, or those in front of the head.
 
     The norm of a frozen layer keeps its scale and its bias; its running averages go on. A
-    projection or a gate is frozen with the first convolution of its block.
+    projection, a gate or a learned factor of the branch is frozen with the first convolution of its
+    block.
 
     Args:
         network: the network whose parameters are updated.
@@ -96,9 +97,29 @@ def _frozen_modules(network: NetworkSpec, first: int, last: int) -> dict[Path, l
 
 
 def _on_main_path(name: str) -> str:
-    """The weighted layer that a norm, a projection or a gate belongs to."""
-    name = re.sub(r'/(projection|gate)(_norm)?$', '/conv1', name)
+    """The weighted layer that a norm, a projection, a gate or a factor belongs to."""
+    name = re.sub(r'/(projection|gate|branch_scale|shortcut_scale)(_norm)?$', '/conv1', name)
+    name = re.sub(r'/(pointwise|identity)(\d+)(_norm)?$', r'/conv\2', name)
     return re.sub(r'/norm(\d+)$', r'/conv\1', name).removesuffix('_norm')
+
+
+def fading(shortcut: ShortcutSpec) -> optax.GradientTransformation:
+    """Lowers the factors of all shortcuts at each update, until they are 0.
+
+    Args:
+        shortcut: of any block; all have the same start and the same number of updates.
+    """
+    step = abs(shortcut.scale) / shortcut.fade_steps
+
+    def update(updates: dict, params: dict | None) -> dict:
+        assert params is not None
+        flat, weights = (traverse_util.flatten_dict(tree) for tree in (updates, params))
+        for path in flat:
+            if path[-2] == 'shortcut_scale':
+                flat[path] = -jnp.clip(weights[path], -step, step)
+        return traverse_util.unflatten_dict(flat)
+
+    return optax.stateless(update)
 
 
 def fixed_norms() -> optax.GradientTransformation:

@@ -99,7 +99,8 @@ def optimizer(
     """SGD with momentum; weight decay joins the gradient of every parameter before the momentum.
 
     The interventions that the configuration asks for stand around it: the gradient is clipped and
-    rescaled before weight decay joins it, and what is frozen or keeps its norm is held last.
+    rescaled before weight decay joins it, and what is frozen or keeps its norm is held last. The
+    factor of a shortcut that fades is lowered by the same amount at each update.
 
     Args:
         config: the `optimizer` part of a configuration; its rates and its warm-up are not read.
@@ -112,6 +113,7 @@ def optimizer(
         'relative_updates': [layerwise.relative_updates()],
     }
     first, last = config.frozen_first, config.frozen_last
+    shortcut = network.stages[-1].blocks[-1].shortcut
     return optax.chain(
         *([optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []),
         *rescaling[config.layerwise],
@@ -119,4 +121,5 @@ def optimizer(
         optax.sgd(schedule, momentum=config.momentum),
         *([layerwise.fixed_norms()] if config.fixed_norms else []),
         *([layerwise.frozen(network, first, last)] if first or last else []),
+        *([layerwise.fading(shortcut)] if shortcut and shortcut.fade_steps else []),
     )
