@@ -78,6 +78,22 @@ _ALL = (
         'Relative size of a random vector pulled back from the last block',
         'jacobians',
     ),
+    # The learning rate is that of the next update, and the angle is the one by which it turns the
+    # kernel (see `effective_rate`).
+    Quantity('weight_norm', 'layer', 'Euclidean norm of the weights', 'effective_rate'),
+    Quantity(
+        'weight_gradient_cosine',
+        'layer',
+        'Cosine between the weights and their gradient',
+        'effective_rate',
+    ),
+    Quantity('turn', 'layer', 'Angle by which an update turns the weights', 'effective_rate'),
+    Quantity(
+        'effective_rate',
+        'layer',
+        'Learning rate divided by the squared norm of the weights',
+        'effective_rate',
+    ),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
