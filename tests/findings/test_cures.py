@@ -47,6 +47,11 @@ def test_without_a_disease_there_is_nothing_to_cure():
     assert found.status == 'nothing to cure'
 
 
+def test_what_a_treatment_does_to_the_control_itself():
+    assert judge(('arm', 56), network(1.1), CONTROL, CONTROL, BUDGET).status == 'nothing to cure'
+    assert judge(('arm', 56), network(3), CONTROL, CONTROL, BUDGET).status == 'harms'
+
+
 def test_without_a_control_that_trains_nothing_is_said():
     broken = network(50, rng=1)
     assert set(broken.values()) == {None}

@@ -43,6 +43,15 @@ def test_each_arm_tries_each_rate_with_its_own_knobs(config, tmp_path):
     assert len({cell.id for cell in sweep.cells}) == 6
 
 
+def test_the_warm_up_of_an_arm_has_as_many_updates_when_its_rate_is_tuned(config, tmp_path):
+    long = {'plain': {'model.family': 'plain', 'optimizer.warmup_fraction': 0.25}}  # 50 of 200
+    sweep = assemble('arms', config, tmp_path, arms.first_cells(config, long))
+    warmups = {
+        each.config.optimizer.warmup_fraction * each.config.train.steps for each in sweep.cells
+    }
+    assert [*warmups] == [pytest.approx(50)]
+
+
 def test_each_arm_is_judged_at_its_own_rate(config, tmp_path):
     sweep = begun(config, tmp_path)
     best = {'plain': 0.1, 'plain, clipped': 0.03}
@@ -63,6 +72,10 @@ def test_each_arm_is_judged_at_its_own_rate(config, tmp_path):
     whole = dataclasses.replace(sweep, cells=(*sweep.cells, *fresh))
     ((network, (run,)),) = arms.judged(whole, ARMS).items()
     assert (network, run.seed) == (('plain', 8), 1)
+    verdict = arms.verdict(whole, ARMS, {'plain, clipped': ('plain', 'plain')})
+    assert verdict.outcome('plain', 8).updates == {1: 40}
+    assert verdict.outcome('plain, clipped', 8) is None
+    assert (verdict.target, verdict.budget) == ('5', 200)
 
 
 @pytest.mark.parametrize(

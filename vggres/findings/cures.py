@@ -135,21 +135,29 @@ def judge(
         network: the name of the treated arm, and the depth.
         treated: the updates of the treated network.
         untreated: the updates of the network without the intervention.
-        control: the updates of the network that has no disease.
+        control: the updates of the network that has no disease; the same mapping where that is
+            what was treated.
         budget: the updates after which a run ended.
     """
     to_untreated = ratio(treated, untreated, budget)
     to_control = ratio(treated, control, budget)
-    status, reason = _status(to_untreated, to_control, ratio(untreated, control, budget))
+    disease = ratio(untreated, control, budget)
+    status, reason = _status(to_untreated, to_control, disease, untreated is control)
     return Cure(*network, treated, to_untreated, to_control, status, reason)
 
 
-def _status(to_untreated: Ratio, to_control: Ratio, disease: Ratio) -> tuple[str, str]:
+def _status(
+    to_untreated: Ratio, to_control: Ratio, disease: Ratio, is_healthy: bool
+) -> tuple[str, str]:
     n = min(to_untreated.n, to_control.n, disease.n)
     if n < MIN_SEEDS:
         return 'inconclusive', f'{n} seeds have all three networks, and {MIN_SEEDS} are needed'
     if 2 * disease.at_most >= disease.n:
         return 'budget insufficient', 'most runs of the control do not reach the error'
+    if to_untreated.is_above(CLEAR):
+        return 'harms', f'more than {CLEAR:g} times slower than the untreated network'
+    if is_healthy:
+        return 'nothing to cure', 'the untreated network is the control'
     if disease.is_below(CURED):
         return (
             'nothing to cure',
@@ -159,8 +167,6 @@ def _status(to_untreated: Ratio, to_control: Ratio, disease: Ratio) -> tuple[str
         return 'cures', f'less than {CURED:g} times slower than the control'
     if to_untreated.is_below(1 / CLEAR):
         return 'helps', f'more than {CLEAR:g} times faster than the untreated network'
-    if to_untreated.is_above(CLEAR):
-        return 'harms', f'more than {CLEAR:g} times slower than the untreated network'
     if to_untreated.is_above(1 / CLEAR) and to_untreated.is_below(CLEAR):
         return 'no effect', f'within a factor of {CLEAR:g} of the untreated network'
     if to_untreated.at_least and to_untreated.at_most:

@@ -17,7 +17,9 @@ from ml_collections import ConfigDict
 
 from vggres.config import Config
 from vggres.errors import UserError
-from vggres.findings.fastest import TUNING_PART, TunedRate, search
+from vggres.findings import cures_telling
+from vggres.findings.cures_telling import ArmsVerdict
+from vggres.findings.fastest import TUNING_PART, TunedRate, search, updates_to
 from vggres.findings.tuning import FIRST_TUNING_SEED, around, check_fresh_seeds, check_rates
 from vggres.results import Result, target_name
 from vggres.sweeps.cell import Cell
@@ -102,13 +104,14 @@ def tuning_cells(
 ) -> Iterator[tuple[str, ConfigDict]]:
     """Runs of a network at some rates, each until the first target or a part of the budget."""
     own = ConfigDict(config.to_dict())
-    own.seed, own.sweep.seeds = FIRST_TUNING_SEED, config.sweep.tuning_seeds
-    own.train.until_error = tuple(config.train.until_error)[:1]
-    own.train.steps = max(1, round(TUNING_PART * config.train.steps))
+    own.update_from_flattened_dict(dict(knobs))
     # The warm-up has as many updates as in the whole run.
-    fraction = config.optimizer.warmup_fraction * config.train.steps / own.train.steps
-    own.optimizer.warmup_fraction = min(1.0, fraction)
-    return _runs(own, network, knobs, rates, ', tuning')
+    warmup = own.optimizer.warmup_fraction * own.train.steps
+    own.seed, own.sweep.seeds = FIRST_TUNING_SEED, config.sweep.tuning_seeds
+    own.train.until_error = tuple(own.train.until_error)[:1]
+    own.train.steps = max(1, round(TUNING_PART * own.train.steps))
+    own.optimizer.warmup_fraction = min(1.0, warmup / own.train.steps)
+    return _runs(own, network, {}, rates, ', tuning')
 
 
 def fresh_cells(
@@ -163,6 +166,23 @@ def judged(sweep: Sweep, arms: Arms) -> dict[Network, list[Result]]:
     return {
         network: sorted(runs, key=lambda run: run.seed) for network, runs in found.items() if runs
     }
+
+
+def verdict(sweep: Sweep, arms: Arms, treated: Mapping[str, tuple[str, str]]) -> ArmsVerdict:
+    """Judges the treated arms by the runs of fresh seeds that are there.
+
+    Args:
+        sweep: its cells are those of `first_cells` and `next_cells`.
+        arms: all arms, in the order in which they are told.
+        treated: of each treated arm, the names of the untreated arm and of the control.
+    """
+    target = targets(sweep.config)[0]
+    updates = {
+        network: {run.seed: updates_to(run, target) for run in runs}
+        for network, runs in judged(sweep, arms).items()
+    }
+    budget = sweep.config.train.steps
+    return cures_telling.verdict(updates, tuned_rates(sweep, arms), treated, target, budget)
 
 
 def tuned_rates(sweep: Sweep, arms: Arms) -> dict[Network, TunedRate]:

@@ -1,0 +1,68 @@
+"""Planted cures, decided by the p-values of Student's test worked out with scipy."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from vggres.findings import cure_claims, cures_telling
+from vggres.findings.contrasts import Status
+from vggres.findings.fastest import TunedRate
+
+RATE = TunedRate(0.01, (0.003, 0.01, 0.03), {}, '', 1)
+CONTROL = {0: 40, 1: 45, 2: 35, 3: 40}
+SICK = {0: 300, 1: 250, 2: 270, 3: 280}
+
+
+def planted(treated, sick=SICK, control=CONTROL, **rates):
+    updates = {('plain', 44): sick, ('resnet', 44): control, ('arm', 44): treated}
+    tuned = {network: rates.get(network[0], RATE) for network in updates}
+    return cures_telling.verdict(updates, tuned, {'arm': ('plain', 'resnet')}, '5', 600)
+
+
+def contrast(*updates, **rates):
+    (found,) = cure_claims.cured(planted(*updates, **rates), 'arm')
+    return found
+
+
+def test_the_number_is_the_mean_of_the_logarithms():
+    """Ratios 1, 2, 1 and 2 have the mean logarithm log10(√2)."""
+    found = contrast({0: 40, 1: 90, 2: 35, 3: 80})
+    assert found.value == pytest.approx(math.log10(math.sqrt(2)))
+    logs = [0, math.log10(2)] * 2
+    test = stats.ttest_1samp(logs, math.log10(2), alternative='less')
+    assert found.p_true == pytest.approx(test.pvalue)
+    assert found.n == 4
+
+
+def test_a_slow_treated_network_refutes_and_a_censored_one_never_confirms():
+    slow = contrast({0: 240, 1: 260, 2: 230, 3: 270})
+    assert slow.p_false < 0.001
+    assert slow.p_true > 0.99
+    censored = contrast({0: None, 1: None, 2: None, 3: None})
+    assert censored.p_false < 0.001
+    gone, late = dict.fromkeys(CONTROL), dict.fromkeys(CONTROL, 290)  # the budget is 600
+    fast_but_one = contrast({0: 290, 1: 300, 2: 280, 3: None}, gone, late)
+    assert fast_but_one.p_true == 1
+    assert fast_but_one.value < math.log10(2)
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        ({'treated': {}}, 'not judged yet'),
+        ({'treated': SICK, 'sick': CONTROL}, 'nothing to cure'),
+        ({'treated': SICK, 'arm': TunedRate(0.1, (), {}, 'highest', 1)}, 'edge of the grid'),
+    ],
+)
+def test_what_cannot_decide_stands_behind_a_barrier(given, words):
+    found = contrast(given.pop('treated'), given.pop('sick', SICK), CONTROL, **given)
+    assert found.barrier.status is Status.NOT_MEASURED
+    assert words in found.barrier.words['en']
+
+
+def test_every_run_of_the_control_has_to_arrive():
+    assert cure_claims.control(planted(SICK), 'arm').passed is True
+    late = planted(SICK, SICK, CONTROL | {2: None})
+    assert cure_claims.control(late, 'arm').passed is False
+    assert cure_claims.control(planted(SICK, SICK, {}), 'arm').passed is None

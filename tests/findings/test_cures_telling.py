@@ -1,0 +1,68 @@
+from vggres.findings import cures_telling
+from vggres.findings.fastest import TunedRate
+
+RATE = TunedRate(0.01, (0.003, 0.01, 0.03), {}, '', 1)
+EDGE = TunedRate(0.1, (0.01, 0.03, 0.1), {}, 'highest', 1)
+UPDATES = {
+    ('plain', 44): {0: 300, 1: 250, 2: 270},
+    ('resnet', 44): {0: 40, 1: 45, 2: 35},
+    ('plain, equal', 44): {0: 44, 1: 46, 2: 40},
+    ('plain, clipped', 44): {0: None, 1: None, 2: None},
+}
+TREATED = dict.fromkeys(('plain, equal', 'plain, clipped', 'plain, late'), ('plain', 'resnet'))
+
+
+def planted():
+    tuned = dict.fromkeys([*UPDATES, ('plain, late', 44)], RATE) | {('plain, equal', 44): EDGE}
+    return cures_telling.verdict(UPDATES, tuned, TREATED, '5', 600)
+
+
+def test_each_treated_network_is_judged_by_its_two_others():
+    found = planted()
+    statuses = {each.arm: each.cure and each.cure.status for each in found.arms}
+    assert statuses == {
+        'plain': None,
+        'resnet': None,
+        'plain, equal': 'cures',
+        'plain, clipped': 'harms',
+        'plain, late': None,
+    }
+    assert found.outcome('plain, late', 44) is None
+    assert found.outcome('plain, equal', 44).updates[1] == 46
+
+
+def test_the_words_give_medians_factors_and_edges():
+    lines = cures_telling.words(planted()).splitlines()
+    assert lines[0] == 'plain-44: 270 updates in the median of 3 runs.'
+    assert lines[1] == 'resnet-44: 40 updates in the median of 3 runs.'
+    # ∛(44/40 · 46/45 · 40/35) = 1.087; ∛(44/300 · 46/250 · 40/270) = 0.159.
+    assert lines[2].startswith('plain, equal-44: cures (less than 2 times slower')
+    assert '1.09 (' in lines[2]
+    assert ' 0.16 (' in lines[2]
+    assert lines[2].endswith('n = 3; its rate is the highest of the grid.')
+    # 600 stands in the place of each censored run: ∛(600/300 · 600/250 · 600/270) = 2.201.
+    assert '≥ 2.20 (' in lines[3]
+    assert 'within a budget of 600' in lines[-1]
+    assert len(lines) == 5
+
+
+def test_most_runs_beyond_the_budget_are_said_so():
+    gone = UPDATES | {('plain', 44): {0: 300, 1: None, 2: None}}
+    found = cures_telling.verdict(gone, dict.fromkeys(gone, RATE), TREATED, '5', 600)
+    first = cures_telling.words(found).splitlines()[0]
+    assert first == 'plain-44: 1 of 3 runs reaches 5 % training error.'
+
+
+def test_the_table_has_a_row_for_each_arm():
+    table = cures_telling.table(planted())
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert table.rows[0][:5] == ['plain', '44', '0.01', '270', '3 of 3']
+    assert table.rows[3][3:5] == ['–', '0 of 3']
+    assert [row[7] for row in table.rows[:4]] == ['reference', 'reference', 'cures', 'harms']
+
+
+def test_the_figure_leaves_out_what_was_not_run():
+    (ax,) = cures_telling.figure(planted()).axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ['plain', 'resnet', 'plain, equal', 'plain, clipped']
+    assert cures_telling.figure(cures_telling.verdict({}, {}, TREATED, '5', 600)) is None

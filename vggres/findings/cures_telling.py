@@ -1,0 +1,200 @@
+"""Tells what interventions do to networks: the verdict of a sweep of arms, in words and a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from matplotlib.figure import Figure
+
+from vggres.figures.arms import ArmRuns, updates_by_arm
+from vggres.findings.cures import CLEAR, CURED, Cure, Ratio, Updates, judge
+from vggres.findings.fastest import TunedRate
+from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.phrases import counted
+from vggres.findings.tables import MISSING, Column, Table
+
+Network = tuple[str, int]  # the name of an arm, and the depth
+
+
+@dataclass(frozen=True)
+class ArmOutcome:
+    """An arm at one depth: its rate, its runs, and what the intervention does.
+
+    Attributes:
+        arm: its name.
+        depth: weighted layers.
+        tuned: its learning rate, and how it was chosen.
+        updates: to the training error, by seed; None where the budget ended first.
+        cure: what the intervention does; None for the untreated network and the control.
+    """
+
+    arm: str
+    depth: int
+    tuned: TunedRate
+    updates: Updates
+    cure: Cure | None
+
+
+@dataclass(frozen=True)
+class ArmsVerdict:
+    """What interventions do to the networks of a sweep.
+
+    Attributes:
+        arms: by depth and arm, in the order of the sweep.
+        treated: of each arm, the name of the untreated one and of the control that it is judged by.
+        target: the training error in percent, as a text.
+        budget: the updates after which a run ends in any case.
+    """
+
+    arms: tuple[ArmOutcome, ...]
+    treated: Mapping[str, tuple[str, str]]
+    target: str
+    budget: int
+
+    def outcome(self, arm: str, depth: int) -> ArmOutcome | None:
+        """An arm at a depth; None where it has no runs yet."""
+        found = [each for each in self.arms if (each.arm, each.depth) == (arm, depth)]
+        return found[0] if found and found[0].updates else None
+
+    def depths(self) -> list[int]:
+        """All depths, ascending."""
+        return sorted({each.depth for each in self.arms})
+
+
+def verdict(
+    updates: Mapping[Network, Updates],
+    tuned: Mapping[Network, TunedRate],
+    treated: Mapping[str, tuple[str, str]],
+    target: str,
+    budget: int,
+) -> ArmsVerdict:
+    """Judges each treated network that has runs, against the two that it is compared with.
+
+    Args:
+        updates: the updates of the judged runs, by arm and depth.
+        tuned: the rate of each network, by arm and depth, in the order in which they are told.
+        treated: of each treated arm, the names of the untreated arm and of the control.
+        target: the training error in percent, as a text.
+        budget: the updates after which a run ends in any case.
+    """
+
+    def cure(network: Network) -> Cure | None:
+        arm, depth = network
+        if arm not in treated or not updates.get(network):
+            return None
+        untreated, control = (updates.get((name, depth), {}) for name in treated[arm])
+        return judge(network, updates[network], untreated, control, budget)
+
+    arms = tuple(
+        ArmOutcome(*network, each, updates.get(network, {}), cure(network))
+        for network, each in tuned.items()
+    )
+    return ArmsVerdict(arms, treated, target, budget)
+
+
+def words(found: ArmsVerdict) -> str:
+    """The verdict in words: a line for each treated arm at each depth, after the two others."""
+    lines = []
+    for depth in found.depths():
+        own = [each for each in found.arms if each.depth == depth]
+        lines += [_reference(each, found) for each in own if each.arm not in found.treated]
+        lines += [_treated(each) for each in own if each.cure]
+    lines.append(
+        f'Updates are those to {found.target} % training error, each network at its own fastest '
+        f'constant rate, within a budget of {found.budget:,}. "Cures" means less than {CURED:g} '
+        f'times slower than the control; faster and slower begin at a factor of {CLEAR:g}.'
+    )
+    return '\n'.join(lines)
+
+
+def _reference(each: ArmOutcome, found: ArmsVerdict) -> str:
+    name = f'{each.arm}-{each.depth}'
+    if not each.updates:
+        return f'{name}: not run yet.'
+    runs = list(each.updates.values())
+    reached = [count for count in runs if count is not None]
+    if 2 * len(reached) <= len(runs):
+        return (
+            f'{name}: {len(reached)} of {counted(len(runs), "run")} '
+            f'{"reaches" if len(reached) == 1 else "reach"} {found.target} % training error.'
+        )
+    middle = median(float('inf') if count is None else count for count in runs)
+    return f'{name}: {middle:,g} updates in the median of {counted(len(runs), "run")}.'
+
+
+def _treated(each: ArmOutcome) -> str:
+    cure = each.cure
+    assert cure
+    edge = f'; its rate is the {each.tuned.edge} of the grid' if each.tuned.edge else ''
+    return (
+        f'{each.arm}-{each.depth}: {cure.status} ({cure.reason}): {_factor(cure.to_control)} times '
+        f'the updates of the control, {_factor(cure.to_untreated)} times those of the untreated '
+        f'network, n = {min(cure.to_control.n, cure.to_untreated.n)}{edge}.'
+    )
+
+
+def _factor(found: Ratio) -> str:
+    """A factor with its interval, as in '1.20 (0.90 to 1.60)'."""
+    if found.factor is None:
+        return MISSING
+    sign = '≥ ' * bool(found.at_least) + '≤ ' * bool(found.at_most and not found.at_least)
+    if found.interval is None:
+        return f'{sign}{found.factor:.2f}'
+    low, high = found.interval
+    return f'{sign}{found.factor:.2f} ({low:.2f} to {high:.2f})'
+
+
+def table(found: ArmsVerdict) -> Table:
+    """The verdict in numbers: one row for each arm at each depth."""
+    return Table(
+        title=f'Updates to {found.target} % training error',
+        columns=(
+            Column('arm', words=True),
+            Column('depth'),
+            Column('rate'),
+            Column('median updates'),
+            Column('reached'),
+            Column('to the untreated'),
+            Column('to the control'),
+            Column('status', words=True),
+            Column('n'),
+        ),
+        rows=[_row(each) for depth in found.depths() for each in found.arms if each.depth == depth],
+        note=f'Factors of the updates, seed by seed: geometric means with their '
+        f'{100 * CONFIDENCE:g} % intervals. ≥ and ≤ stand before factors that hold runs ended by '
+        f'the budget of {found.budget:,} updates. {MISSING}: there is none.',
+    )
+
+
+def _row(each: ArmOutcome) -> list[str]:
+    runs = list(each.updates.values())
+    middle = median(float('inf') if count is None else count for count in runs) if runs else None
+    rate = MISSING if each.tuned.rate is None else f'{each.tuned.rate:g}'
+    return [
+        each.arm,
+        str(each.depth),
+        rate + (f' ({each.tuned.edge})' if each.tuned.edge else ''),
+        MISSING if middle is None or middle == float('inf') else f'{middle:,g}',
+        f'{sum(count is not None for count in runs)} of {len(runs)}',
+        _factor(each.cure.to_untreated) if each.cure else MISSING,
+        _factor(each.cure.to_control) if each.cure else MISSING,
+        each.cure.status if each.cure else 'reference',
+        str(len(runs)),
+    ]
+
+
+def figure(found: ArmsVerdict) -> Figure | None:
+    """The updates of each arm, one panel a depth; None where nothing was judged yet."""
+    panels = {f'depth {depth}': _runs(found.arms, depth) for depth in found.depths()}
+    panels = {title: arms for title, arms in panels.items() if arms}
+    return updates_by_arm(panels, found.budget, found.target) if panels else None
+
+
+def _runs(arms: Iterable[ArmOutcome], depth: int) -> Sequence[ArmRuns]:
+    return [
+        ArmRuns(
+            each.arm, tuple(each.updates.values()), each.cure.status if each.cure else 'reference'
+        )
+        for each in arms
+        if each.depth == depth and each.updates
+    ]
