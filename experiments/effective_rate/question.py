@@ -3,11 +3,11 @@
 Under batch norm the loss does not depend on the norm of a kernel w, so that the kernel is
 orthogonal to its gradient g. An update then makes ‖w‖² larger by η²‖g‖², and the kernel turns by
 the effective rate η/‖w‖², which falls (van Laarhoven 2017, arXiv 1706.05350, §2; Hoffer et al.
-2018, arXiv 1803.01814, §2; Li & Arora 2020, arXiv 1910.07454). Before training, the gradient of a deep plain
-network with batch norm is larger by decades next to the image. Its first layers should grow most,
-and be left with a low effective rate for good. If that is the disease, holding the norms of all
-kernels below a norm cures it, and the effective rate along the layers tells sick networks from
-healthy ones.
+2018, arXiv 1803.01814, §2; Li & Arora 2020, arXiv 1910.07454). Before training, the gradient of a
+deep plain network with batch norm is larger by decades next to the image. Its first layers should
+grow most, and be left with a low effective rate for good. If that is the disease, holding the norms
+of all kernels below a norm cures it, and the effective rate along the layers tells sick networks
+from healthy ones.
 
 Plain and residual networks are trained as they are and with the norms of these kernels held, each
 at its own fastest constant rate, and the updates to a training error are counted. The claim would

@@ -52,12 +52,12 @@ def words(verdict: EffectiveRateVerdict) -> str:
 
 
 def _compared(found: Comparison) -> str:
-    difference = found.plain - found.resnet
+    difference = number(found.plain - found.resnet)
+    ends = interval(found.interval)
     return (
         f'{_WHAT[found.quantity].capitalize()} is {_answer(found)} in plain networks '
         f'{_MOMENTS[found.moment]}: {number(found.plain)} against {number(found.resnet)}, a '
-        f'difference of {number(difference)} ({_LEVEL} interval {interval(found.interval, "+.2f")}, '
-        f'n = {counted(found.n, "seed")}).'
+        f'difference of {difference} ({_LEVEL} interval {ends}, n = {counted(found.n, "seed")}).'
     )
 
 
@@ -103,7 +103,7 @@ def _comparison_table(verdict: EffectiveRateVerdict) -> Table:
                 number(each.plain),
                 number(each.resnet),
                 number(each.plain - each.resnet),
-                interval(each.interval, '+.2f'),
+                interval(each.interval),
                 each.answer,
                 str(each.n),
             ]
