@@ -36,6 +36,7 @@ _STORY = (
     'deletion',
     'tailored',
     'small_branches',
+    'effective_rate',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -48,6 +48,13 @@ def test_a_curve_over_the_layers_for_the_first_and_the_last_epoch():
     np.testing.assert_allclose(lines['19'], [-1, 0, np.nan])
 
 
+def test_of_a_negative_value_the_size_is_drawn():
+    """As of the cosine between weights and gradient."""
+    figure = layers.quantity_by_layer([observation(0, -0.01)], 'weight_gradient', '', 'layer')
+    (line,) = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_ydata(), [-2, -1, np.nan])
+
+
 def test_nothing_observed_is_nothing_to_draw():
     for draw in (layers.layer_heat_map, layers.quantity_by_layer):
         with pytest.raises(ValueError, match='observed'):

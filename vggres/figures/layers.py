@@ -393,7 +393,8 @@ def _color_bar(figure: Figure, image: QuadMesh, axes: Sequence[Axes], title: str
 def layer_heat_map(observations: Sequence[Observation], name: str, title: str, of: str) -> Figure:
     """Draws log10 of a quantity by layer or block and by epoch, along the main path.
 
-    The first layer stands on top. Values that are zero or not finite stay blank.
+    The first layer stands on top. Values that are zero or not finite stay blank; of a negative one
+    the size is drawn.
 
     Args:
         observations: of one run, in order.
@@ -441,7 +442,7 @@ def quantity_by_layer(
 def _by_layer(
     observations: Sequence[Observation], name: str, of: str
 ) -> tuple[list[str], np.ndarray]:
-    """The names along the main path, and log10 of the values.
+    """The names along the main path, and log10 of the size of the values.
 
     Of blocks, the gradient in the input comes through branch and shortcut; the layers inside them
     are left out.
@@ -458,7 +459,7 @@ def _by_layer(
     if not names or len(rows) < len(observations):
         raise ValueError(f'{name} was not observed along the main path')
     values = [[row[each] or np.nan for each in names] for row in rows]
-    return names, np.log10(np.array(values, float))
+    return names, np.log10(np.abs(np.array(values, float)))
 
 
 def _spaced(count: int, most: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
 from vggres.probes import jacobian, layers, lesion, paths
+from vggres.probes import effective_rate, jacobian, layers
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
@@ -26,6 +27,7 @@ Measure = Callable[[TrainState, jax.Array, Schedule], Mapping[str, Mapping[str, 
 FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'paths': paths.build,
     'lesion': lesion.build,
+    'effective_rate': effective_rate.build,
 }
 
 

@@ -98,6 +98,22 @@ _ALL = (
     Quantity('lesion_several', '', 'Validation error in % with several blocks deleted', 'lesion'),
     Quantity('lesion_swapped', '', 'Validation error in % with blocks swapped', 'lesion'),
     Quantity('lesion_tau', '', "Kendall's τ between swapped and original order", 'lesion'),
+    # The learning rate is that of the next update, and the angle is the one by which it turns the
+    # kernel (see `effective_rate`).
+    Quantity('weight_norm', 'layer', 'Euclidean norm of the weights', 'effective_rate'),
+    Quantity(
+        'weight_gradient_cosine',
+        'layer',
+        'Cosine between the weights and their gradient',
+        'effective_rate',
+    ),
+    Quantity('turn', 'layer', 'Angle by which an update turns the weights', 'effective_rate'),
+    Quantity(
+        'effective_rate',
+        'layer',
+        'Learning rate divided by the squared norm of the weights',
+        'effective_rate',
+    ),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
