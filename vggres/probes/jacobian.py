@@ -107,6 +107,33 @@ def frozen_statistics(running: dict, of_batch: dict) -> dict:
     return jax.tree.map(lambda mine, other: jnp.where(is_fresh, other, mine), running, of_batch)
 
 
+def evaluated_variables(
+    network: Network, state: TrainState, images: jax.Array, key: jax.Array
+) -> dict:
+    """The variables by which a network maps each image by itself (see `frozen_statistics`).
+
+    Args:
+        network: the network.
+        state: its variables.
+        images: the batch that gives the statistics of a fresh network.
+        key: the random key of what dropout drops while they are taken.
+    """
+    _, updated = network.apply(
+        {'params': state.params, 'batch_stats': jax.tree.map(jnp.zeros_like, state.batch_stats)},
+        images,
+        train=True,
+        rngs={'dropout': key},
+        mutable=('batch_stats',),
+    )
+    statistics = frozen_statistics(state.batch_stats, _of_batch(updated))
+    return {'params': state.params, 'batch_stats': statistics}
+
+
+def _of_batch(updated: dict) -> dict:
+    """The statistics of a batch, from the running averages that it made out of zeros."""
+    return jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), updated.get('batch_stats', {}))
+
+
 def _in_training(
     network: Network, state: TrainState, images: jax.Array, dropout: jax.Array, key: jax.Array
 ) -> tuple[dict[layers.Path, Measured], dict]:
@@ -133,10 +160,7 @@ def _in_training(
             rngs={'dropout': dropout},
             mutable=('batch_stats', 'jacobians'),
         )
-    # The running averages were zero, so that they are now this part of the batch's statistics.
-    part = 1 - MOMENTUM
-    statistics = jax.tree.map(lambda leaf: leaf / part, updated.get('batch_stats', {}))
-    return layers.by_path(updated['jacobians'], 'values'), statistics
+    return layers.by_path(updated['jacobians'], 'values'), _of_batch(updated)
 
 
 def _root_mean_squares(pull: Callable, output: jax.Array, key: jax.Array) -> dict:
