@@ -31,6 +31,7 @@ _STORY = (
     'gain',
     'rate_alone',
     'slowness',
+    'shattering',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

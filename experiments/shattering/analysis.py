@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vggres.findings.along_layers import values
 from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.random_networks import feed_forward, residual, residual_with_norm
@@ -15,7 +16,7 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import Sweep
 
 # A correlation below this cannot be told from none: it is a mean over 120 pairs of images, and on a
-# first look at networks of depth 20 those far from the head scattered by 0.01 to 0.02 around 0.
+# first look at untrained networks those far from the head scattered by 0.01 to 0.02 around 0.
 FLOOR = 0.05
 # In halvings a layer: by how much faster the correlation has to fall in plain networks. It is a
 # tenth of what the law 2^−L gives for them; over the 54 layers in the blocks of a network of depth
@@ -40,8 +41,7 @@ class Shattering:
             images apart, likewise.
         autocorrelation: the mean cosine between the gradients in the images of two points, by
             their distance as a part of the way between two images; likewise.
-        halvings: of the correlation, for each layer (see `halvings`).
-        draws: the number of draws of the weights.
+        halvings: of the correlation, for each layer (see `halvings`); one value for each draw.
     """
 
     layers: tuple[int, ...]
@@ -49,8 +49,7 @@ class Shattering:
     rank: tuple[float, ...]
     neighbours: tuple[float, ...]
     autocorrelation: dict[str, float]
-    halvings: float
-    draws: int
+    halvings: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,9 @@ class Difference:
         norm: 'batch' or 'none'.
         depth: weighted layers.
         moment: 'before training' or 'after training'.
-        values: halvings a layer, plain minus residual, one for each seed that has both.
+        values: halvings a layer, plain minus residual, one for each draw of the weights that both
+            have: networks of one seed start from the same weights. After training, one for each
+            seed.
         mean: of the values.
         interval: Student's, of the mean; None for fewer than two values.
         law: the same by the laws of Balduzzi et al.
@@ -221,13 +222,9 @@ def summary(
         None where there are no observations, and where a value is not finite.
     """
     quantities = ('gradient_correlation', 'gradient_rank', 'neighbour_correlation')
-    found = np.array(  # [draws, quantities, names]; None becomes NaN
-        [
-            [[each.values[q].get(name) for name in names] for q in quantities]
-            for each in observations
-        ],
-        float,
-    )
+    if any(q not in each.values for each in observations for q in quantities):
+        return None  # another sweep's probes
+    found = np.array([[values(each, q, names) for q in quantities] for each in observations])
     if not found.size or not np.isfinite(found).all():
         return None
     correlation, rank, neighbours = found.mean(axis=0)
@@ -240,8 +237,7 @@ def summary(
         autocorrelation={
             lag: float(np.mean([each[lag] for each in lags])) for lag in (lags[0] if lags else ())
         },
-        halvings=halvings(layers, correlation),
-        draws=len(observations),
+        halvings=tuple(halvings(layers, each) for each in found[:, 0]),
     )
 
 
@@ -255,19 +251,23 @@ def _difference(
     if not seeds:
         return None
 
-    def slope(network: ShatteringNetwork) -> float:
+    def slopes(network: ShatteringNetwork) -> tuple[float, ...]:
         found = at(network, moment)
-        return found.halvings if found else math.nan  # `here` has none of these
+        return found.halvings if found else ()  # `here` has none of these
 
-    values = [slope(plain[seed]) - slope(shortcuts[seed]) for seed in seeds]
+    differences = [
+        more - less
+        for seed in seeds
+        for more, less in zip(slopes(plain[seed]), slopes(shortcuts[seed]), strict=False)
+    ]
     first, second = plain[seeds[0]], shortcuts[seeds[0]]
     expected = [halvings(n.before.layers, n.law) for n in (first, second) if n.before]
     return Difference(
         norm=norm,
         depth=depth,
         moment=moment,
-        values=tuple(values),
-        mean=float(np.mean(values)),
-        interval=t_interval(np.array(values), CONFIDENCE),
+        values=tuple(differences),
+        mean=float(np.mean(differences)),
+        interval=t_interval(np.array(differences), CONFIDENCE),
         law=expected[0] - expected[-1] if len(expected) == 2 else math.nan,
     )

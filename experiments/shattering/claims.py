@@ -1,7 +1,7 @@
 """The claim about shattered gradients; its margin stands in `analysis`, and the text quotes it.
 
-The margin was chosen after a first look at gradients of untrained networks of depth 20 on digits,
-so that the claim is exploratory there. It is about weights before training, of which the paper's
+The margin was chosen after a first look at gradients of untrained networks on digits, so that the
+claim is exploratory there. It is about weights before training, of which the paper's
 theorems speak; what is left of it after training is descriptive.
 """
 
@@ -13,9 +13,9 @@ from experiments.shattering.question import NORMS
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
     FAMILIES,
-    SEEDS,
     Condition,
     Contrast,
+    Counted,
     Status,
     Word,
     above,
@@ -65,7 +65,7 @@ def _slopes(evidence: Evidence) -> Iterator[Description]:
         for network in verdict.networks:
             found = at(network, moment)
             if network.depth == deepest and found:
-                slopes.setdefault((network.family, network.norm), []).append(found.halvings)
+                slopes.setdefault((network.family, network.norm), []).extend(found.halvings)
         for (family, norm), values in slopes.items():
             yield Description(
                 what={
@@ -80,9 +80,15 @@ def _slopes(evidence: Evidence) -> Iterator[Description]:
                 },
                 value=fmean(values),
                 n=len(values),
-                counted=SEEDS,
+                counted=_NETWORKS,
             )
 
+
+# Draws of the weights before training, and runs after it.
+_NETWORKS = Counted(
+    one={'en': 'network', 'zh': '个网络'},
+    several={'en': 'networks', 'zh': '个网络'},
+)
 
 CLAIMS = (
     Claim(
@@ -104,19 +110,19 @@ CLAIMS = (
         quantity={
             'en': 'by how many more halvings a layer the correlation between the gradients of '
             'different images falls in the deepest plain networks than in residual ones, from the '
-            'head on and before training; paired by seed',
+            'head on and before training; paired by the weights that both start from',
             'zh': '训练前，从输出端算起，最深的普通网络中不同图像梯度之间的相关性'
-            '每层比残差网络多减半的次数；按随机种子配对',
+            '每层比残差网络多减半的次数；按共同的初始权重配对',
         },
         unit={'en': 'halvings a layer', 'zh': '次减半/层'},
         criterion={
             'en': f'The claim is true above {SLOPE_MARGIN:g} halvings a layer, a tenth of what the '
             f'law 2^−L gives for plain networks, and false below it. Correlations below {FLOOR:g} '
-            'cannot be told from none and are left out.',
+            'cannot be told from none and are left out. Networks are draws of random weights.',
             'zh': f'大于每层 {SLOPE_MARGIN:g} 次减半（2^−L 定律对普通网络所给数值的十分之一）为真，'
-            f'小于它为假。低于 {FLOOR:g} 的相关性与零无法区分，不计入。',
+            f'小于它为假。低于 {FLOOR:g} 的相关性与零无法区分，不计入。按随机权重的抽样计数。',
         },
-        counted=SEEDS,
+        counted=_NETWORKS,
         figure=Picture(
             'correlation_from_the_head',
             {

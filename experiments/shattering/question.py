@@ -46,8 +46,13 @@ _EPOCHS = 5  # so that the sweep takes minutes
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
-    """Five seeds with two draws of weights each; runs counted in epochs get five of them."""
-    own: dict[str, object] = {'sweep.seeds': 5, 'probes.draws': 2, 'probes.also': (PROBE,)}
+    """Three depths, three seeds, three draws of weights each; runs in epochs get five of them."""
+    own: dict[str, object] = {
+        'sweep.depths': (8, 20, 56),
+        'sweep.seeds': 3,
+        'probes.draws': 3,
+        'probes.also': (PROBE,),
+    }
     # No run has more epochs than this (an epoch has an update at least), so that nothing is
     # observed between the first update and the last one.
     if config.train.epochs:

@@ -393,7 +393,7 @@ def _color_bar(figure: Figure, image: QuadMesh, axes: Sequence[Axes], title: str
 def layer_heat_map(observations: Sequence[Observation], name: str, title: str, of: str) -> Figure:
     """Draws log10 of a quantity by layer or block and by epoch, along the main path.
 
-    The first layer stands on top. Values that are zero or not finite stay blank.
+    The first layer stands on top. Values that are not positive or not finite stay blank.
 
     Args:
         observations: of one run, in order.
@@ -447,7 +447,7 @@ def _by_layer(
     are left out.
 
     Returns:
-        The names, and `[observations, names]`, NaN where a value is zero or not finite.
+        The names, and `[observations, names]`, NaN where a value is not positive or not finite.
     """
     rows = [observation.values[name] for observation in observations if name in observation.values]
     names = [each for each in (rows[0] if rows else ()) if all(each in row for row in rows)]
@@ -457,8 +457,8 @@ def _by_layer(
         names = [each for each in names if each.count('/') < 2]
     if not names or len(rows) < len(observations):
         raise ValueError(f'{name} was not observed along the main path')
-    values = [[row[each] or np.nan for each in names] for row in rows]
-    return names, np.log10(np.array(values, float))
+    values = np.array([[row[each] for each in names] for row in rows], float)  # None becomes NaN
+    return names, _log10(values)
 
 
 def _spaced(count: int, most: int) -> np.ndarray:

@@ -21,11 +21,10 @@ from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
 from vggres.networks import spec
-from vggres.networks.blocks import Block
 from vggres.networks.network import Network
 from vggres.probes import jacobian, layers
 from vggres.training import devices, programs
-from vggres.training.compiling import compile_well
+from vggres.training.compiling import compile_quickly
 from vggres.training.loops import DeviceData, next_batch
 from vggres.training.optimizer import Schedule
 from vggres.training.programs import Images
@@ -126,7 +125,7 @@ def compiled_look(
     init = programs.functions(config, data).init
     state, _, order_key = devices.shapes(jax.eval_shape(init, 0, 0))
     lowered = devices.jit(look_next).lower(state, order_key, data.training_shapes())
-    compiled = compile_well(lowered)
+    compiled = compile_quickly(lowered)  # it runs a few times a cell
     described, names = network_spec(config), observed_names(config)
 
     def measure(
