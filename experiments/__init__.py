@@ -32,6 +32,7 @@ _STORY = (
     'rate_alone',
     'slowness',
     'shattering',
+    'collapse',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -47,7 +47,7 @@ def _slope_words(verdict: ShatteringVerdict, found: Difference) -> str:
         for family in FAMILIES
     )
     difference = f'{found.mean:.2f}'.replace('-', '−')
-    spread = interval_in_words(found.interval) if found.interval else 'a single seed'
+    spread = interval_in_words(found.interval) if found.interval else 'no spread, no interval'
     return (
         f'{_UNDER[found.norm]}, {found.moment}, at depth {found.depth}: the correlation between '
         f'the gradients of different images halves {plain:.2f} times a layer in plain and '
