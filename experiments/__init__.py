@@ -37,6 +37,8 @@ _STORY = (
     'tailored',
     'small_branches',
     'effective_rate',
+    'shattering',
+    'collapse',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

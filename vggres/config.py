@@ -17,6 +17,8 @@ FURTHER_PROBES: tuple[str, ...] = (  # the names that `probes.also` may hold
     'paths',
     'lesion',
     'effective_rate',
+    'shattering',
+    'collapse',
 )
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {

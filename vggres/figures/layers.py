@@ -448,7 +448,7 @@ def _by_layer(
     are left out.
 
     Returns:
-        The names, and `[observations, names]`, NaN where a value is zero or not finite.
+        The names, and `[observations, names]`, NaN where a value is not positive or not finite.
     """
     rows = [observation.values[name] for observation in observations if name in observation.values]
     names = [each for each in (rows[0] if rows else ()) if all(each in row for row in rows)]

@@ -90,32 +90,6 @@ def observe(
     return by_quantity
 
 
-def evaluated_variables(
-    network: Network, state: TrainState, images: jax.Array, dropout: jax.Array
-) -> dict:
-    """The variables by which the network is looked at, 'params' and 'batch_stats'.
-
-    Args:
-        network: the network.
-        state: its variables.
-        images: the batch of the next update, [batch, height, width, channels] float32.
-        dropout: the random key of what dropout drops in that update.
-    """
-    zeros = jax.tree.map(jnp.zeros_like, state.batch_stats)
-    _, updated = network.apply(
-        {'params': state.params, 'batch_stats': zeros},
-        images,
-        train=True,
-        rngs={'dropout': dropout},
-        mutable=('batch_stats',),
-    )
-    of_batch = _of_batch(updated)
-    return {
-        'params': state.params,
-        'batch_stats': frozen_statistics(state.batch_stats, of_batch),
-    }
-
-
 def frozen_statistics(running: dict, of_batch: dict) -> dict:
     """Chooses the statistics by which batch norm normalises while the network is looked at.
 
@@ -131,6 +105,33 @@ def frozen_statistics(running: dict, of_batch: dict) -> dict:
     at_start = [jnp.all(leaf == (path[-1] == 'var')) for path, leaf in flat.items()]
     is_fresh = jnp.all(jnp.array(at_start))
     return jax.tree.map(lambda mine, other: jnp.where(is_fresh, other, mine), running, of_batch)
+
+
+def evaluated_variables(
+    network: Network, state: TrainState, images: jax.Array, key: jax.Array
+) -> dict:
+    """The variables by which a network maps each image by itself (see `frozen_statistics`).
+
+    Args:
+        network: the network.
+        state: its variables.
+        images: the batch that gives the statistics of a fresh network.
+        key: the random key of what dropout drops while they are taken.
+    """
+    _, updated = network.apply(
+        {'params': state.params, 'batch_stats': jax.tree.map(jnp.zeros_like, state.batch_stats)},
+        images,
+        train=True,
+        rngs={'dropout': key},
+        mutable=('batch_stats',),
+    )
+    statistics = frozen_statistics(state.batch_stats, _of_batch(updated))
+    return {'params': state.params, 'batch_stats': statistics}
+
+
+def _of_batch(updated: dict) -> dict:
+    """The statistics of a batch, from the running averages that it made out of zeros."""
+    return jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), updated.get('batch_stats', {}))
 
 
 def _in_training(
@@ -160,11 +161,6 @@ def _in_training(
             mutable=('batch_stats', 'jacobians'),
         )
     return layers.by_path(updated['jacobians'], 'values'), _of_batch(updated)
-
-
-def _of_batch(updated: dict) -> dict:
-    """The statistics of a batch, from what it made of running averages that were zero."""
-    return jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), updated.get('batch_stats', {}))
 
 
 def _root_mean_squares(pull: Callable, output: jax.Array, key: jax.Array) -> dict:

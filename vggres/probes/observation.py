@@ -12,6 +12,7 @@ from ml_collections import FrozenConfigDict
 from vggres.config import network_spec, observed_names
 from vggres.probes import jacobian, layers, lesion, paths
 from vggres.probes import effective_rate, jacobian, layers
+from vggres.probes import collapse, jacobian, layers, shattering
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
@@ -28,6 +29,8 @@ FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'paths': paths.build,
     'lesion': lesion.build,
     'effective_rate': effective_rate.build,
+    'shattering': shattering.build,
+    'collapse': collapse.build,
 }
 
 

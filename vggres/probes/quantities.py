@@ -113,6 +113,40 @@ _ALL = (
         'layer',
         'Learning rate divided by the squared norm of the weights',
         'effective_rate',
+        'gradient_correlation',
+        'block',
+        'Cosine between the gradients of different images in the inputs of blocks',
+        'shattering',
+    ),
+    Quantity(
+        'gradient_rank',
+        'block',
+        'Effective rank of the gradients of different images in the inputs of blocks',
+        'shattering',
+    ),
+    Quantity(
+        'neighbour_correlation',
+        'block',
+        'Cosine between the gradients of neighbouring points in the inputs of blocks',
+        'shattering',
+    ),
+    Quantity(
+        'gradient_autocorrelation',
+        '',
+        'Cosine between the gradients of two points, by their distance as a part of the line',
+        'shattering',
+    ),
+    Quantity(
+        'feature_cosine',
+        'block',
+        'Cosine between the features of different images in the inputs of blocks',
+        'collapse',
+    ),
+    Quantity(
+        'feature_rank',
+        'block',
+        'Effective rank of the features of different images in the inputs of blocks',
+        'collapse',
     ),
 )
 

@@ -1,0 +1,303 @@
+"""Puts what was found about shattered gradients into words, tables and figures."""
+
+from collections.abc import Callable, Iterator
+from statistics import fmean
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.shattering.analysis import (
+    FLOOR,
+    MOMENTS,
+    Difference,
+    Shattering,
+    ShatteringVerdict,
+    at,
+)
+from experiments.shattering.question import FAMILIES, NORMS
+from vggres.figures.lines import Axis, Line, in_panels
+from vggres.findings.estimates import t_interval
+from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.phrases import counted, interval_in_words
+from vggres.findings.random_networks import feed_forward
+from vggres.findings.tables import Column, Table, interval, number
+from vggres.sweeps.sweep import Sweep
+
+_UNDER = {'batch': 'With batch norm', 'none': 'Without norm'}
+_UNITS = dict(zip(MOMENTS, ('draw', 'seed'), strict=True))  # draws of random weights
+_LOWEST = 0.003  # of the axis of correlations; what is below it is noise
+
+
+def words(verdict: ShatteringVerdict) -> str:
+    """The verdict in words, one finding per line."""
+    deepest = max((each.depth for each in verdict.differences), default=0)
+    said = [_slope_words(verdict, d) for d in verdict.differences if d.depth == deepest]
+    said += [_neighbour_words(verdict, norm) for norm in _norms(verdict)]
+    return '\n'.join(said) or 'No network was observed before or after training.'
+
+
+def _norms(verdict: ShatteringVerdict) -> list[str]:
+    return [norm for norm in NORMS if any(n.norm == norm and n.before for n in verdict.networks)]
+
+
+def _slope_words(verdict: ShatteringVerdict, found: Difference) -> str:
+    place = found.norm, found.depth, found.moment
+    plain, shortcuts = (
+        fmean(value for each in _at(verdict, family, *place) for value in each.halvings)
+        for family in FAMILIES
+    )
+    difference = f'{found.mean:.2f}'.replace('-', '−')
+    spread = interval_in_words(found.interval) if found.interval else 'no spread, no interval'
+    return (
+        f'{_UNDER[found.norm]}, {found.moment}, at depth {found.depth}: the correlation between '
+        f'the gradients of different images halves {plain:.2f} times a layer in plain and '
+        f'{shortcuts:.2f} times in residual networks, from the head on; the difference is '
+        f'{difference} ({spread}; {found.law:.2f} by the laws of Balduzzi et al.; '
+        f'{counted(len(found.values), _UNITS[found.moment])}).'
+    )
+
+
+def _neighbour_words(verdict: ShatteringVerdict, norm: str) -> str:
+    """What gradients in the images of neighbouring points have in common, by depth."""
+    parts = []
+    for family in FAMILIES:
+        means = _by_depth(verdict, family, norm, MOMENTS[0], lambda each: each.neighbours[0])
+        if means:
+            listed = ', '.join(f'{value:.2f} at {depth}' for depth, value in means.items())
+            parts.append(f'{family} {listed}'.replace('-', '−'))
+    return (
+        f'{_UNDER[norm]}, before training: the correlation between the gradients in two inputs '
+        f'that are 1/32 of the way from one image to another apart is, by depth, '
+        f'{"; ".join(parts)} (0 for white noise, 1 for equal gradients).'
+    )
+
+
+def _at(
+    verdict: ShatteringVerdict, family: str, norm: str, depth: int, moment: str
+) -> list[Shattering]:
+    """What was found in the networks of one kind at one moment, one for each seed."""
+    return [
+        found
+        for n in verdict.networks
+        if (n.family, n.norm, n.depth) == (family, norm, depth) and (found := at(n, moment))
+    ]
+
+
+def _by_depth(
+    verdict: ShatteringVerdict,
+    family: str,
+    norm: str,
+    moment: str,
+    value: Callable[[Shattering], float],
+) -> dict[int, float]:
+    """The mean over seeds of a value, by depth."""
+    depths = sorted({network.depth for network in verdict.networks})
+    found = {depth: _at(verdict, family, norm, depth, moment) for depth in depths}
+    return {depth: fmean(map(value, each)) for depth, each in found.items() if each}
+
+
+def tables(verdict: ShatteringVerdict) -> list[Table]:
+    """The verdict in numbers: one row for each kind of network and moment, and the differences."""
+    return [_network_table(verdict), _difference_table(verdict)]
+
+
+def _network_table(verdict: ShatteringVerdict) -> Table:
+    return Table(
+        title='Gradients of different inputs',
+        columns=(
+            Column('network', words=True),
+            Column('depth'),
+            Column('when', words=True),
+            Column('halvings a layer'),
+            Column(f'{100 * verdict.confidence:g} % CI'),
+            Column('different images'),
+            Column('effective rank'),
+            Column('neighbours'),
+            Column('training error (%)'),
+            Column('n'),
+        ),
+        rows=list(_network_rows(verdict)),
+        note='Halvings a layer: how often the correlation between the gradients of different '
+        'images halves for each layer, counted from the head, by least squares down to a '
+        f'correlation of {verdict.floor:g}; where it is below that at the first block already, '
+        'the number is a lower bound. The next three are about the gradient in the images: the '
+        'cosine between different images, the effective rank of the gradients of up to 16 images '
+        '(the exponential of the entropy of the normalised eigenvalues of their Gram matrix), and '
+        'the cosine between points 1/32 of the way between two images apart. All are means over '
+        'n draws of the weights before training, and over n seeds after it.',
+    )
+
+
+def _network_rows(verdict: ShatteringVerdict) -> Iterator[list[str]]:
+    kinds = dict.fromkeys((n.variant, n.family, n.norm, n.depth) for n in verdict.networks)
+    for variant, family, norm, depth in kinds:
+        errors = [
+            n.train_error for n in verdict.networks if (n.variant, n.depth) == (variant, depth)
+        ]
+        for moment in MOMENTS:
+            found = _at(verdict, family, norm, depth, moment)
+            if found:
+                slopes = np.array([value for each in found for value in each.halvings])
+                yield [
+                    variant,
+                    str(depth),
+                    moment,
+                    number(slopes.mean(), '.2f'),
+                    interval(t_interval(slopes, CONFIDENCE), '.2f'),
+                    number(fmean(each.correlation[0] for each in found), '.3f'),
+                    number(fmean(each.rank[0] for each in found), '.1f'),
+                    number(fmean(each.neighbours[0] for each in found), '.3f'),
+                    number(fmean(errors), '.1f') if moment == MOMENTS[1] else '',
+                    str(len(slopes)),
+                ]
+
+
+def _difference_table(verdict: ShatteringVerdict) -> Table:
+    return Table(
+        title='How much faster the correlation falls in plain networks',
+        columns=(
+            Column('norm', words=True),
+            Column('depth'),
+            Column('when', words=True),
+            Column('more halvings a layer'),
+            Column(f'{100 * verdict.confidence:g} % CI'),
+            Column('by the laws'),
+            Column('n'),
+        ),
+        rows=[
+            [
+                NORMS[found.norm],
+                str(found.depth),
+                found.moment,
+                number(found.mean),
+                interval(found.interval),
+                number(found.law),
+                str(len(found.values)),
+            ]
+            for found in verdict.differences
+        ],
+        note='Plain minus residual, draw by draw of the weights that both start from. By the '
+        'laws: the same number for the laws of Balduzzi et al. 2017, carried over to blocks of '
+        'two layers (see `vggres.findings.random_networks`).',
+    )
+
+
+def figures(sweep: Sweep, verdict: ShatteringVerdict) -> dict[str, tuple[Figure, str]]:
+    """The correlation from the head on, that of neighbours against depth, and along a line."""
+    if not _norms(verdict):
+        return {}
+    return {
+        'correlation_from_the_head': (
+            in_panels(
+                list(_lines_from_head(verdict)),
+                'Correlation between the gradients of different images',
+                Axis('layers up to the head, L'),
+                Axis('correlation', is_log=True, lowest=_LOWEST),
+            ),
+            'The mean cosine between the gradients of different images in the input of each block '
+            'of the deepest networks, by the weighted layers L between it and the head; the mean '
+            'over seeds. The gradient is that of one linear function of the logits, which is the '
+            'same for all images. Dashed: the laws of Balduzzi et al. 2017. L counts ReLUs in '
+            '2^−L. Of residual blocks there are L/2, for each of which the paper has one ReLU, '
+            '(3/4)^(L/2) and about 1/√(L/2); with the two ReLUs that branches have here, the same '
+            'calculation gives the third line. It does not know the ReLU behind the addition. '
+            f'Correlations below {FLOOR:g} are noise.',
+        ),
+        'neighbours_against_depth': (
+            in_panels(
+                list(_lines_by_depth(verdict)),
+                'Correlation between the gradients of neighbouring inputs',
+                Axis('depth'),
+                Axis('correlation'),
+            ),
+            'The mean cosine between the gradients in two inputs that are 1/32 of the way from one '
+            'image to another apart, against the depth of the network; the mean over seeds. White '
+            'noise has 0. The networks after training are those that the errors in the table '
+            'belong to, whether they trained or not.',
+        ),
+        'autocorrelation': (
+            in_panels(
+                list(_lines_of_lags(verdict)),
+                'Autocorrelation of the gradient along lines between images, before training',
+                Axis('distance (part of the line)', is_log=True),
+                Axis('correlation'),
+            ),
+            'The mean cosine between the gradients in two points of a straight line between two '
+            'images, by their distance, in the shallowest and the deepest networks; the mean over '
+            'seeds. Dashed: brown noise, a random walk that starts at one end of the line, and '
+            'white noise.',
+        ),
+    }
+
+
+def _lines_from_head(verdict: ShatteringVerdict) -> Iterator[Line]:
+    depth = max(network.depth for network in verdict.networks)
+    for norm in _norms(verdict):
+        for moment in MOMENTS:
+            panel = f'{NORMS[norm]}, {moment}, depth {depth}'
+            for family in FAMILIES:
+                if found := _at(verdict, family, norm, depth, moment):
+                    means = np.mean([each.correlation for each in found], axis=0)
+                    yield Line(panel, family, found[0].layers, means)
+                    if moment == MOMENTS[0]:
+                        yield from _laws(verdict, panel, family, norm, depth)
+
+
+def _laws(
+    verdict: ShatteringVerdict, panel: str, family: str, norm: str, depth: int
+) -> Iterator[Line]:
+    """The laws that belong to a kind of network."""
+    network = next(
+        n
+        for n in verdict.networks
+        if (n.family, n.norm, n.depth) == (family, norm, depth) and n.before
+    )
+    layers = np.array(network.before.layers if network.before else ())
+    if family == 'plain':
+        yield Line(panel, '2^−L', layers, [feed_forward(int(each)) for each in layers], True)
+        return
+    blocks = layers[1:] / 2
+    if norm == 'none':
+        yield Line(panel, '(3/4)^(L/2)', layers[1:], 0.75**blocks, True)
+    else:
+        yield Line(panel, '1/√(L/2)', layers[1:], blocks**-0.5, True)
+    yield Line(panel, 'two ReLUs a branch', layers, network.law, True)
+
+
+def _lines_by_depth(verdict: ShatteringVerdict) -> Iterator[Line]:
+    for norm in _norms(verdict):
+        for moment in MOMENTS:
+            for family in FAMILIES:
+                means = _by_depth(verdict, family, norm, moment, lambda each: each.neighbours[0])
+                panel = f'{NORMS[norm]}, {moment}'
+                yield Line(panel, family, list(means), list(means.values()))
+
+
+def _lines_of_lags(verdict: ShatteringVerdict) -> Iterator[Line]:
+    depths = sorted({network.depth for network in verdict.networks})
+    for norm in _norms(verdict):
+        for depth in dict.fromkeys((depths[0], depths[-1])):
+            panel = f'{NORMS[norm]}, depth {depth}'
+            lags: list[float] = []
+            for family in FAMILIES:
+                if found := _at(verdict, family, norm, depth, MOMENTS[0]):
+                    lags = [float(lag) for lag in found[0].autocorrelation]
+                    each = [list(one.autocorrelation.values()) for one in found]
+                    yield Line(panel, family, lags, np.mean(each, axis=0))
+            yield Line(panel, 'brown noise', lags, [brown(lag) for lag in lags], True)
+            yield Line(panel, 'white noise', lags, [0.0] * len(lags), True)
+
+
+def brown(lag: float, steps: int = 32) -> float:
+    """The autocorrelation of a random walk of so many steps that starts with its first step.
+
+    The correlation of the walk after s steps with that after t > s is √(s/t); the mean is taken
+    over all pairs of points at this distance.
+
+    Args:
+        lag: the distance of the points as a part of the walk.
+        steps: of the walk, as in the probe.
+    """
+    apart = round(lag * steps)
+    starts = np.arange(1, steps + 2 - apart)
+    return float(np.sqrt(starts / (starts + apart)).mean())
