@@ -78,6 +78,9 @@ _ALL = (
         'Relative size of a random vector pulled back from the last block',
         'jacobians',
     ),
+    Quantity('response', 'layer', "Standard deviation of a layer's response", 'response'),
+    Quantity('branch_size', 'block', 'Root mean square of the residual branch', 'response'),
+    Quantity('shortcut_size', 'block', 'Root mean square of the shortcut', 'response'),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
