@@ -120,25 +120,34 @@ def test_where_the_summands_are_not_known_there_are_none():
     assert len(observed('resnet', 8, {'gate': 'shortcut_only'})[3]['branch_size']) == 3
 
 
-@pytest.mark.parametrize(
-    ('options', 'tolerance'),
-    [
-        ({}, 0.03),
-        ({'preactivation': True}, 0.04),
-        ({'norm': 'none'}, 0.05),
-        ({'norm': 'none', 'preactivation': True}, 0.05),
-    ],
-)
 @pytest.mark.slow
-def test_wide_random_networks_have_the_parts_of_the_closed_forms(options, tolerance):
-    """Nine blocks, of 64, 128 and 256 channels; the mean over draws of the weights."""
+@pytest.mark.parametrize(
+    'options',
+    [{}, {'preactivation': True}, {'norm': 'none'}, {'norm': 'none', 'preactivation': True}],
+)
+def test_wide_random_networks_have_the_parts_of_the_closed_forms(options):
+    """Nine blocks, of 64, 128 and 256 channels; the mean over draws of the weights.
+
+    The error of the mean is at most 0.014.
+    """
+    described = grammar.network_spec('resnet', 20, width=64, **options)
+    network = Network(described, 10)
+    images, labels = jax.random.normal(jax.random.key(1), (8, 16, 16, 3)), jnp.zeros(8, int)
+
+    @jax.jit
+    def observe(seed):
+        state = init_state(jax.random.key(seed), network, optax.sgd(0.1), images.shape[1:])
+        return response.observe(state, images, labels, jax.random.key(2), network=network)
+
     parts = []
-    for seed in range(4):
-        network, _, images, found = observed('resnet', 20, options, 64, seed, 16, 16)
-        pairs = zip(found['branch_size'].values(), found['shortcut_size'].values(), strict=True)
-        parts.append([branch**2 / (branch**2 + shortcut**2) for branch, shortcut in pairs])
-    expected = branch_parts(network.spec, images.shape[1:])
-    assert np.mean(parts, axis=0) == pytest.approx(expected, abs=tolerance)
+    for seed in range(16):
+        found = layers.by_name(observe(seed), described, spec.observable_names(described))
+        branch, shortcut = (
+            np.square(list(found[name].values())) for name in ('branch_size', 'shortcut_size')
+        )
+        parts.append(branch / (branch + shortcut))
+    expected = branch_parts(described, images.shape[1:])
+    assert np.mean(parts, axis=0) == pytest.approx(expected, abs=0.04)
 
 
 def test_no_square_leaves_the_range_of_float32():
