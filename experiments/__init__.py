@@ -39,6 +39,8 @@ _STORY = (
     'effective_rate',
     'shattering',
     'collapse',
+    'response',
+    'response_with_depth',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -159,7 +159,12 @@ def heat_maps(
     return figure
 
 
-def along_blocks(drawn: Sequence[BlockLine], title: str, y_title: str) -> Figure:
+def along_blocks(
+    drawn: Sequence[BlockLine],
+    title: str,
+    y_title: str,
+    x_title: str = 'block, 1 next to the stem',
+) -> Figure:
     """Draws quantities against the number of the block, on a logarithmic vertical axis.
 
     Three panels stand in each row. A value with a gap on both sides is drawn as a dot.
@@ -168,6 +173,7 @@ def along_blocks(drawn: Sequence[BlockLine], title: str, y_title: str) -> Figure
         drawn: the lines of all panels.
         title: of the whole figure.
         y_title: what the quantity is, with its unit.
+        x_title: what is numbered, where that is not the block.
 
     Raises:
         ValueError: where there is nothing to draw.
@@ -191,7 +197,7 @@ def along_blocks(drawn: Sequence[BlockLine], title: str, y_title: str) -> Figure
         ax.plot(line.blocks, line.values, **look)
         handles[line.name] = Line2D([], [], label=line.name, **look)
     for name, ax in axes.items():
-        _label(ax, name, 'block, 1 next to the stem', y_title)
+        _label(ax, name, x_title, y_title)
         ax.set_yscale('log')
         ax.margins(x=0.03)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))

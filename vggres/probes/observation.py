@@ -13,6 +13,7 @@ from vggres.config import network_spec, observed_names
 from vggres.probes import jacobian, layers, lesion, paths
 from vggres.probes import effective_rate, jacobian, layers
 from vggres.probes import collapse, jacobian, layers, shattering
+from vggres.probes import jacobian, layers, response
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
@@ -31,6 +32,7 @@ FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'effective_rate': effective_rate.build,
     'shattering': shattering.build,
     'collapse': collapse.build,
+    'response': response.build,
 }
 
 

@@ -148,6 +148,9 @@ _ALL = (
         'Effective rank of the features of different images in the inputs of blocks',
         'collapse',
     ),
+    Quantity('response', 'layer', "Standard deviation of a layer's response", 'response'),
+    Quantity('branch_size', 'block', 'Root mean square of the residual branch', 'response'),
+    Quantity('shortcut_size', 'block', 'Root mean square of the shortcut', 'response'),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
