@@ -10,10 +10,16 @@ import jax
 from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
-from vggres.probes import jacobian, layers, lesion, paths
-from vggres.probes import effective_rate, jacobian, layers
-from vggres.probes import collapse, jacobian, layers, shattering
-from vggres.probes import jacobian, layers, response
+from vggres.probes import (
+    collapse,
+    effective_rate,
+    jacobian,
+    layers,
+    lesion,
+    paths,
+    response,
+    shattering,
+)
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch

@@ -113,6 +113,8 @@ _ALL = (
         'layer',
         'Learning rate divided by the squared norm of the weights',
         'effective_rate',
+    ),
+    Quantity(
         'gradient_correlation',
         'block',
         'Cosine between the gradients of different images in the inputs of blocks',
