@@ -1,8 +1,8 @@
-"""Judges the popular story, claim by claim, from the finished sweeps of a directory."""
+"""Judges the story and its causes, claim by claim, from the finished sweeps of a directory."""
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +18,10 @@ from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
 
 
 def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding]:
-    """Writes `claims.html`, `.md`, `.zh.md` and `.json`, and prints what each claim comes to.
+    """Judges the claims of the popular story and, where a sweep is there, those about causes.
+
+    It writes `claims.html`, `.md`, `.zh.md` and `.json`, as well as the same four of `causes`, and
+    prints what each claim comes to. Each of the two tables is adjusted for its own contrasts.
 
     Args:
         workdir: where the sweeps are.
@@ -26,35 +29,47 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         console: where to print.
 
     Returns:
-        What became of each claim, in the order of the story.
+        What became of each claim, those of the story first.
 
     Raises:
         UserError: where no sweep is finished, one is damaged, or nothing can be written.
     """
-    told = experiments.claims()
-    names = list(dict.fromkeys(claim.sweep for claim in told))
+    pages = {'claims': experiments.claims(), 'causes': experiments.causes()}
+    names = list(dict.fromkeys(claim.sweep for told in pages.values() for claim in told))
     commands = {name: ' '.join(['python launch.py --sweep', name, *where]) for name in names}
     finished = {name: sweep for name in names if (sweep := _finished(workdir / name))}
     if not finished:
+        first = dict.fromkeys(commands[claim.sweep] for claim in pages['claims'])
         raise UserError(
             f'there is no finished sweep in {workdir} that claims rest on; first run '
-            f'{"; ".join(commands.values())}'
+            f'{"; ".join(first)}'
         )
     if not os.access(workdir, os.W_OK):
         raise UserError(f'cannot write to {workdir}: it is read-only.')
     evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
-    findings = claims.judge(told, evidence)
-    missing = {name: commands[name] for name in names if name not in finished}
-    protocols = {name: protocol(sweep) for name, sweep in finished.items()}
-    paths = claims_page.write(workdir, findings, missing, protocols)
+    findings: list[Finding] = []
+    for page, told in pages.items():
+        own = dict.fromkeys(claim.sweep for claim in told)
+        if not set(own) & set(finished):
+            continue
+        found = claims.judge(told, evidence)
+        missing = {name: commands[name] for name in own if name not in finished}
+        protocols = {name: protocol(sweep) for name, sweep in finished.items() if name in own}
+        paths = claims_page.write(workdir, found, missing, protocols, page)
+        _show(found, missing, console)
+        console.print(f'{page}: {", ".join(map(str, paths.values()))}', soft_wrap=True)
+        findings += found
+    return findings
+
+
+def _show(findings: Sequence[Finding], missing: Mapping[str, str], console: Console) -> None:
+    """Prints the findings, and the commands that would measure the rest."""
     table = Table('claim', 'status', 'number', show_lines=True)
     for finding in findings:
         table.add_row(*claims_page.short_row(finding, ENGLISH))
     console.print(table)
     for command in missing.values():
         console.print(f'not measured yet: {command}', soft_wrap=True)
-    console.print(f'claims: {", ".join(map(str, paths.values()))}', soft_wrap=True)
-    return findings
 
 
 def _finished(directory: Path) -> Sweep | None:

@@ -1,4 +1,4 @@
-"""Writes the findings as a page and as tables: `claims.html`, `.md`, `.zh.md` and `.json`."""
+"""Writes findings as a page and as tables: `claims.html`, `.md`, `.zh.md` and `.json`."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,8 +54,9 @@ def write(
     findings: Sequence[Finding],
     commands: Mapping[str, str],
     protocols: Mapping[str, SweepProtocol],
+    page: str = 'claims',
 ) -> dict[str, Path]:
-    """Writes the four files.
+    """Writes the four files, which have the name of the page.
 
     `claims.json` holds the findings in numbers under 'claims', and the short rows of a README under
     the codes of the languages.
@@ -65,6 +66,7 @@ def write(
         findings: one per claim.
         commands: what runs each sweep that is missing, by the sweep's name.
         protocols: what the findings of each sweep that is there hold for, by its name.
+        page: 'claims' or 'causes'.
 
     Returns:
         Their paths, under 'html', the codes of the languages, and 'json'.
@@ -74,18 +76,25 @@ def write(
         each.code: [each.note(sweep, protocol) for sweep, protocol in protocols.items()]
         for each in LANGUAGES
     }
-    paths = {'en': directory / 'claims.md', 'zh': directory / 'claims.zh.md'}
+    paths = {'en': directory / f'{page}.md', 'zh': directory / f'{page}.zh.md'}
     short = {each.code: [short_row(finding, each) for finding in findings] for each in LANGUAGES}
-    write_json(directory / 'claims.json', short | {'claims': [*map(in_numbers, findings)]})
+    write_json(directory / f'{page}.json', short | {'claims': [*map(in_numbers, findings)]})
     for language in LANGUAGES:
-        text = markdown(tables[language.code], notes[language.code], language)
+        text = markdown(tables[language.code], notes[language.code], language, page)
         write_atomically(paths[language.code], text)
-    page = templates().get_template('claims.html')
-    html = page.render(
-        languages=LANGUAGES, tables=tables, notes=notes, pictures=_pictures(directory, findings)
+    html = (
+        templates()
+        .get_template('claims.html')
+        .render(
+            page=page,
+            languages=LANGUAGES,
+            tables=tables,
+            notes=notes,
+            pictures=_pictures(directory, findings),
+        )
     )
-    write_atomically(directory / 'claims.html', html)
-    return {'html': directory / 'claims.html', **paths, 'json': directory / 'claims.json'}
+    write_atomically(directory / f'{page}.html', html)
+    return {'html': directory / f'{page}.html', **paths, 'json': directory / f'{page}.json'}
 
 
 def rows(findings: Iterable[Finding], commands: Mapping[str, str], language: Language) -> list[Row]:
@@ -324,10 +333,12 @@ def _name(condition: object) -> object:
     return condition.name.lower() if isinstance(condition, Enum) else condition
 
 
-def markdown(table: Sequence[Row], notes: Sequence[str], language: Language) -> str:
+def markdown(
+    table: Sequence[Row], notes: Sequence[str], language: Language, page: str = 'claims'
+) -> str:
     """The table as Markdown, with the details of each claim below, folded away."""
     lines = [
-        f'# {language.title}',
+        f'# {language.titles[page]}',
         '',
         _markdown_row(language.headings),
         _markdown_row('---' for _ in language.headings),

@@ -43,7 +43,7 @@ class Language:
 
     Attributes:
         code: of HTML, and the key of a `contrasts.Text`.
-        title: of the page.
+        titles: of the pages: 'claims', the popular story, and 'causes'.
         headings: of the table, in the order of `claims_page.Row.cells`.
         statuses: by status.
         labels: the conditions that something was measured under.
@@ -87,7 +87,7 @@ class Language:
     """
 
     code: str
-    title: str
+    titles: Mapping[str, str]
     headings: tuple[str, ...]
     statuses: Mapping[Status, str]
     labels: Mapping[Word, str]
@@ -183,7 +183,7 @@ def _chinese_note(sweep: str, protocol: SweepProtocol) -> str:
 
 ENGLISH = Language(
     code='en',
-    title='The story, claim by claim',
+    titles={'claims': 'The story, claim by claim', 'causes': 'The causes, claim by claim'},
     headings=(
         'claim',
         'status',
@@ -269,7 +269,7 @@ ENGLISH = Language(
 )
 CHINESE = Language(
     code='zh',
-    title='逐条检验流行的解释',
+    titles={'claims': '逐条检验流行的解释', 'causes': '逐条检验各种原因'},
     headings=(
         '说法',
         '结论',
