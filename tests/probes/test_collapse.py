@@ -59,7 +59,8 @@ def test_wide_plain_networks_follow_the_arc_cosine():
     pairs = between(of_images)
     expected = np.mean([plain_cosines(cosine, 7) for cosine in pairs], axis=0)
     for name, layers in (('stage1/block1', 1), ('stage2/block1', 3), ('head', 7)):
-        assert between(by_name[name]).mean() == pytest.approx(expected[layers], abs=0.03)
+        # A layer more or less would be off by 0.1 at first.
+        assert between(by_name[name]).mean() == pytest.approx(expected[layers], abs=0.04)
     assert expected[7] > 0.8  # they do become alike
 
 
