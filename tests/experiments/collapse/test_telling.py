@@ -31,5 +31,5 @@ def test_the_table_and_the_figure_show_the_recursion_where_it_applies(sweep):
     assert list(drawn) == ['cosine_along_the_layers', 'rank_along_the_layers']
     figure, _ = drawn['cosine_along_the_layers']
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ['plain', 'resnet', 'arc-cosine']
+    assert names == ['plain', 'resnet', 'arc-cosine', 'variances added']
     assert figures(sweep, CollapseVerdict((), ())) == {}
