@@ -12,7 +12,7 @@ from vggres.figures.lines import Axis, Line, in_panels
 from vggres.findings.estimates import t_interval
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.phrases import counted, interval_in_words
-from vggres.findings.random_networks import plain_cosines
+from vggres.findings.random_networks import plain_cosines, preactivation_cosines
 from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
@@ -133,8 +133,10 @@ def figures(sweep: Sweep, verdict: CollapseVerdict) -> dict[str, tuple[Figure, s
             'The mean cosine between the features of different images in the input of each block '
             'of the deepest networks; the mean over draws of the weights and seeds. 1: all images '
             'have the same direction. Dashed: the arc-cosine recursion for wide layers without '
-            'norm, from the cosine in the input of the first block on. It holds for single '
-            'pixels; images have borders and some tens of channels.',
+            'norm, from the cosine in the input of the first block on; and that of preactivation '
+            'blocks, in which the variances of shortcut and branch add up. The blocks here have '
+            'another ReLU behind the addition. Both hold for single pixels; images have borders, '
+            'and layers some tens of channels.',
         ),
         'rank_along_the_layers': (
             in_panels(
@@ -165,5 +167,9 @@ def _lines(verdict: CollapseVerdict) -> Iterator[tuple[Line, Features]]:
                     last=(),
                 )
                 yield Line(panel, family, mean.layers, mean.cosine), mean
-                if (family, norm, moment) == ('plain', 'none', MOMENTS[0]):
-                    yield Line(panel, 'arc-cosine', mean.layers, _recursion(mean), True), mean
+                if (norm, moment) == ('none', MOMENTS[0]):
+                    is_plain = family == 'plain'
+                    name = 'arc-cosine' if is_plain else 'variances added'
+                    blocks = preactivation_cosines(mean.cosine[0], len(mean.layers) - 1)
+                    expected = _recursion(mean) if is_plain else blocks
+                    yield Line(panel, name, mean.layers, expected, True), mean

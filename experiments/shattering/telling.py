@@ -200,7 +200,9 @@ def figures(sweep: Sweep, verdict: ShatteringVerdict) -> dict[str, tuple[Figure,
             'same for all images. Dashed: the laws of Balduzzi et al. 2017. L counts ReLUs in '
             '2^−L. Of residual blocks there are L/2, for each of which the paper has one ReLU, '
             '(3/4)^(L/2) and about 1/√(L/2); with the two ReLUs that branches have here, the same '
-            'calculation gives the third line. It does not know the ReLU behind the addition. '
+            'calculation gives the third line. 1/√(L/2) belongs to a whole network of L/2 blocks, '
+            'and the third line to the blocks up to the head. It does not know the ReLU behind the '
+            'addition. '
             f'Correlations below {FLOOR:g} are noise.',
         ),
         'neighbours_against_depth': (
