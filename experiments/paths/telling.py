@@ -159,10 +159,10 @@ def figures(sweep: Sweep, verdict: PathsVerdict) -> dict[str, tuple[Figure, str]
         'share_by_length': (
             by_length(
                 shares,
-                f'The gradient by the length of its paths, depth {deepest}',
                 'share of the gradient',
             ),
-            'The share of the gradient in the input of the first block that went through so many '
+            f'At depth {deepest}: the share of the gradient in the input of the first block that '
+            'went through so many '
             'residual branches; the mean over networks. Dotted: the part of all paths that has '
             'this length. Dashed: what random branches would give, which batch norm divides by '
             'the scale of their input (De & Smith 2020).',
@@ -170,11 +170,11 @@ def figures(sweep: Sweep, verdict: PathsVerdict) -> dict[str, tuple[Figure, str]
         'norm_by_length': (
             by_length(
                 singles,
-                f'The norm of the gradient along paths of one length, depth {deepest}',
                 'relative to the whole gradient',
                 log=True,
             ),
-            'The norm of the gradient along a single random path of each length, and that of the '
+            f'At depth {deepest}: the norm of the gradient along a single random path of each length, '
+            'and that of the '
             'sum over all paths of this length, both relative to the norm of the whole gradient; '
             'the mean over networks.',
         ),

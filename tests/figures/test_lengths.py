@@ -15,7 +15,7 @@ def lines():
 
 
 def test_each_panel_has_its_lines():
-    figure = by_length(lines(), 'a title', 'share')
+    figure = by_length(lines(), 'share')
     first, second = figure.axes
     assert [line.get_ydata().tolist() for line in first.get_lines()] == [
         [0.0, 0.25, 0.75],
@@ -27,8 +27,8 @@ def test_each_panel_has_its_lines():
 
 
 def test_a_logarithmic_axis_leaves_zeros_out():
-    figure = by_length(lines(), 'a title', 'norm', log=True)
+    figure = by_length(lines(), 'norm', log=True)
     assert figure.axes[0].get_yscale() == 'log'
     assert np.isnan(figure.axes[0].get_lines()[0].get_ydata()[0])
     with pytest.raises(ValueError, match='no lengths'):
-        by_length([], '', '')
+        by_length([], '')

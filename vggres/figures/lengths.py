@@ -9,9 +9,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from vggres.figures.style import (
-    FONT,
-    FONT_SIZE,
-    INK,
     LINE_WIDTH,
     QUIET_INK,
     add_top_legend,
@@ -42,12 +39,11 @@ class LengthLine:
     is_expected: bool = False
 
 
-def by_length(drawn: Sequence[LengthLine], title: str, y_title: str, log: bool = False) -> Figure:
+def by_length(drawn: Sequence[LengthLine], y_title: str, log: bool = False) -> Figure:
     """Draws values against the number of residual branches, two panels in each row.
 
     Args:
         drawn: the lines of all panels.
-        title: of the whole figure.
         y_title: what the values are, with their unit.
         log: whether the vertical axis is logarithmic; it then ends six decades below the largest
             value, and values of zero leave a gap.
@@ -84,7 +80,6 @@ def by_length(drawn: Sequence[LengthLine], title: str, y_title: str, log: bool =
     if log:
         largest = max(float(np.max(line.values)) for line in drawn)
         axes[0].set_ylim(_LOWEST * largest, 3 * largest)
-    figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
     add_top_legend(figure, list(handles.values()))
     return figure
 
