@@ -39,7 +39,7 @@ def words(verdict: EffectiveRateVerdict) -> str:
     """The verdict in words, one finding per line."""
     lines = [
         cures_telling.words(verdict.arms),
-        *map(_compared, verdict.comparisons),
+        *_compared(verdict.comparisons),
         *_orthogonality(verdict.courses),
     ]
     if verdict.comparisons:
@@ -51,18 +51,23 @@ def words(verdict: EffectiveRateVerdict) -> str:
     return '\n'.join(lines)
 
 
-def _compared(found: Comparison) -> str:
-    difference = number(found.plain - found.resnet)
-    ends = interval(found.interval)
+def _compared(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """A line for each quantity, with all its moments."""
+    for quantity, what in _WHAT.items():
+        own = [each for each in comparisons if each.quantity == quantity]
+        if own:
+            yield f'{what.capitalize()}: {"; ".join(map(_beside, own))}.'
+
+
+def _beside(found: Comparison) -> str:
+    answer = f'{found.answer} in plain networks'
+    if found.answer == 'not decided':
+        answer = 'not decidedly different'
     return (
-        f'{_WHAT[found.quantity].capitalize()} is {_answer(found)} in plain networks '
-        f'{_MOMENTS[found.moment]}: {number(found.plain)} against {number(found.resnet)}, a '
-        f'difference of {difference} ({_LEVEL} interval {ends}, n = {counted(found.n, "seed")}).'
+        f'{answer} {_MOMENTS[found.moment]}, {number(found.plain)} against '
+        f'{number(found.resnet)} ({_LEVEL} interval of the difference {interval(found.interval)}, '
+        f'n = {counted(found.n, "seed")})'
     )
-
-
-def _answer(found: Comparison) -> str:
-    return 'not decidedly different' if found.answer == 'not decided' else found.answer
 
 
 def _orthogonality(courses: Sequence[Course]) -> Iterator[str]:

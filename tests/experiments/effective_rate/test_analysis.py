@@ -6,8 +6,6 @@ import pytest
 
 from experiments import effective_rate
 from experiments.effective_rate.analysis import analyse
-from experiments.effective_rate.claims import CLAIMS
-from vggres.findings.claims import Evidence, judge
 from vggres.sweeps.sweep import assemble
 
 # Depth 44: the stem and 42 convolutions have a norm behind them, the head has none. After 22
@@ -63,17 +61,6 @@ def test_looks_that_are_not_finite_are_left_out(all_stages):
     assert sum(len(each.looks) == 2 for each in courses) == 1
 
 
-@pytest.mark.parametrize(('cures', 'status'), [(True, 'holds'), (False, 'fails')])
-def test_the_claim_follows_from_the_cure(all_stages, cures, status):
-    verdict = analyse(all_stages(cures))
-    (finding,) = judge(CLAIMS, {'effective_rate': Evidence([], verdict, {})})
-    assert finding.status == status
-    assert finding.control.passed
-    assert finding.judged[0].contrast.n == 3
-    values = [each.value for each in finding.descriptions]
-    assert values == pytest.approx([2 * (FALL + 0.01), 0.2])
-
-
 def test_before_any_run_is_judged_nothing_is_said(asked, tmp_path):
     sweep = assemble('effective_rate', asked, tmp_path, effective_rate.cells(asked))
     verdict = analyse(sweep)
@@ -82,5 +69,3 @@ def test_before_any_run_is_judged_nothing_is_said(asked, tmp_path):
     assert 'not run yet' in effective_rate.words(verdict)
     assert effective_rate.figures(sweep, verdict) == {}
     assert all(table.rows is not None for table in effective_rate.tables(verdict))
-    (finding,) = judge(CLAIMS, {'effective_rate': Evidence([], verdict, {})})
-    assert finding.status == 'not measured'

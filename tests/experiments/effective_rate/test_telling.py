@@ -17,11 +17,11 @@ def test_the_words_carry_the_numbers(sweep):
     assert 'plain, fixed norms-44: no effect' in said
     # (1 + 42 · 0.5) / 43 + 0.01 = 0.52 after 22 updates.
     assert (
-        'The fall of the effective rate by the growth of the weights is higher in plain networks '
-        'after as many updates: +0.52 against +0.10, a difference of +0.42 (95 % interval +0.40 to '
-        '+0.45, n = 3 seeds).'
+        'The fall of the effective rate by the growth of the weights: higher in plain networks '
+        'after as many updates, +0.52 against +0.10 (95 % interval of the difference +0.40 to '
+        '+0.45, n = 3 seeds); higher in plain networks at the end of their runs, +1.04 against'
     ) in said
-    assert 'kernels is not decidedly different in plain networks at the end' in said
+    assert 'turns the kernels: not decidedly different after as many updates, +1.00' in said
     assert 'gradient is 3.0e-06 in size, in 72 looks at 24 runs;' in said
 
 
