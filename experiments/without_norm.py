@@ -129,8 +129,9 @@ CLAIMS = (
     Claim(
         key='small_branches',
         sentence={
-            'en': 'A residual network needs no norm if its residual branches start at zero.',
-            'zh': '若残差分支从零开始，残差网络就不需要归一化层。',
+            'en': 'A residual network without a norm trains as well as one with batch norm if its '
+            'residual branches start at zero.',
+            'zh': '若残差分支从零开始，没有归一化层的残差网络与带批归一化的训练得一样好。',
         },
         source={
             'en': 'De & Smith 2020, §4; Bachlechner et al. 2020',
