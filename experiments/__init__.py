@@ -33,6 +33,7 @@ _STORY = (
     'slowness',
     'response',
     'response_with_depth',
+    'landscape',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

@@ -13,7 +13,8 @@ from vggres.networks import grammar, initialisation, published, spec
 Config = ConfigDict | FrozenConfigDict
 
 INIT_SCHEMES = tuple(initialisation.SCHEMES)
-FURTHER_PROBES: tuple[str, ...] = ('response',)  # the names that `probes.also` may hold
+# The names that `probes.also` may hold.
+FURTHER_PROBES: tuple[str, ...] = ('response', 'landscape')
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
     'vgg_stages': 'vgg.stages',

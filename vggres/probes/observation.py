@@ -10,7 +10,7 @@ import jax
 from ml_collections import FrozenConfigDict
 
 from vggres.config import network_spec, observed_names
-from vggres.probes import jacobian, layers, response
+from vggres.probes import jacobian, landscape, layers, response
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
@@ -25,6 +25,7 @@ Measure = Callable[[TrainState, jax.Array, Schedule], Mapping[str, Mapping[str, 
 # The probes of `probes.also` by name: each is built from the arguments of `build`.
 FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'response': response.build,
+    'landscape': landscape.build,
 }
 
 
