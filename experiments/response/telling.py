@@ -77,7 +77,7 @@ def _part_lines(verdict: ResponseVerdict) -> Iterator[str]:
             worst = max(abs(a - b) for a, b in zip(before, expected, strict=True))
             said += (
                 f'; the closed form has {expected[0]:.2f} and {expected[-1]:.2f}, and is off by '
-                f'{worst:.2f} at the most'
+                f'{worst:.3f} at the most'
             )
         after = _profile(networks, 'parts_after')
         said += f'. After training it is {after[0]:.2f} and {after[-1]:.2f}.' if after else '.'

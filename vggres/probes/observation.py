@@ -20,6 +20,7 @@ from vggres.probes import (
     response,
     shattering,
 )
+from vggres.probes import jacobian, landscape, layers, response
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch
@@ -39,6 +40,7 @@ FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'shattering': shattering.build,
     'collapse': collapse.build,
     'response': response.build,
+    'landscape': landscape.build,
 }
 
 

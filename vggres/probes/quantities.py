@@ -153,6 +153,7 @@ _ALL = (
     Quantity('response', 'layer', "Standard deviation of a layer's response", 'response'),
     Quantity('branch_size', 'block', 'Root mean square of the residual branch', 'response'),
     Quantity('shortcut_size', 'block', 'Root mean square of the shortcut', 'response'),
+    Quantity('surface', '', 'Loss on a plane through the weights', 'landscape'),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
