@@ -67,7 +67,7 @@ def get_config() -> ConfigDict:
     config.model.shortcut.dropout = 0.0  # probability of dropping an element of the shortcut
 
     config.init = ConfigDict()
-    config.init.scheme = 'he'  # 'glorot', or 'vgg': normal, of variance 0.01 in every layer
+    config.init.scheme = 'he'  # 'glorot', 'vgg', 'dirac', 'delta_orthogonal' or 'looks_linear'
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
     config.init.new_head = False  # leaves out the file's head, for other classes
 

@@ -44,7 +44,7 @@ def changed(key, value):
         ('optimizer.decay_factor', 1e9, 'at most 1000'),
         ('checkpoint.every_seconds', 1e300, 'at most 1000000000'),
         ('optimizer.decay_at', (0.5, 75.0), 'between 0 and 1'),
-        ('init.scheme', 'xavier', 'there is glorot, he, vgg'),
+        ('init.scheme', 'xavier', 'there is delta_orthogonal, dirac, glorot, he, looks_linear'),
         ('optimizer.warmup', 'cosine', 'linear'),
         ('wandb.mode', 'onlin', 'online'),
         ('probes.every_epochs', -1, 'at least 0'),

@@ -17,7 +17,7 @@ from vggres.config import (
 )
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError, unknown
-from vggres.networks import grammar, spec, torch_weights
+from vggres.networks import grammar, initialisation, spec, torch_weights
 from vggres.results import target_name
 
 _CHOICES = {
@@ -241,6 +241,11 @@ def _check_init(config: Config) -> None:
         raise UserError('init.new_head needs init.weights: a random network has a new head anyway.')
     if config.init.weights and not config.init.new_head and config.init.scheme != 'he':
         raise UserError('init.scheme changes nothing where init.weights gives all weights.')
+    if config.init.weights and config.init.scheme in initialisation.STRUCTURED:
+        raise UserError(
+            f'init.scheme={config.init.scheme!r} is for whole networks, not for a new head alone.'
+        )
+    initialisation.check(config.init.scheme, network_spec(config))
 
 
 def _check_probes(config: Config) -> None:

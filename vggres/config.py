@@ -12,7 +12,8 @@ from vggres.networks import grammar, initialisation, published, spec
 
 Config = ConfigDict | FrozenConfigDict
 
-INIT_SCHEMES = tuple(initialisation.SCHEMES)
+INIT_SCHEMES = initialisation.SCHEMES
+NORMAL_SCHEMES = tuple(initialisation.VARIANCES)  # those that only differ in variances
 FURTHER_PROBES: tuple[str, ...] = ()  # the names that `probes.also` may hold
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {
