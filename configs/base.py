@@ -69,6 +69,7 @@ def get_config() -> ConfigDict:
     config.init = ConfigDict()
     config.init.scheme = 'he'  # 'glorot', 'vgg', 'dirac', 'delta_orthogonal' or 'looks_linear'
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
+    config.init.deepened_from = ''  # such a file of a shallower plain network, or its cell's id
     config.init.new_head = False  # leaves out the file's head, for other classes
 
     config.train = ConfigDict()

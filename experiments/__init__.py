@@ -31,6 +31,8 @@ _STORY = (
     'gain',
     'rate_alone',
     'slowness',
+    'capacity',
+    'start',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

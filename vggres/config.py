@@ -46,6 +46,7 @@ ADDED_KNOBS = {
     'data.crop': 'padded',
     'data.short_side': (256, 256),
     'data.color_noise': 0.0,
+    'init.deepened_from': '',
     'train.protocol': 'given',
     'train.until_error': (),
     'optimizer.clip_norm': 0.0,
@@ -178,7 +179,7 @@ def identity(config: Config) -> dict:
         'seed': parts['seed'],
         'data': data_identity(config),
         'model': options | {'compute_dtype': config.model.compute_dtype},
-        'init': parts['init'],
+        'init': init_identity(config),
         'train': parts['train'],
         'optimizer': parts['optimizer'],
     } | looks_identity(config)
@@ -193,6 +194,20 @@ def data_identity(config: Config) -> dict:
     is_folder = parts['name'] == 'folder'
     folder = {'folder': Path(parts['dir']).resolve().name} if is_folder else {}
     return folder | {k: v for k, v in parts.items() if k not in DATA_KNOBS_WITHOUT_EFFECT}
+
+
+def init_identity(config: Config) -> dict:
+    """The part of `config.init` that decides a result.
+
+    The network that a deeper one starts from is known by the cell that left it; the place where its
+    file lies decides nothing.
+    """
+    parts = dict(_without_added(config.to_dict())['init'])
+    if source := parts.get('deepened_from'):
+        path = Path(source).resolve()
+        is_of_cell = path.name == 'weights.safetensors'
+        parts['deepened_from'] = path.parent.name if is_of_cell else path.name
+    return parts
 
 
 def looks_identity(config: Config) -> dict:
