@@ -66,9 +66,10 @@ def test_the_claims_come_in_the_order_of_the_story():
     assert [claim.key for claim in claims] == [
         *('fit', 'degradation', 'shrinking', 'shrinking_with_norm'),
         *('failure', 'identity', 'protection', 'gain', 'rate_alone', 'slowness'),
+        *('capacity', 'start'),
     ]
     assert {claim.sweep for claim in claims} == {
-        *('depth', 'gradient_flow', 'identity_shortcut', 'depth_tuned', 'convergence'),
+        *('depth', 'gradient_flow', 'identity_shortcut', 'depth_tuned', 'convergence', 'deepen'),
     }
 
 
