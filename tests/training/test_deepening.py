@@ -42,7 +42,7 @@ def test_moments_are_those_of_the_features(data, shallow):
     """In batches of 7, of which the last is not full, against numpy on all images at once."""
     images = normalised(data)
     variables = settled(shallow, images)
-    found = moments_of_stages(shallow, variables, data, 7)
+    found = moments_of_stages(shallow.spec, variables, data, 7)
     _, state = shallow.apply(
         variables,
         images,
@@ -63,7 +63,7 @@ def test_added_layers_change_nothing_in_training_either(data, shallow):
     images = normalised(data)
     variables = settled(shallow, images)
     deep = Network(grammar.network_spec('plain', 20, width=2), 4)
-    moments = moments_of_stages(shallow, variables, data, 7)
+    moments = moments_of_stages(shallow.spec, variables, data, 7)
     found = deepening.deepened(variables, shallow.spec, deep.spec, moments)
     found = jax.tree.map(jnp.asarray, found)
     logits, updated = deep.apply(found, images, train=True, mutable=['batch_stats'])
