@@ -72,8 +72,9 @@ def get_config() -> ConfigDict:
     config.model.shortcut.fade_steps = 0  # updates until its factor has fallen to 0; 0: it stays
 
     config.init = ConfigDict()
-    config.init.scheme = 'he'  # 'glorot', 'vgg' (variance 0.01 in every layer), 'fixup' (no norm)
+    config.init.scheme = 'he'  # or another of networks/initialisation.py, such as 'glorot'
     config.init.weights = ''  # a .safetensors or .pth file to start from; '': random, by the seed
+    config.init.deepened_from = ''  # such a file of a shallower plain network, or its cell's id
     config.init.new_head = False  # leaves out the file's head, for other classes
 
     config.train = ConfigDict()

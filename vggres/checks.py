@@ -17,7 +17,7 @@ from vggres.config import (
 )
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError, unknown
-from vggres.networks import grammar, spec, torch_weights
+from vggres.networks import deepening, grammar, initialisation, spec, torch_weights
 from vggres.results import target_name
 
 _CHOICES = {
@@ -250,6 +250,17 @@ def _check_init(config: Config) -> None:
             f"starts at zero: set model.family to 'resnet' and model.norm to 'none', not to "
             f'{config.model.family!r} and {config.model.norm!r}.'
         )
+    if config.init.weights and config.init.scheme in initialisation.STRUCTURED:
+        raise UserError(
+            f'init.scheme={config.init.scheme!r} is for whole networks, not for a new head alone.'
+        )
+    initialisation.check(config.init.scheme, network_spec(config))
+    if config.init.deepened_from:
+        if config.init.weights or config.init.scheme != 'he':
+            raise UserError(
+                'init.deepened_from gives all weights: leave out init.weights and init.scheme.'
+            )
+        deepening.check(network_spec(config))
 
 
 def _check_probes(config: Config) -> None:
@@ -271,8 +282,9 @@ def _check_probes(config: Config) -> None:
     for knob, value in asked.items():
         if value and not probes.every_epochs:
             raise UserError(f'probes.{knob} needs probes.every_epochs, which is 0: never observe.')
-    if probes.draws > 1 and config.init.weights:
-        raise UserError('probes.draws observes random weights: leave it out with init.weights.')
+    given = [name for name in ('weights', 'deepened_from') if config.init[name]]
+    if probes.draws > 1 and given:
+        raise UserError(f'probes.draws observes random weights: leave it out with init.{given[0]}.')
 
 
 def check_given(given: Iterable[str], families: Iterable[str]) -> None:
@@ -346,3 +358,7 @@ def check_data(config: Config, info: DatasetInfo) -> None:
     if config.init.weights:
         new_head = config.init.new_head
         torch_weights.read(config.init.weights, network, info.num_classes, channels, new_head)
+    if config.init.deepened_from.endswith('.safetensors'):  # and no cell that is not done yet
+        shallow = torch_weights.described_network(config.init.deepened_from)
+        deepening.check(network, shallow)
+        torch_weights.read(config.init.deepened_from, shallow, info.num_classes, channels)

@@ -12,7 +12,8 @@ from vggres.networks import grammar, initialisation, published, spec
 
 Config = ConfigDict | FrozenConfigDict
 
-INIT_SCHEMES = tuple(initialisation.SCHEMES)
+INIT_SCHEMES = initialisation.SCHEMES
+NORMAL_SCHEMES = tuple(initialisation.VARIANCES)  # those that only differ in variances
 FURTHER_PROBES: tuple[str, ...] = (  # the names that `probes.also` may hold
     'paths',
     'lesion',
@@ -61,6 +62,7 @@ ADDED_KNOBS = {
     'model.shortcut.branch_scale_by_depth': False,
     'model.shortcut.learned_branch_scale': False,
     'model.shortcut.fade_steps': 0,
+    'init.deepened_from': '',
     'train.protocol': 'given',
     'train.until_error': (),
     'optimizer.clip_norm': 0.0,
@@ -193,7 +195,7 @@ def identity(config: Config) -> dict:
         'seed': parts['seed'],
         'data': data_identity(config),
         'model': options | {'compute_dtype': config.model.compute_dtype},
-        'init': parts['init'],
+        'init': init_identity(config),
         'train': parts['train'],
         'optimizer': parts['optimizer'],
     } | looks_identity(config)
@@ -208,6 +210,20 @@ def data_identity(config: Config) -> dict:
     is_folder = parts['name'] == 'folder'
     folder = {'folder': Path(parts['dir']).resolve().name} if is_folder else {}
     return folder | {k: v for k, v in parts.items() if k not in DATA_KNOBS_WITHOUT_EFFECT}
+
+
+def init_identity(config: Config) -> dict:
+    """The part of `config.init` that decides a result.
+
+    The network that a deeper one starts from is known by the cell that left it; the place where its
+    file lies decides nothing.
+    """
+    parts = dict(_without_added(config.to_dict())['init'])
+    if source := parts.get('deepened_from'):
+        path = Path(source).resolve()
+        is_of_cell = path.name == 'weights.safetensors'
+        parts['deepened_from'] = path.parent.name if is_of_cell else path.name
+    return parts
 
 
 def looks_identity(config: Config) -> dict:

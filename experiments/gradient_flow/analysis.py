@@ -54,7 +54,7 @@ class NetworkFlow:
         seed: of its weights and the order of its data.
         status: 'finished' or 'diverged'.
         norm: 'batch' or 'none'.
-        scheme: of its initialisation, one of `question.SCHEMES`.
+        scheme: of its initialisation, one of `config.NORMAL_SCHEMES`.
         train_error: at the end, in percent.
         judgement: of `input_gradient` before the first update (`along_layers.judge`).
         shape: of the same (`along_layers.shape`).

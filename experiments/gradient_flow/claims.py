@@ -19,7 +19,8 @@ from experiments.gradient_flow.analysis import (
     correlate,
     deepest_shared,
 )
-from experiments.gradient_flow.question import NORMS, SCHEMES
+from experiments.gradient_flow.question import NORMS
+from vggres.config import NORMAL_SCHEMES
 from vggres.findings import controls
 from vggres.findings.along_layers import DECADES, UNEVENNESS
 from vggres.findings.claims import Claim, Description, Evidence, Picture
@@ -53,7 +54,7 @@ def _shrinking(norm: str) -> Callable[[Evidence], list[Contrast]]:
     def contrasts(evidence: Evidence) -> list[Contrast]:
         depth = deepest_shared(evidence.planned.values())
         found = []
-        for family, scheme in product(('vgg', 'plain'), SCHEMES):
+        for family, scheme in product(('vgg', 'plain'), NORMAL_SCHEMES):
             networks = _networks(evidence, depth, family, norm, scheme)
             if networks:
                 where = {'family': FAMILIES[family], 'scheme': _SCHEMES[scheme]}
@@ -132,7 +133,7 @@ def _protection(evidence: Evidence) -> list[Contrast]:
     """
     depth = max((d for d, control in _controls(evidence).items() if control.passed), default=None)
     contrasts = []
-    for norm, scheme in product(NORMS, SCHEMES):
+    for norm, scheme in product(NORMS, NORMAL_SCHEMES):
         plain = _drawn(_networks(evidence, depth, 'plain', norm, scheme))
         residual = _networks(evidence, depth, 'resnet', norm, scheme)
         lost = above(plain, DECADES).interval if plain else None

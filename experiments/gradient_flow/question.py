@@ -30,6 +30,7 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
+from vggres.config import NORMAL_SCHEMES
 from vggres.errors import UserError
 from vggres.sweeps.grid import families, grid
 
@@ -48,7 +49,6 @@ VARIES = (
     'model.shortcut.gate',
     'model.shortcut.dropout',
 )
-SCHEMES = ('he', 'glorot', 'vgg')  # those of which the popular explanation speaks
 NORMS = {'batch': 'batch norm', 'none': 'no norm'}
 _EPOCHS = 10  # so that the sweep takes minutes
 
@@ -80,6 +80,8 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
         )
     variants = {
         f'{family}, {NORMS[norm]}, {scheme}': knobs | {'model.norm': norm, 'init.scheme': scheme}
-        for (family, knobs), norm, scheme in product(families(config).items(), NORMS, SCHEMES)
+        for (family, knobs), norm, scheme in product(
+            families(config).items(), NORMS, NORMAL_SCHEMES
+        )
     }
     return grid(config, variants)

@@ -116,6 +116,7 @@ OTHER_VALUES = {  # of each knob of the protocol another value, and what is said
     'model.shortcut.fade_steps': (9, 'model.shortcut.fade_steps 9 instead of 0'),
     'init.scheme': ('glorot', 'init.scheme glorot instead of he'),
     'init.weights': ('a.pth', "init.weights a.pth instead of ''"),
+    'init.deepened_from': ('plain-d20-s0-1', "init.deepened_from plain-d20-s0-1 instead of ''"),
     'train.batch_size': (64, 'train.batch_size 64 instead of 128'),
     'train.until_error': ((5.0,), 'train.until_error (5.0,) instead of ()'),
     'optimizer.learning_rate': (0.05, 'optimizer.learning_rate 0.05 instead of 0.1'),

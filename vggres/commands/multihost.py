@@ -42,7 +42,8 @@ _LOST = ('Gloo', 'UNAVAILABLE', 'ABORTED', 'DEADLINE_EXCEEDED', 'onnection', 'he
 _ONE_REQUEST = 1.0  # seconds, within which two signals are one: `timeout` sends two
 SECONDS_TO_AGREE = 25.0  # on ending: Slurm and clouds kill 30 seconds after SIGTERM
 _NOTHING_TO_DO = 0  # what the first process tells the others instead of what it trains
-_OF_ONE_HOST = ('data.dir', 'data.workers', 'init.weights', 'wandb.')  # knobs that may differ
+# Knobs that may differ.
+_OF_ONE_HOST = ('data.dir', 'data.workers', 'init.weights', 'init.deepened_from', 'wandb.')
 
 
 @dataclass(frozen=True)

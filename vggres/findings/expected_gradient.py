@@ -33,7 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vggres.networks import spec
-from vggres.networks.initialisation import SCHEMES
+from vggres.networks.initialisation import VARIANCES
 from vggres.networks.spec import BlockSpec, NetworkSpec, StageSpec
 
 # The factor by which the gradient's energy grows a layer under batch norm and ReLU.
@@ -76,7 +76,7 @@ def profile(
     Args:
         network_spec: the network.
         image_shape: `[height, width, channels]`.
-        scheme: of its initialisation, one of `SCHEMES`.
+        scheme: of its initialisation, one of `VARIANCES`.
 
     Returns:
         [blocks], log10 of the Euclidean norm over channels and pixels; None for a network with
@@ -115,8 +115,8 @@ def _part_of_he(block: BlockSpec, channels: int, scheme: str) -> float:
     for convolution in block.convolutions:
         taps = convolution.kernel_size**2
         fan_in, fan_out = taps * channels, taps * convolution.channels
-        he = SCHEMES['he'](2 / fan_out, fan_in, fan_out)
-        product *= SCHEMES[scheme](he, fan_in, fan_out) / he
+        he = VARIANCES['he'](2 / fan_out, fan_in, fan_out)
+        product *= VARIANCES[scheme](he, fan_in, fan_out) / he
         channels = convolution.channels
     return product
 

@@ -133,6 +133,7 @@ _KNOBS: Mapping[str, Sequence[object]] = {
     'model.shortcut.fade_steps': (0,),
     'init.scheme': ('he',),
     'init.weights': ('',),
+    'init.deepened_from': ('',),
     'train.batch_size': (128,),
     'train.until_error': ((),),
     'optimizer.learning_rate': (0.1,),

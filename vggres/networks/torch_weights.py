@@ -289,6 +289,20 @@ def read_description(path: str | Path) -> Description | None:
         raise UserError(f'{path}: {error}.') from None
 
 
+def described_network(path: str | Path) -> spec.NetworkSpec:
+    """The network whose weights are in a file that says so.
+
+    Raises:
+        UserError: where it does not say, or as `read_description`.
+    """
+    if found := read_description(path):
+        return found.network_spec
+    raise UserError(
+        f'{path} does not say which network its weights belong to: it has to be a .safetensors '
+        'file that vggres wrote.'
+    )
+
+
 def save(path: str | Path, state_dict: StateDict, description: Description | None = None) -> None:
     """Writes weights and the description of their network to a .safetensors file.
 

@@ -14,13 +14,13 @@ from vggres.probes import (
     collapse,
     effective_rate,
     jacobian,
+    landscape,
     layers,
     lesion,
     paths,
     response,
     shattering,
 )
-from vggres.probes import jacobian, landscape, layers, response
 from vggres.training import devices, programs
 from vggres.training.compiling import compile_well
 from vggres.training.loops import DeviceData, next_batch

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import environment
-from vggres.config import network_spec, program
+from vggres.config import Config, network_spec, program
 from vggres.data import datasets
 from vggres.data.source import Content
 from vggres.figures import layers
@@ -31,7 +31,7 @@ from vggres.sweeps.records import (
     to_dict,
 )
 from vggres.tracking.wandb_run import ID_FILE, Label, Mirror
-from vggres.training import inputs, programs, trainer
+from vggres.training import deepening, inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs
 from vggres.training.trainer import Listeners, Observer
@@ -119,7 +119,7 @@ def run(
             _mirror_earlier(cell, mirror)
             listeners = _listeners(attempt, mirror, on_record, on_progress)
             with _saved_in_any_case(attempt.checkpoints):
-                trained = train_in_process(cell.config, listeners, attempt.checkpoints)
+                trained = train_in_process(_with_source(cell), listeners, attempt.checkpoints)
             result = _result(cell, trained, attempt, started)
             mirror.summarise(asdict(result))
             _mirror_pictures(cell, mirror)
@@ -144,7 +144,7 @@ def _saved_in_any_case(checkpoints: Checkpoints) -> Iterator[None]:
 
 
 def train_in_process(
-    config: ConfigDict,
+    config: Config,
     listeners: Listeners | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
@@ -185,6 +185,16 @@ def train_in_process(
     )
 
 
+def _with_source(cell: Cell) -> Config:
+    """The configuration of a cell; one that starts from another cell gets the file of that one."""
+    source = cell.config.init.deepened_from
+    if not source or source.endswith('.safetensors'):
+        return cell.config
+    config = ConfigDict(cell.config.to_dict())
+    config.init.deepened_from = str(cell.workdir / 'cells' / source / WEIGHTS_FILE)
+    return config
+
+
 @functools.lru_cache(maxsize=1)
 def _programs(config: FrozenConfigDict, key: str) -> Programs:
     return programs.build(config, inputs.load(config, key))
@@ -195,8 +205,10 @@ def _observer(config: FrozenConfigDict, key: str) -> Observer | None:
     return observation.build(config, inputs.load(config, key))
 
 
-def _weights(config: ConfigDict, data: Images) -> dict | None:
+def _weights(config: Config, data: Images) -> dict | None:
     """The variables that the configuration starts from; None for random ones."""
+    if config.init.deepened_from:
+        return deepening.read(config, data)
     if not config.init.weights:
         return None
     return torch_weights.read(

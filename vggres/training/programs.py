@@ -36,8 +36,8 @@ class Programs:
 
     Attributes:
         init: (seed, scheme='he') → (state, zero sums, order key), where the scheme of the weights
-            is one that `initialisation.rescaled` knows, and the order key decides order,
-            augmentation and dropout.
+            is one of `initialisation.SCHEMES`, and the order key decides order, augmentation and
+            dropout.
         train: (state, sums, order key, data, schedule, stop) → (state, sums): see `train_run`. The
             state and the sums given are used up.
         evaluate: (state, data, start, stop) → (summed loss, number of wrong images): see
@@ -118,10 +118,18 @@ def evaluate_split(
 def _with_scheme(
     init: Callable[[int, int], tuple[TrainState, Metrics, jax.Array]],
 ) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
-    """`Programs.init`: it knows schemes by name, and one compiled program serves all of them."""
+    """`Programs.init`: it knows schemes by name, and one compiled program serves all of them.
+
+    What it draws by He's scheme is given the structure of the other schemes on the host.
+    """
 
     def init_scheme(seed: int, scheme: str = 'he') -> tuple[TrainState, Metrics, jax.Array]:
-        return init(seed, initialisation.index(scheme))
+        if scheme not in initialisation.STRUCTURED:
+            return init(seed, initialisation.index(scheme))
+        state, sums, order_key = init(seed, initialisation.index('he'))
+        drawn = jax.tree.map(np.asarray, state.params)
+        params = jax.tree.map(jnp.array, initialisation.structured(drawn, scheme))
+        return state.replace(params=devices.replicate(params)), sums, order_key
 
     return init_scheme
 

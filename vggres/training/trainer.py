@@ -36,7 +36,7 @@ class Run:
         seed: it decides initialisation, order and augmentation.
         steps: the number of updates in the whole run.
         schedule: the learning rate against updates done.
-        scheme: the scheme of the random weights: see `initialisation.rescaled`.
+        scheme: of the random weights, one of `initialisation.SCHEMES`.
         weights: variables to start from instead: see `train_step.with_weights`.
         evaluate_every_epochs: the number of epochs between two evaluations; after the last update
             there always is one.

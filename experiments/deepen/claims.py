@@ -1,0 +1,248 @@
+"""The claims on where deep plain networks start, and on what they can hold, with their margins.
+
+The limit of the first is that of all cures; the margin of the second is that of all controls. Both
+stood in code before this sweep was run for the first time.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from statistics import fmean
+
+from experiments.deepen.analysis import KEPT, DeepenVerdict, Held
+from experiments.deepen.question import CONTROL, ORTHOGONAL, SHALLOW, STARTS, UNTREATED
+from vggres.findings.claims import Claim, Description, Evidence, Picture
+from vggres.findings.contrasts import (
+    SEEDS,
+    Barrier,
+    Contrast,
+    Status,
+    Text,
+    barred,
+    below,
+    sample,
+)
+from vggres.findings.controls import CONTROL_MARGIN, Control
+from vggres.findings.cures import CURED, log_ratios, ratio
+from vggres.findings.cures_telling import ArmOutcome
+
+
+def _deepest(verdict: DeepenVerdict, arm: str) -> ArmOutcome | None:
+    """An arm at the deepest depth of the sweep; None where it has no runs there yet."""
+    return verdict.starts.outcome(arm, max(verdict.starts.depths()))
+
+
+def _starts(evidence: Evidence) -> list[Contrast]:
+    """Whether an orthogonal start makes the deepest plain network as fast as the residual one."""
+    verdict: DeepenVerdict = evidence.verdict
+    treated, control = _deepest(verdict, ORTHOGONAL), _deepest(verdict, CONTROL)
+    budget = verdict.starts.budget
+    found = treated and control and sample(log_ratios(treated.updates, control.updates, budget))
+    if not (treated and control and found):
+        words = {
+            'en': 'the orthogonal start or the residual network of the deepest depth was not run',
+            'zh': '没有运行最深处的正交初始化网络或残差网络',
+        }
+        return [barred(Status.NOT_MEASURED, words)]
+    contrast = below(found, math.log(CURED))
+    censored = ratio(treated.updates, control.updates, budget).at_least
+    if not censored:
+        return [contrast]
+    # Such runs need more updates than were counted: they can make the claim false, and not true.
+    words = _censored_words(censored, found.n)
+    contrast = dataclasses.replace(contrast, p_true=1.0, remark=words)
+    if found.mean < math.log(CURED):
+        contrast = dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
+    return [contrast]
+
+
+def _censored_words(censored: int, n: int) -> Text:
+    return {
+        'en': f'{censored} of {n} runs with an orthogonal start did not reach the target, and '
+        'count with the budget',
+        'zh': f'正交初始化的 {n} 次训练中有 {censored} 次未达到目标，按预算计数',
+    }
+
+
+def _disease(evidence: Evidence) -> Control:
+    """The residual network reaches the error, and the plain one from He's weights is slow."""
+    verdict: DeepenVerdict = evidence.verdict
+    plain, control = _deepest(verdict, UNTREATED), _deepest(verdict, CONTROL)
+    if not (plain and control):
+        words = {
+            'en': "the plain network from He's weights and the residual network were not both run",
+            'zh': '没有同时运行 He 初始化的普通网络和残差网络',
+        }
+        return Control(None, words)
+    reached, runs = sum(map(bool, control.updates.values())), len(control.updates)
+    slower = ratio(plain.updates, control.updates, verdict.starts.budget)
+    factor = slower.factor or 0.0
+    target = verdict.starts.target
+    sign = '≥ ' * bool(slower.at_least)
+    return Control(
+        2 * reached > runs and factor > CURED,
+        {
+            'en': f'ResNet-{control.depth} reaches {target} % training error in {reached} of '
+            f"{runs} runs, and plain-{plain.depth} from He's weights takes {sign}{factor:.1f} "
+            'times the updates',
+            'zh': f'{control.depth} 层残差网络的 {runs} 次训练中有 {reached} 次达到 {target}% '
+            f'的训练误差，He 初始化的 {plain.depth} 层普通网络所需更新次数为其 '
+            f'{sign}{factor:.1f} 倍',
+        },
+    )
+
+
+def _other_starts(evidence: Evidence) -> Iterator[Description]:
+    """The factors of all starts to the residual network."""
+    verdict: DeepenVerdict = evidence.verdict
+    chinese = dict(zip(STARTS, ('狄拉克', '正交', '近似线性'), strict=True))
+    for arm in STARTS:
+        found = _deepest(verdict, arm)
+        if found and found.cure and found.cure.to_control.factor:
+            yield Description(
+                what={
+                    'en': f'Updates of {arm}, over those of the residual network',
+                    'zh': f'{chinese[arm]}初始化的普通网络与残差网络所需更新次数之比',
+                },
+                where={'depth': found.depth},
+                value=found.cure.to_control.factor,
+                n=found.cure.to_control.n,
+                counted=SEEDS,
+            )
+
+
+def _at_deep_rate(verdict: DeepenVerdict) -> Held | None:
+    """The deepest network that was deepened, at the rate of plain networks of its depth."""
+    deepest = max((held.depth for held in verdict.held), default=None)
+    found = [held for held in verdict.held if f'plain-{deepest}' in held.rate_of.split(' and ')]
+    return found[0] if found else None
+
+
+def _capacity(evidence: Evidence) -> list[Contrast]:
+    """By how many points of training error the deepened network ends above the shallow one."""
+    held = _at_deep_rate(evidence.verdict)
+    found = held and sample([b - a for a, b in zip(held.start, held.final, strict=True)])
+    if not found:
+        words = {
+            'en': f'no deepened plain-{SHALLOW} was trained on at the rate of its new depth',
+            'zh': f'没有以新深度的学习率继续训练加深后的 {SHALLOW} 层普通网络',
+        }
+        return [barred(Status.NOT_MEASURED, words)]
+    return [below(found, CONTROL_MARGIN)]
+
+
+def _solved(evidence: Evidence) -> Control:
+    """The shallow network has a solution to lose."""
+    held = _at_deep_rate(evidence.verdict)
+    if not held:
+        words = {'en': f'a trained plain-{SHALLOW}', 'zh': f'训练好的 {SHALLOW} 层普通网络'}
+        return Control(None, words)
+    return Control(
+        max(held.start) <= KEPT,
+        {
+            'en': f'plain-{SHALLOW} ends at {fmean(held.start):.1f} % training error',
+            'zh': f'{SHALLOW} 层普通网络的训练误差为 {fmean(held.start):.1f}%',
+        },
+    )
+
+
+def _worst(evidence: Evidence) -> Iterator[Description]:
+    """The highest error on the way, at every rate."""
+    verdict: DeepenVerdict = evidence.verdict
+    for held in verdict.held:
+        yield Description(
+            what={
+                'en': f'Highest training error of the deepened network at rate {held.rate:g} (%)',
+                'zh': f'加深后的网络在学习率 {held.rate:g} 下的最高训练误差（%）',
+            },
+            where={'depth': held.depth},
+            value=fmean(held.worst),
+            n=len(held.seeds),
+            counted=SEEDS,
+        )
+
+
+CLAIMS = (
+    Claim(
+        key='capacity',
+        sentence={
+            'en': 'A deep plain network can hold the solution of a shallow one.',
+            'zh': '深的普通网络能够保持浅网络的解。',
+        },
+        source={
+            'en': 'He et al. 2015, §1: a solution by construction',
+            'zh': 'He 等人 2015 年第 1 节：构造出的解',
+        },
+        sweep='deepen',
+        contrasts=_capacity,
+        control=_solved,
+        factors=(),
+        quantity={
+            'en': f'Training error of a plain-{SHALLOW} that was deepened by layers that change '
+            'nothing and trained on, minus that of the shallow network, at the rate that is '
+            'fastest for plain networks of the new depth',
+            'zh': f'{SHALLOW} 层普通网络以不改变函数的层加深、按新深度普通网络的最快学习率'
+            '继续训练后，训练误差与浅网络之差',
+        },
+        unit={'en': 'points', 'zh': '个百分点'},
+        criterion={
+            'en': f'The claim is true below {CONTROL_MARGIN:g} points, the margin of all controls, '
+            'and false above. The rate is not chosen by these runs.',
+            'zh': f'小于 {CONTROL_MARGIN:g} 个百分点（所有对照的界限）为真，大于它为假；'
+            '学习率不由这些训练选择。',
+        },
+        counted=SEEDS,
+        figure=Picture(
+            'error_of_deepened',
+            {
+                'en': f'Training error of a trained plain-{SHALLOW} that was deepened by layers '
+                'that change nothing, while it trains on.',
+                'zh': f'训练好的 {SHALLOW} 层普通网络以不改变函数的层加深后，'
+                '继续训练时的训练误差。',
+            },
+        ),
+        describe=_worst,
+    ),
+    Claim(
+        key='start',
+        sentence={
+            'en': 'A deep plain network fails by where it starts: from an orthogonal '
+            'initialisation it trains as the residual network does.',
+            'zh': '深的普通网络败在起点：从正交初始化出发，它能像残差网络一样训练。',
+        },
+        source={
+            'en': 'after Xiao et al. 2018, who trained plain networks of 10,000 layers',
+            'zh': '据 Xiao 等人 2018 年的工作（训练了 10,000 层普通网络）',
+        },
+        sweep='deepen',
+        contrasts=_starts,
+        control=_disease,
+        factors=(),
+        quantity={
+            'en': 'Logarithm of the updates of the deepest plain network with a delta-orthogonal '
+            'start over those of the residual network, each at its own fastest constant rate; the '
+            'mean over seeds',
+            'zh': '最深的普通网络（delta 正交初始化）与残差网络所需更新次数之比的对数，'
+            '各取自身最快的恒定学习率，对种子取平均',
+        },
+        unit={'en': 'log ratio', 'zh': '（对数比）'},
+        criterion={
+            'en': f'The claim is true below log {CURED:g} = {math.log(CURED):.2f}, where the plain '
+            f'network is less than {CURED:g} times slower, and false above. Runs that the budget '
+            'ended can make it false, and not true.',
+            'zh': f'小于 log {CURED:g} = {math.log(CURED):.2f}（普通网络慢不到 {CURED:g} 倍）为真，'
+            '大于它为假；被预算终止的训练只能使其为假。',
+        },
+        counted=SEEDS,
+        figure=Picture(
+            'updates_by_start',
+            {
+                'en': 'Updates to 5 % training error of deep networks by where they start, each at '
+                'its own fastest constant rate.',
+                'zh': '深的网络从不同起点达到 5% 训练误差所需的更新次数，'
+                '各取自身最快的恒定学习率。',
+            },
+        ),
+        describe=_other_starts,
+    ),
+)

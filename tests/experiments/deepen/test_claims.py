@@ -1,0 +1,88 @@
+"""Planted updates and errors decide the claims each way."""
+
+import dataclasses
+import math
+
+import pytest
+
+from experiments.deepen.analysis import Held, analyse
+from experiments.deepen.claims import CLAIMS
+from vggres.findings.claims import Evidence, judge
+from vggres.findings.contrasts import Status
+
+CAPACITY, START = CLAIMS
+
+
+def found(claim, verdict):
+    (finding,) = judge([claim], {'deepen': Evidence([], verdict, {})})
+    return finding
+
+
+def replanted(verdict, **updates):
+    """The verdict with other updates of some arms, by the last word of their names."""
+    arms = [
+        dataclasses.replace(arm, updates=dict(enumerate(updates[arm.arm.split('-')[-1]])))
+        if arm.arm.split('-')[-1] in updates and arm.depth == 44
+        else arm
+        for arm in verdict.starts.arms
+    ]
+    return dataclasses.replace(
+        verdict, starts=dataclasses.replace(verdict.starts, arms=tuple(arms))
+    )
+
+
+def test_an_orthogonal_start_that_is_as_fast_as_the_residual_network_is_true(sweep):
+    """By hand: log(50/40), log(55/45) and log(60/50) are below log 2 with little spread."""
+    finding = found(START, analyse(sweep))
+    (judged,) = finding.judged
+    expected = sum(math.log(a / b) for a, b in ((50, 40), (55, 45), (60, 50))) / 3
+    assert judged.contrast.value == pytest.approx(expected)
+    assert judged.answer is True
+    assert finding.control.passed
+    assert 'plain-44 from He' in finding.control.words['en']
+
+
+def test_an_orthogonal_start_that_is_slow_is_false(sweep):
+    verdict = replanted(analyse(sweep), orthogonal=(200, 210, 205))
+    assert found(START, verdict).judged[0].answer is False
+
+
+def test_runs_that_the_budget_ended_can_only_refute(sweep):
+    verdict = analyse(sweep)
+    slow = replanted(verdict, orthogonal=(None, None, 395))
+    assert found(START, slow).judged[0].answer is False
+    # The budget of 400 stands for the last run, which may take any number more. Plain networks from
+    # He's weights take more than 400: the control is passed.
+    unknown = replanted(
+        verdict, orthogonal=(100, 100, None), resnet=(110, 110, 200), plain=(None, None, None)
+    )
+    finding = found(START, unknown)
+    assert finding.control.passed
+    assert finding.judged[0].answer is None
+    assert finding.judged[0].contrast.barrier.status is Status.BUDGET
+
+
+def test_without_a_disease_or_a_residual_network_that_trains_nothing_is_said(sweep):
+    verdict = analyse(sweep)
+    for updates in ({'plain': (60, 60, 65)}, {'resnet': (None, None, 400)}):
+        assert not found(START, replanted(verdict, **updates)).control.passed
+
+
+def held(final, rate_of='plain-44'):
+    zeros = (0.0,) * len(final)
+    return Held(44, 0.003, rate_of, 200, tuple(range(len(final))), zeros, final, final, 'keeps')
+
+
+@pytest.mark.parametrize(
+    ('final', 'answer'),
+    [((0.1, 0.2, 0.0), True), ((60.0, 70.0, 65.0), False), ((0.0, 0.0, 90.0), None)],
+)
+def test_what_a_deep_network_can_hold(sweep, final, answer):
+    verdict = dataclasses.replace(analyse(sweep), held=(held(final),))
+    assert found(CAPACITY, verdict).judged[0].answer is answer
+
+
+def test_only_the_rate_of_the_new_depth_counts(sweep):
+    verdict = dataclasses.replace(analyse(sweep), held=(held((0.0, 0.1, 0.0), 'plain-20'),))
+    contrast = found(CAPACITY, verdict).judged[0].contrast
+    assert contrast.barrier.status is Status.NOT_MEASURED
