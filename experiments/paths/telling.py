@@ -173,9 +173,8 @@ def figures(sweep: Sweep, verdict: PathsVerdict) -> dict[str, tuple[Figure, str]
                 'relative to the whole gradient',
                 log=True,
             ),
-            f'At depth {deepest}: the norm of the gradient along a single random path of each length, '
-            'and that of the '
-            'sum over all paths of this length, both relative to the norm of the whole gradient; '
-            'the mean over networks.',
+            f'At depth {deepest}: the norm of the gradient along a single random path of each '
+            'length, and that of the sum over all paths of this length, both relative to the norm '
+            'of the whole gradient; the mean over networks.',
         ),
     }
