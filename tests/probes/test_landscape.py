@@ -71,6 +71,7 @@ def losses(network, state):
     return np.asarray(run(state))
 
 
+@pytest.mark.slow
 def test_a_factor_that_batch_norm_undoes_leaves_the_surface():
     """Li et al. 2018, §4: all kernels before a norm times 4, with what the norm remembers of them.
 
