@@ -60,8 +60,8 @@ def trained(seed=0, depth=14):
 
 
 def losses(network, state):
-    images = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
-    batch = images, jnp.arange(4)
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    batch = images, jnp.arange(2)
 
     @jax.jit
     def run(state):
@@ -71,12 +71,13 @@ def losses(network, state):
     return np.asarray(run(state))
 
 
+@pytest.mark.slow
 def test_a_factor_that_batch_norm_undoes_leaves_the_surface():
     """Li et al. 2018, §4: all kernels before a norm times 4, with what the norm remembers of them.
 
     Directions without filter normalisation would be four times weaker on the scaled network.
     """
-    network, state = trained()
+    network, state = trained(depth=8)
 
     def scaled(path, leaf):
         is_kernel = path[-1].key == 'kernel' and path[0].key != 'head'
@@ -123,6 +124,7 @@ def test_points_are_named_by_their_coordinates():
     assert landscape.name(-1e-17, 0.30000000000000004) == '0,0.3'
 
 
+@pytest.mark.slow
 def test_it_looks_after_the_last_change_of_the_rate(config, build, build_observer, data):
     config.probes.every_epochs, config.probes.also = 1, ('landscape',)
     compiled, observer = build(config), build_observer(config)

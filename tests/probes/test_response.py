@@ -160,6 +160,7 @@ def test_the_mean_does_not_count():
     assert float(response.standard_deviation(x)) == pytest.approx(np.sqrt(1.25), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_observer_measures_it_when_it_is_asked_for(config, build, build_observer, data):
     config.probes.every_epochs, config.probes.also = 1, ('response',)
     config.probes.names = ('stem', 'stage1/block1', 'stage1/block1/conv2')
