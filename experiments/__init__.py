@@ -46,7 +46,6 @@ _CAUSES = (
     'deletion',
     'response',
     'response_with_depth',
-    'landscape',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

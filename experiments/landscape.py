@@ -7,11 +7,14 @@ whose filters have the norms of the weights' filters, in evaluation mode (`vggre
 has the details).
 
 A picture is no number. The number here is the part of the plane on which the loss is below that of
-guessing, within one norm of the weights on each side; it was chosen with its margin before any
-surface was looked at. The claim would be refuted by deep plain networks that train and keep as
-large a part as residual ones. A network that has not trained is no end point whose surroundings
-could be compared, so all networks have the rate of 0.01 here, at which plain-56 trains within 660
-updates. Minima on the grid besides the centre are counted, too, and described.
+guessing, within one norm of the weights on each side. The sentence would be refuted by deep plain
+networks that train and keep as large a part as residual ones. A network that has not trained is no
+end point whose surroundings could be compared, so all networks have the rate of 0.01 here, at which
+plain-56 trains within 660 updates. Minima on the grid besides the centre are counted, too.
+
+The sweep describes and decides nothing: at first looks the part was a few per cent of the plane for
+a residual network as well, so that no margin on it would tell much. A claim needs another number,
+chosen before plain networks are looked at.
 """
 
 import math
@@ -26,10 +29,6 @@ from ml_collections import ConfigDict
 from experiments import all_results, no_more_cells
 from vggres.errors import UserError
 from vggres.figures.surfaces import LossSurface, contours
-from vggres.findings import controls
-from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import SEEDS, Contrast, Status, above, barred, sample
-from vggres.findings.controls import Control
 from vggres.findings.estimates import t_interval
 from vggres.findings.outcomes import CONFIDENCE, has_failed
 from vggres.findings.tables import Column, Table, number
@@ -44,10 +43,9 @@ CLAIM = (
 )
 SOURCE = 'Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, §5 (arXiv 1712.09913)'
 VARIES = ('optimizer.learning_rate',)
+CLAIMS = ()
 PROBE = 'landscape'
 FAMILIES = ('plain', 'resnet')
-# Percentage points of the plane: 44 of its 441 points. Fixed before any surface was looked at.
-WIDER = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,10 @@ class SurfaceVerdict:
 
     Attributes:
         networks: all that finished and whose surface was observed.
-        margin: `WIDER`, in percentage points of the plane.
         confidence: the level of all intervals.
     """
 
     networks: tuple[SurfaceNetwork, ...]
-    margin: float = WIDER
     confidence: float = CONFIDENCE
 
 
@@ -214,8 +210,8 @@ def words(verdict: SurfaceVerdict) -> str:
             said += f' Shortcuts add {fmean(more):+.0f} points{within} (n = {len(more)}).'
         lines.append(said)
     lines.append(
-        f'Wider means by more than {verdict.margin:g} points of the plane. All of this is at one '
-        'rate and budget, and n counts seeds.'
+        'All of this is at one rate and one budget; n counts seeds, and no margin says what is '
+        'wide.'
     )
     return '\n'.join(lines)
 
@@ -275,82 +271,3 @@ def figures(sweep: Sweep, verdict: SurfaceVerdict) -> dict[str, tuple[Figure, st
             'mode. The white line is the loss of guessing.',
         )
     }
-
-
-def _contrasts(evidence: Evidence) -> list[Contrast]:
-    verdict: SurfaceVerdict = evidence.verdict
-    deepest = max((n.depth for n in verdict.networks), default=None)
-    if shallow := controls.too_shallow(deepest):
-        return [shallow]
-    failed = [n for n in verdict.networks if n.depth == deepest and n.failed]
-    if failed:
-        words = {
-            'en': f'{len(failed)} of the runs that are compared failed to train',
-            'zh': f'所比较的训练中有 {len(failed)} 次失败',
-        }
-        return [barred(Status.BUDGET, words)]
-    found = sample(wider(verdict.networks, deepest or 0))
-    return [above(found, WIDER)] if found else []
-
-
-def _control(evidence: Evidence) -> Control:
-    errors: dict[int, list[float]] = {}
-    for run in evidence.results:
-        if run.family == 'resnet':
-            errors.setdefault(run.depth, []).append(run.train_error)
-    classes = evidence.results[0].num_classes if evidence.results else 0
-    return controls.residual(errors, classes)
-
-
-def _other_depths(evidence: Evidence) -> Iterator[Description]:
-    verdict: SurfaceVerdict = evidence.verdict
-    depths = sorted({n.depth for n in verdict.networks})
-    for depth in depths[:-1]:
-        if found := wider(verdict.networks, depth):
-            yield Description(
-                what={'en': 'points of the plane that shortcuts add', 'zh': '捷径增加的百分点'},
-                where={'depth': depth},
-                value=fmean(found),
-                n=len(found),
-                counted=SEEDS,
-            )
-
-
-CLAIMS = (
-    Claim(
-        key='landscape',
-        sentence={
-            'en': 'Without shortcuts, the loss rises steeply around a deep trained network; with '
-            'shortcuts its surface stays wide.',
-            'zh': '没有捷径时，训练好的深层网络周围损失陡升；有捷径时损失曲面保持宽阔。',
-        },
-        source={'en': 'Li et al. 2018, §5, Fig. 5', 'zh': 'Li 等人 2018 年，第 5 节、图 5'},
-        sweep='landscape',
-        contrasts=_contrasts,
-        control=_control,
-        factors=(),
-        quantity={
-            'en': 'Part of a filter-normalised plane through the final weights on which the loss '
-            'is below that of guessing: residual minus plain network, at the largest depth, seed '
-            'by seed',
-            'zh': '过最终权重的滤波器归一化平面上损失低于随机猜测的面积比例：'
-            '最大深度处残差网络减普通网络，逐个种子计算',
-        },
-        unit={'en': 'points', 'zh': '个百分点'},
-        criterion={
-            'en': f'The claim is true above {WIDER:g} and false below it: a tenth of the plane is '
-            'what one sees at a glance. Networks have to train.',
-            'zh': f'大于 {WIDER:g} 为真，小于它为假：平面的十分之一是一眼可见的差别。'
-            '网络必须能够训练。',
-        },
-        counted=SEEDS,
-        figure=Picture(
-            'surfaces',
-            {
-                'en': 'Training loss on a plane through the final weights of one seed.',
-                'zh': '一个种子的最终权重所在平面上的训练损失。',
-            },
-        ),
-        describe=_other_depths,
-    ),
-)

@@ -1,4 +1,4 @@
-"""Planted surfaces are measured, told, and decide the claim each way."""
+"""Planted surfaces are measured and told."""
 
 import dataclasses
 import json
@@ -10,21 +10,15 @@ import pytest
 
 from experiments import landscape
 from experiments.landscape import (
-    CLAIMS,
-    WIDER,
-    SurfaceNetwork,
-    SurfaceVerdict,
     analyse,
     local_minima,
     wider,
 )
 from vggres.config import set_defaults
 from vggres.errors import UserError
-from vggres.findings.claims import Evidence, judge
 from vggres.probes.landscape import grid, name
 from vggres.sweeps.sweep import assemble
 
-(CLAIM,) = CLAIMS
 GUESSING = math.log(10)
 
 
@@ -119,34 +113,3 @@ def test_nothing_is_observed_between_the_first_update_and_the_last(config, epoch
     config.train.epochs, config.train.steps = epochs, steps
     defaults = landscape.defaults(config)
     assert defaults['probes.every_epochs'] >= max(defaults.get('train.epochs', 0), epochs or steps)
-
-
-def found(plain, resnet, depth=56, error=0.0, n=6):
-    """What is found where so much of the plane is wide, with a spread of 2 points."""
-    networks, results = [], []
-    for family, wide in (('plain', plain), ('resnet', resnet)):
-        for seed in range(n):
-            part = wide + (2 * (seed % 3 - 1) if family == 'plain' else 0)
-            its = error if family == 'plain' else 0.0
-            networks.append(SurfaceNetwork(family, depth, seed, its >= 45, its, 0.0, part, 0))
-            results += [planted.result(family, each, seed, its) for each in (8, depth)]
-    evidence = Evidence(results, SurfaceVerdict(tuple(networks)), {})
-    (finding,) = judge([CLAIM], {'landscape': evidence})
-    return finding
-
-
-@pytest.mark.parametrize(
-    ('plain', 'resnet', 'status'),
-    [(20, 60, 'holds'), (60, 60, 'fails'), (60, 20, 'fails'), (50, 50 + WIDER, 'inconclusive')],
-)
-def test_the_difference_decides(plain, resnet, status):
-    finding = found(plain, resnet)
-    assert finding.status == status
-    assert finding.judged[0].contrast.value == pytest.approx(resnet - plain)
-    assert f'{WIDER:g}' in CLAIM.criterion['en']
-
-
-def test_networks_that_did_not_train_and_shallow_ones_decide_nothing():
-    assert found(20, 60, error=80.0).status == 'budget insufficient'
-    assert found(20, 60, depth=20).status == 'not measured'
-    assert found(20, 60, n=1).status == 'inconclusive'

@@ -85,7 +85,7 @@ def test_an_unknown_scheme_names_those_there_are():
     for look_up in (initialisation.index, lambda scheme: initialisation.rescaled({}, scheme)):
         with pytest.raises(UserError, match=r"unknown scheme 'xavier': .*glorot, he, vgg"):
             look_up('xavier')
-    with pytest.raises(UserError, match=r"unknown scheme 'he': .*delta_orthogonal, dirac, looks"):
+    with pytest.raises(UserError, match=r"unknown scheme 'he': .*delta_orthogonal, dirac, fixup"):
         initialisation.structured({}, 'he')
 
 
