@@ -31,6 +31,7 @@ _STORY = (
     'gain',
     'rate_alone',
     'slowness',
+    'gradient_size',
     'effective_rate',
 )
 
