@@ -35,7 +35,7 @@ def test_the_json_is_flat_and_has_a_format_number():
     assert content['options'] == {
         **{'family': 'plain', 'depth': 20, 'images': 'small', 'width': 16, 'norm': 'batch'},
         **{'conv_bias': 'auto', 'block': 'basic', 'preactivation': False},
-        'stride_placement': 'he',
+        **{'activation': 'relu', 'stride_placement': 'he', 'reparameterised': False},
     }
 
 
