@@ -15,7 +15,7 @@ def test_the_first_stage_tries_every_rate_of_each_shallowest_network(asked, tmp_
         tried.setdefault(network_of(cell), []).append(cell.config.optimizer.learning_rate)
     arms = ('plain, Dirac', 'plain, delta-orthogonal', 'plain, looks-linear', 'resnet')
     assert set(tried) == {('plain', 20), *((arm, 44) for arm in arms)}
-    assert all(rates == [0.001, 0.003, 0.01, 0.03, 0.1, 0.3] for rates in tried.values())
+    assert all(rates == [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3] for rates in tried.values())
 
 
 def test_depths_that_deepen_nothing_are_refused(asked):
