@@ -57,6 +57,9 @@ class Word(Enum):
     HE = auto()
     GLOROT = auto()
     SMALL_NORMAL = auto()  # the scheme of the VGG paper
+    DIRAC = auto()
+    DELTA_ORTHOGONAL = auto()
+    LOOKS_LINEAR = auto()
     BEFORE_TRAINING = auto()
     DURING_TRAINING = auto()
     AFTER_TRAINING = auto()

@@ -7,8 +7,9 @@ import pytest
 
 from experiments.deepen.analysis import Held, analyse
 from experiments.deepen.claims import CLAIMS
+from experiments.deepen.question import ORTHOGONAL
 from vggres.findings.claims import Evidence, judge
-from vggres.findings.contrasts import Status
+from vggres.findings.contrasts import Status, Word
 
 CAPACITY, START = CLAIMS
 
@@ -16,6 +17,13 @@ CAPACITY, START = CLAIMS
 def found(claim, verdict):
     (finding,) = judge([claim], {'deepen': Evidence([], verdict, {})})
     return finding
+
+
+def of_orthogonal(finding):
+    (judged,) = (
+        each for each in finding.judged if each.contrast.where['start'] is Word.DELTA_ORTHOGONAL
+    )
+    return judged
 
 
 def replanted(verdict, **updates):
@@ -34,23 +42,26 @@ def replanted(verdict, **updates):
 def test_an_orthogonal_start_that_is_as_fast_as_the_residual_network_is_true(sweep):
     """By hand: log(50/40), log(55/45) and log(60/50) are below log 2 with little spread."""
     finding = found(START, analyse(sweep))
-    (judged,) = finding.judged
+    judged = of_orthogonal(finding)
     expected = sum(math.log(a / b) for a, b in ((50, 40), (55, 45), (60, 50))) / 3
     assert judged.contrast.value == pytest.approx(expected)
     assert judged.answer is True
+    answers = [each.answer for each in finding.judged]
+    assert answers == [False, True, False]  # Dirac: 2.7 times as slow, looks-linear: 5.4 times
+    assert finding.status is Status.MIXED
     assert finding.control.passed
     assert 'plain-44 from He' in finding.control.words['en']
 
 
 def test_an_orthogonal_start_that_is_slow_is_false(sweep):
     verdict = replanted(analyse(sweep), orthogonal=(200, 210, 205))
-    assert found(START, verdict).judged[0].answer is False
+    assert of_orthogonal(found(START, verdict)).answer is False
 
 
 def test_runs_that_the_budget_ended_can_only_refute(sweep):
     verdict = analyse(sweep)
     slow = replanted(verdict, orthogonal=(None, None, 395))
-    assert found(START, slow).judged[0].answer is False
+    assert of_orthogonal(found(START, slow)).answer is False
     # The budget of 400 stands for the last run, which may take any number more. Plain networks from
     # He's weights take more than 400: the control is passed.
     unknown = replanted(
@@ -58,8 +69,23 @@ def test_runs_that_the_budget_ended_can_only_refute(sweep):
     )
     finding = found(START, unknown)
     assert finding.control.passed
-    assert finding.judged[0].answer is None
-    assert finding.judged[0].contrast.barrier.status is Status.BUDGET
+    assert of_orthogonal(finding).answer is None
+    assert of_orthogonal(finding).contrast.barrier.status is Status.BUDGET
+
+
+def test_a_rate_at_the_edge_of_the_grid_decides_nothing(sweep):
+    verdict = analyse(sweep)
+    arms = [
+        dataclasses.replace(arm, tuned=dataclasses.replace(arm.tuned, edge='lowest'))
+        if arm.arm == ORTHOGONAL
+        else arm
+        for arm in verdict.starts.arms
+    ]
+    starts = dataclasses.replace(verdict.starts, arms=tuple(arms))
+    judged = found(START, dataclasses.replace(verdict, starts=starts)).judged
+    barriers = [each.contrast.barrier for each in judged]
+    assert [each is not None for each in barriers] == [False, True, False]
+    assert 'plain, delta-orthogonal-44 (0.01) lies at the edge' in barriers[1].words['en']
 
 
 def test_without_a_disease_or_a_residual_network_that_trains_nothing_is_said(sweep):

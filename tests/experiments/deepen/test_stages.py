@@ -1,11 +1,8 @@
 """Which runs follow from which: rates, then the shallow network to its end, then deeper ones."""
 
-import pytest
-
 from experiments import deepen
 from experiments.deepen.question import SHALLOW
 from experiments.deepen.stages import DEEPENED_ARM, SOURCE_ARM, tuned_rates
-from vggres.errors import UserError
 from vggres.sweeps.arms import is_tuning, network_of
 
 
@@ -53,13 +50,3 @@ def test_the_same_results_call_for_the_same_cells(sweep):
     assert len(again) >= 6
     ids = {type(sweep.cells[0])(config, sweep.directory, 'deepen').id for _, config in again}
     assert ids <= known
-
-
-def test_depths_that_deepen_nothing_are_refused(asked):
-    for depths in ((), (20, 44), (8,)):
-        asked.sweep.depths = depths
-        with pytest.raises(UserError, match='larger depths'):
-            list(deepen.cells(asked))
-    asked.sweep.depths, asked.sweep.families = (44,), ('plain',)
-    with pytest.raises(UserError, match=r'leave sweep\.families'):
-        list(deepen.cells(asked))

@@ -1,0 +1,44 @@
+"""Planted updates and errors come back as what they are."""
+
+import dataclasses
+
+import pytest
+
+from experiments.deepen.analysis import analyse
+from experiments.deepen.stages import deepened
+from vggres.sweeps.arms import network_of
+
+
+def test_each_start_is_judged_by_hand(sweep):
+    """Updates of seeds 0, 1, 2: 120 to 130 (Dirac), 50 to 60 (orthogonal) against 250 and 40."""
+    found = {arm.arm: arm for arm in analyse(sweep).starts.arms if arm.depth == 44}
+    assert found['plain, Dirac'].updates == {0: 120, 1: 125, 2: 130}
+    assert found['plain'].cure is None
+    assert found['plain, delta-orthogonal'].cure.status == 'cures'
+    assert found['plain, Dirac'].cure.status == 'helps'
+    expected = (50 / 40 * 55 / 45 * 60 / 50) ** (1 / 3)
+    factor = found['plain, delta-orthogonal'].cure.to_control.factor
+    assert factor == pytest.approx(expected)
+
+
+def test_deepened_networks_keep_or_regain_what_was_planted(sweep):
+    low, high = analyse(sweep).held
+    assert (low.rate, low.rate_of, low.status) == (0.003, 'plain-44', 'keeps')
+    assert (high.rate, high.rate_of, high.status) == (0.03, 'plain-20', 'regains')
+    assert (low.start, low.seeds, low.updates) == ((0.0, 0.0, 0.0), (0, 1, 2), 200)
+    assert low.worst == pytest.approx((2.0, 2.1, 2.2))
+    assert high.final == pytest.approx((4.0, 4.1, 4.2))
+
+
+@pytest.mark.parametrize(('lost', 'status'), [((0, 1, 2), 'loses'), ((1,), 'mixed')])
+def test_runs_that_end_badly_have_lost_it(sweep, lost, status):
+    for cell in deepened(sweep)[44, 0.003]:
+        if cell.config.seed in lost:
+            cell.finish(dataclasses.replace(cell.result(), train_error=60.0))
+    assert analyse(sweep).held[0].status == status
+
+
+def test_tuning_seeds_are_never_judged(sweep):
+    counted = {seed for arm in analyse(sweep).starts.arms for seed in arm.updates}
+    assert counted == {0, 1, 2}
+    assert any(cell.config.seed >= 1000 for cell in sweep.cells if network_of(cell)[0] == 'plain')
