@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from experiments.deepen.analysis import KEPT, DeepenVerdict, Held
 from experiments.deepen.question import SHALLOW
 from experiments.deepen.stages import deepened
-from vggres.figures.courses import Course, error_courses
+from vggres.figures.error_course import Course, error_courses
 from vggres.findings import cures_telling
 from vggres.findings.phrases import counted
 from vggres.findings.tables import Column, Table

@@ -14,7 +14,7 @@ from experiments.effective_rate.analysis import (
     judged_observations,
     on_main_path,
 )
-from vggres.figures.course import LayerCourse, along_layers_in_training
+from vggres.figures.layer_course import LayerCourse, along_layers_in_training
 from vggres.findings import cures_telling
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.phrases import counted

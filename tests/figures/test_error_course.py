@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.colors import to_hex
 
-from vggres.figures.courses import Course, error_courses
+from vggres.figures.error_course import Course, error_courses
 
 
 def test_each_run_is_a_line_and_each_name_a_colour():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vggres.figures.course import LayerCourse, along_layers_in_training
+from vggres.figures.layer_course import LayerCourse, along_layers_in_training
 
 FIRST = LayerCourse([1, 2, 3], {0.0: np.array([1.0, 2.0, 4.0]), 3.5: np.array([0.1, 0.0, 0.4])})
 SECOND = LayerCourse([1, 2], {0.0: np.array([5.0, 6.0])})
