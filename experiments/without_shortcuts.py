@@ -25,7 +25,6 @@ from itertools import product
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from vggres.config import INIT_SCHEMES
 from vggres.findings import cure_claims, cures_telling
 from vggres.findings.claims import Claim, Evidence, Picture
 from vggres.findings.contrasts import SEEDS, Contrast
@@ -50,8 +49,7 @@ TAILORED = 'plain, tailored'
 _PLAIN: Mapping[str, object] = {'model.family': 'plain'}
 _ACTIVATIONS = {'tailored': 'tailored_relu', 'tanh': 'tanh'}
 _NO_NORM: Mapping[str, object] = _PLAIN | {'model.norm': 'none'}
-# Weights of variance 1/(fan in): normal ones, and those of Xiao et al. where that scheme exists.
-_SCHEMES = [each for each in ('glorot', 'delta_orthogonal') if each in INIT_SCHEMES]
+_SCHEMES = ('glorot', 'delta_orthogonal')  # weights of variance 1/(fan in), normal or orthogonal
 ARMS: Mapping[str, Mapping[str, object]] = {
     CONTROL: {'model.family': 'resnet'},
     UNTREATED: _PLAIN,
