@@ -26,7 +26,7 @@ scheme shapes them, the random numbers. Not every layer can be the identity: the
 those as He's scheme draws them that change the number of channels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
@@ -92,12 +92,12 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     yield from arms.first_cells(with_shallow(config), untreated())
 
 
-def untreated() -> dict[str, dict[str, object]]:
+def untreated() -> Mapping[str, Mapping[str, object]]:
     """The arm that has a shallow network besides the deep ones."""
     return {UNTREATED: {'model.family': 'plain'}}
 
 
-def compared() -> dict[str, dict[str, object]]:
+def compared() -> Mapping[str, Mapping[str, object]]:
     """The other arms, which have the depths of the sweep."""
     starts = {arm: {'model.family': 'plain', 'init.scheme': to} for arm, to in STARTS.items()}
     return starts | {CONTROL: {'model.family': 'resnet'}}

@@ -1,5 +1,6 @@
 """The verdict in words, tables and figures."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -99,7 +100,9 @@ def _errors(values: Sequence[float]) -> str:
 def figures(sweep: Sweep, verdict: DeepenVerdict) -> dict[str, tuple[Figure, str]]:
     """The updates of each start, and the error of deepened networks while they train on."""
     drawn = {}
-    if (figure := cures_telling.figure(verdict.starts)) is not None:
+    deep = tuple(each for each in verdict.starts.arms if each.depth > SHALLOW)
+    starts = dataclasses.replace(verdict.starts, arms=deep)
+    if (figure := cures_telling.figure(starts)) is not None:
         drawn['updates_by_start'] = (
             figure,
             'Updates to 5 % training error of deep networks by where they start, each at its own '

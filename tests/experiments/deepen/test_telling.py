@@ -30,6 +30,8 @@ def test_tables_and_figures_hold_every_run(sweep):
     assert [row[5] for row in held.rows] == ['0.0, 0.1, 0.2', '4.0, 4.1, 4.2']
     drawn = figures(sweep, verdict)
     assert set(drawn) == {'updates_by_start', 'error_of_deepened'}
+    (panel,) = drawn['updates_by_start'][0].axes
+    assert panel.get_title(loc='left') == 'depth 44'
     lines = drawn['error_of_deepened'][0].axes[0].lines
     assert sum(len(line.get_xdata()) == 4 for line in lines) == 6  # a start and three epochs
 
