@@ -113,7 +113,8 @@ def _preactivation(blocks: list[BlockSpec], inputs: list[tuple[int, int, int]]) 
     channels: Channels = [(1.0, np.ones((height, width)))]
     for block, (_, _, given) in zip(blocks, inputs, strict=True):
         # Norm brings each channel that is not zero to the same energy, and the ReLU halves it.
-        y = sum(part * e / e.mean() / 2 for part, e in channels if e.any())
+        energies = [part * e / e.mean() / 2 for part, e in channels if e.any()]
+        y = np.sum(energies, axis=0)
         channels = [(1.0, y)] if block.shared_activation else channels
         for k, convolution in enumerate(block.convolutions):
             y = y if k == 0 else y / y.mean() / 2

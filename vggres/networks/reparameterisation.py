@@ -87,7 +87,7 @@ def _convolution(k: str, params: Mapping, stats: Mapping) -> dict[str, np.ndarra
     if norm in params:
         identity = _padded(np.eye(inputs)[None, None], size)
         parts.append(_normed(identity, params[norm], stats[norm]))
-    return {name: sum(part[name] for part in parts) for name in ('kernel', 'bias')}
+    return {name: np.sum([part[name] for part in parts], axis=0) for name in ('kernel', 'bias')}
 
 
 def _padded(kernel: np.ndarray, size: int) -> np.ndarray:
