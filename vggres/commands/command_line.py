@@ -1,6 +1,7 @@
 """What can be wrong with a command line, each in one line, before anything is parsed or loaded."""
 
 import runpy
+import textwrap
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -29,6 +30,7 @@ _NEEDLESS = {
 _ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'sweep', 'wandb')
 _OVERRIDES = ('--config.', '--noconfig.')
 _HELP_WIDTH = 17
+_SCREEN_WIDTH = 110  # characters
 
 
 def check(argv: Sequence[str], default_config: Path) -> None:
@@ -132,8 +134,12 @@ def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
 
 
 def _help_lines(of: Iterable[flags.Flag]) -> list[str]:
-    named = sorted(of, key=lambda flag: flag.name)
-    return [f'  --{flag.name}'.ljust(_HELP_WIDTH) + ' ' + flag.help for flag in named]
+    lines = []
+    for flag in sorted(of, key=lambda flag: flag.name):
+        first, *more = textwrap.wrap(flag.help, _SCREEN_WIDTH - _HELP_WIDTH)
+        lines.append(f'  --{flag.name}'.ljust(_HELP_WIDTH) + ' ' + first)
+        lines += [' ' * (_HELP_WIDTH + 1) + line for line in more]
+    return lines
 
 
 def overridden(argv: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ def sweep(config, tmp_path):
         records = []
         for step, draw in ((0, 0), (0, 1), (0, 2), (10, 0)):
             row = {'epoch': step // 5, 'step': step, 'draw': draw}
-            for quantity in QUANTITIES.values():
+            for quantity in filter(lambda each: each.of, QUANTITIES.values()):
                 names, positions = along_layers.along(cell.network_spec, quantity.of)
                 row[quantity.name] = {
                     name: 10.0 ** (shrinks * position + 0.001 * draw * position)
