@@ -1,11 +1,14 @@
+import dataclasses
 import io
 import math
 
 import pytest
 from planted import finish
+from planted_arms import finish_stages
 from rich.console import Console
 
-from experiments import depth
+import experiments
+from experiments import depth, without_shortcuts
 from vggres.commands import claims
 from vggres.errors import UserError
 from vggres.sweeps import sweep as sweeps
@@ -67,3 +70,30 @@ def test_without_a_finished_sweep_it_says_what_to_run(config, tmp_path):
         judged(tmp_path)
     assert '--sweep identity_shortcut --workdir=x' in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_causes_have_a_table_and_a_page_of_their_own(config, tmp_path):
+    """Tailored rectifiers cure in a planted sweep, of which the story is not told a word."""
+    planted = finish_stages(
+        without_shortcuts,
+        config,
+        tmp_path,
+        lambda arm, depth: 50 if arm in ('resnet', 'plain, tailored') else 50 + 3.5 * (depth - 8),
+    )
+    asked = dataclasses.replace(
+        planted, name='without_shortcuts', directory=tmp_path / 'without_shortcuts'
+    )
+    (tmp_path / 'planted').rename(asked.directory)
+    cells = tuple(
+        dataclasses.replace(cell, workdir=asked.directory, sweep=asked.name) for cell in asked.cells
+    )
+    sweeps.joined(dataclasses.replace(asked, cells=cells))
+    found, text = judged(tmp_path)
+    assert set(found) == {claim.key for claim in experiments.causes()}
+    assert found['tailored'].judged[0].contrast.value == pytest.approx(0, abs=0.1)  # log10 of 1
+    assert 'not measured yet: python launch.py --sweep surgery --workdir=x' in text
+    assert '--sweep depth ' not in text
+    for name in ('causes.html', 'causes.md', 'causes.zh.md', 'causes.json'):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / 'causes.md').read_text().startswith('# The causes, claim by claim')
+    assert not (tmp_path / 'claims.md').exists()
