@@ -102,6 +102,7 @@ def test_programs_know_the_schemes_by_name(config, build):
     np.testing.assert_allclose(kernels['glorot'] / kernels['he'], np.sqrt(2 / 3), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_cell_starts_from_its_scheme(config, tmp_path):
     found = {}
     config.model.family = 'plain'
@@ -113,6 +114,7 @@ def test_a_cell_starts_from_its_scheme(config, tmp_path):
     assert len(set(found.values())) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('depth', 'block', 'factors'),
     # Both have 9 blocks: 9^(-1/2) with two layers in a branch, 9^(-1/4) with three.
@@ -159,6 +161,7 @@ def dense_matrix(kernel, height, width):
     return np.asarray(convolve(images, kernel, padding=1)).reshape(len(images), -1)
 
 
+@pytest.mark.slow
 def test_a_dirac_convolution_returns_its_input_to_the_bit():
     _, variables = plain(20, width=4)
     kernels = initialisation.structured(variables['params'], 'dirac')['stage2']['blocks']
@@ -168,6 +171,7 @@ def test_a_dirac_convolution_returns_its_input_to_the_bit():
             np.testing.assert_array_equal(convolve(x, kernel, padding=1), x)
 
 
+@pytest.mark.slow
 def test_dirac_kernels_stand_where_the_number_of_channels_stays():
     """By hand: plain-8 has 1→16 | 16→16→16 | 16→32→32 | 32→64→64 channels."""
     _, variables = plain(8)
@@ -195,6 +199,7 @@ def test_a_dirac_kernel_with_a_stride_is_no_identity():
     np.testing.assert_array_equal(subsampled, x[:, ::2, ::2])
 
 
+@pytest.mark.slow
 def test_delta_orthogonal_convolutions_have_singular_values_of_one():
     """The whole linear map of an image of 3×4 pixels, zero padding included, by its dense matrix.
 
@@ -228,6 +233,7 @@ def test_orthogonal_matrices_have_haars_distribution():
     assert abs((matrices[:, 0, 0] > 0).mean() - 0.5) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('options', [{}, {'preactivation': True}, {'norm': 'none'}])
 def test_a_fresh_network_that_looks_linear_is_linear(options):
     """f(2x − 3y) = 2 f(x) − 3 f(y), for images of both signs; He's networks are far from it."""

@@ -186,6 +186,7 @@ def block_outputs(network, variables):
     return np.maximum(found['stem']['__call__'][0], 0), blocks_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('norm', ['none', 'batch'])
 def test_with_factors_of_zero_each_block_passes_the_features_of_the_stem_on(norm):
     """They are those behind the ReLU of the stem, subsampled and padded between the stages."""
@@ -204,6 +205,7 @@ def test_with_factors_of_zero_each_block_passes_the_features_of_the_stem_on(norm
     np.testing.assert_allclose(evaluated(network, variables), logits, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_learned_factor_is_a_constant_one_that_has_a_gradient():
     """Each block has one of its own; the gradient is the difference quotient of the logits."""
     options = {'branch_scale': 0.3, 'width': 4, 'norm': 'none'}
@@ -228,6 +230,7 @@ def test_a_learned_factor_is_a_constant_one_that_has_a_gradient():
     np.testing.assert_allclose(gradient, [(sides[0] - sides[1]) / 0.02], rtol=2e-2)
 
 
+@pytest.mark.slow
 def test_a_shortcut_that_has_faded_leaves_the_plain_network():
     options = {'width': 4, 'shortcut_scale': 0.8, 'shortcut_fade_steps': 10}
     plain, fading = build('plain', 14, width=4), build('resnet', 14, **options)

@@ -55,6 +55,7 @@ def test_features_by_hand_in_numpy():
             x = np.maximum(x @ np.asarray(kernel)[1, 1], 0)
 
 
+@pytest.mark.slow
 def test_wide_plain_networks_follow_the_arc_cosine():
     _, _, of_images, by_name = found('plain', 8, 192)
     pairs = between(of_images)

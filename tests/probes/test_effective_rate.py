@@ -108,6 +108,7 @@ def test_the_loss_is_free_of_the_norms_of_the_named_kernels_and_of_no_others(nam
     assert 'head' in others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', CASES)
 def test_scale_free_kernels_are_orthogonal_to_their_gradient_and_the_others_are_not(name):
     """Euler's theorem; ε adds less than one part in ten thousand here."""
@@ -121,6 +122,7 @@ def test_scale_free_kernels_are_orthogonal_to_their_gradient_and_the_others_are_
     assert bool(free) == (name != 'no norm')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['plain', SLOW('resnet')])
 def test_what_epsilon_adds_is_its_closed_form(name, monkeypatch):
     """⟨w, g⟩ = Σ ε / (variance + ε) · γ · ∂L/∂γ, with an ε as large as variances are."""
@@ -151,6 +153,7 @@ def test_what_epsilon_adds_is_its_closed_form(name, monkeypatch):
         assert abs(cosine) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['plain', SLOW('resnet')])
 def test_plain_sgd_makes_kernels_grow_and_turn_as_predicted(name):
     """‖w‖² grows by η²‖g‖², and tan(turn) is η‖g‖/‖w‖, in three updates one after another."""
@@ -181,6 +184,7 @@ def test_plain_sgd_makes_kernels_grow_and_turn_as_predicted(name):
     assert largest > 0.1  # the growth is one to speak of
 
 
+@pytest.mark.slow
 def test_a_kernel_turns_by_its_effective_rate_whatever_its_norm():
     """Twice the kernel at four times the rate turns alike: η/‖w‖² is the same."""
     _, state = network_of('plain')

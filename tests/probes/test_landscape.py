@@ -93,6 +93,7 @@ def test_a_factor_that_batch_norm_undoes_leaves_the_surface():
     np.testing.assert_allclose(after, before, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_each_filter_of_a_direction_has_the_norm_of_that_of_the_weights():
     _, state = trained()
     first, second = landscape.directions(jax.random.key(0), state.params)

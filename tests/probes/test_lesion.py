@@ -134,6 +134,7 @@ def test_where_no_blocks_are_alike_none_are_swapped():
     assert dict(lesion.random_orders(network.spec, np.random.default_rng(0))) == {}
 
 
+@pytest.mark.slow
 def test_the_probe_measures_trained_networks_alone(config, build, build_observer, data):
     config.probes.every_epochs, config.probes.also, config.model.depth = 2, ('lesion',), 14
     compiled, observer = build(config), build_observer(config)

@@ -92,6 +92,7 @@ def test_linear_blocks_have_binomial_terms(scale):
         np.testing.assert_allclose(found[k], np.tile(expected, (2, 2, 1)), rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'options',
     [

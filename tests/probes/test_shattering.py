@@ -42,6 +42,7 @@ def middle(params, *path):
     return kernel[1, 1] if kernel.ndim == 4 else kernel
 
 
+@pytest.mark.slow
 def test_a_relu_network_by_hand_in_numpy():
     """Seven matrices and ReLUs, pulled back image by image for each of the probe's outputs."""
     built, state = network(norm='none', width=5)
@@ -96,6 +97,7 @@ def test_wide_layers_lose_what_is_not_open_for_both():
     assert measured == pytest.approx(np.mean(shares), abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', ['plain', 'resnet'])
 def test_gradients_are_those_of_single_images(family):
     """With fixed statistics no image counts for another: jax differentiates one at a time."""
