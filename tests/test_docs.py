@@ -66,6 +66,7 @@ def assert_close(found, committed):
         assert found[path] == expected, path
 
 
+@pytest.mark.slow
 def test_the_committed_claims_follow_from_the_committed_runs(unpacked):
     """The present code comes to what stands in the READMEs, from results alone."""
     judge(unpacked, [], Console(quiet=True))
@@ -77,11 +78,13 @@ def test_the_committed_claims_follow_from_the_committed_runs(unpacked):
         assert (unpacked / name).read_text() == (DOCS / name).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', REFRESH['PAGES'])
 def test_the_pages_of_the_sweeps_follow_from_the_committed_runs(unpacked, name):
     assert REFRESH['page'](name, unpacked) == (DOCS / 'run' / f'{name}.md').read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('data', REFRESH['OTHERS'])
 def test_what_is_said_of_other_data_follows_from_the_committed_runs(data, tmp_path):
     workdir, folder = unpack(data, tmp_path), DOCS / 'run' / data

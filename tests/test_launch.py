@@ -207,6 +207,7 @@ def test_a_closed_terminal_ends_a_launch_unless_nohup_was_asked_for(is_ignored, 
     assert done.stdout.splitlines()[-1] == str(is_ignored)
 
 
+@pytest.mark.slow
 def test_a_sweep_to_its_report_and_again(small, tmp_path):
     done = launch(*small)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -315,6 +316,7 @@ def test_a_file_in_the_place_of_a_folder_is_one_line(small, tmp_path):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(small, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(ROOT / 'launch.py'), *with_epochs(small, 100_000)],

@@ -117,6 +117,7 @@ def test_neither_do_those_that_evaluate(many, monkeypatch):
     assert all(map(equal, ours, theirs))
 
 
+@pytest.mark.slow
 def test_processes_end_with_what_they_are_for():
     before = set(multiprocessing.active_children())
 

@@ -119,6 +119,7 @@ assert not {'tensorflow', 'jax'} & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_at_once_download_and_prepare_once(tmp_path, monkeypatch):
     monkeypatch.setenv('no_proxy', '127.0.0.1')
     packed = {f'{file}.gz': gzip.compress(text) for file, text in files(content()).items()}

@@ -202,6 +202,7 @@ def test_cells_of_a_worker_that_cannot_start_are_left_to_those_that_can(
     assert [event.kind for event in events].count('ready') == 1
 
 
+@pytest.mark.slow
 def test_an_heir_that_cannot_start_and_has_no_cell_changes_nothing(make, tmp_path, monkeypatch):
     """The second worker dies by its cell, the last one, and another one in its place cannot start.
 
@@ -259,6 +260,7 @@ def test_workers_share_the_cores(make, tmp_path, monkeypatch):
     assert sorted(event.values['cores'] for event in events.values()) == ['0,1', '2,3']
 
 
+@pytest.mark.slow
 def test_the_compilation_cache_may_be_shared_and_damaged(tmp_path):
     """Several processes on one cache, and entries cut short by a kill, change no result."""
     code = (

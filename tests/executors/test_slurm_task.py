@@ -190,6 +190,7 @@ def test_a_cell_that_a_lost_attempt_holds_is_asked_for_until_it_is_free(start):
     assert cell.result()
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_trained_elsewhere_is_left_there(start):
     cell, process = start(2, _ELSEWHERE)
     code, said = ended(process)

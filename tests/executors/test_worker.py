@@ -95,6 +95,7 @@ def test_a_worker_without_a_run_ends_at_once_when_told_to(config, tmp_path):
         assert idle.wait(timeout=10) == TERMINATED
 
 
+@pytest.mark.slow
 def test_a_worker_ends_with_its_launcher(config, tmp_path):
     config.train.epochs = 100_000
     cell = Cell(config, tmp_path, '')
@@ -131,6 +132,7 @@ def _is_running(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_trained_elsewhere_is_left_alone(config, tmp_path):
     config.train.epochs = 100_000
     cell = Cell(config, tmp_path, '')
@@ -161,6 +163,7 @@ def tiny_disk(tmp_path):
         subprocess.run(['umount', place], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_its_cell_in_one_line_and_no_other(config, tmp_path, tiny_disk):
     config.checkpoint.every_seconds = 0.0
     full = Cell(config.copy_and_resolve_references(), tmp_path, '')

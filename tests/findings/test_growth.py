@@ -55,7 +55,10 @@ LEAST_RIGHT = {
 }
 
 
-@pytest.mark.parametrize(('planted', 'budget'), LEAST_RIGHT)
+@pytest.mark.parametrize(
+    ('planted', 'budget'),
+    [pytest.param(*case, marks=[pytest.mark.slow] * (case[1] == BUDGET)) for case in LEAST_RIGHT],
+)
 def test_a_planted_law_is_found(planted, budget):
     """As often as the docstring says, and none has the other law."""
     found = statuses(PLANTED[planted], 25, budget=budget)
@@ -73,6 +76,7 @@ def test_a_power_above_a_floor_is_not_called_exponential(law):
     assert found.keys() <= {'exponential', 'inconclusive'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('planted', ['exponential', 'power'])
 def test_luck_that_all_seeds_share_seldom_gives_the_other_law(planted):
     """20 % by depth, as a coarse grid of rates may give: about 1 % have the other law."""
@@ -82,6 +86,7 @@ def test_luck_that_all_seeds_share_seldom_gives_the_other_law(planted):
     assert found['falls'] + found['flat'] == 0
 
 
+@pytest.mark.slow
 def test_a_change_by_the_margin_is_seldom_called_flat():
     """Two one-sided tests at 5 %, at the edge of what they test."""
     edge = math.log(FLAT_FACTOR) / (DEPTHS[-1] - DEPTHS[0])
@@ -94,6 +99,7 @@ def test_numbers_that_fall_are_said_to():
     assert statuses(lambda depth: 400 / depth, 5) == {'falls': 5}
 
 
+@pytest.mark.slow
 def test_the_factor_and_its_interval_contain_what_was_planted():
     """95 % intervals of both laws over the whole range, in 20 simulated sweeps each."""
     rng = np.random.default_rng(1)
@@ -108,6 +114,7 @@ def test_the_factor_and_its_interval_contain_what_was_planted():
         assert covered >= 16  # binomial: 99.7 % of such counts
 
 
+@pytest.mark.slow
 def test_noise_that_the_runs_of_a_depth_share_widens_the_interval():
     """Seeds that agree would be certain of a slope that the luck of eight depths made."""
     rng = np.random.default_rng(10)
@@ -229,6 +236,7 @@ def test_the_bend_tells_what_is_faster_than_exponential():
     assert shape(DEPTHS, *world(rng, PLANTED['flat'])).bend_interval is None
 
 
+@pytest.mark.slow
 def test_a_power_above_a_floor_is_found_behind_an_exponential():
     rng = np.random.default_rng(9)
     found = shape(DEPTHS, *world(rng, lambda depth: 40 + 0.002 * depth**3, seeds=20))

@@ -414,7 +414,7 @@ NULLS = {
 }
 
 
-@pytest.mark.parametrize('num_seeds', [3, 8])
+@pytest.mark.parametrize('num_seeds', [3, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('null', NULLS)
 def test_false_positives(null, num_seeds):
     """`degrades` leaves out 2.5 % on one side, the exact test of failures 5 %."""

@@ -40,6 +40,7 @@ def some_moments():
     return [Moments(*each) for each in draws]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('depth', [32, 44, 56])
 def test_a_deepened_network_computes_the_same_logits(depth, trained, images):
     shallow, deep = plain(20), plain(depth)

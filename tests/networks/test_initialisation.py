@@ -249,6 +249,7 @@ def test_a_fresh_network_that_looks_linear_is_linear(options):
     assert misfit(variables) > 0.1
 
 
+@pytest.mark.slow
 def test_layers_that_look_linear_keep_the_variance_of_the_signal():
     """A linear layer needs variance 1 / fan in: that of its half, 9 · 64 / 2 inputs here."""
     _, variables = plain(20)

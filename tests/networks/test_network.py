@@ -596,6 +596,7 @@ def test_computing_blocks_again_changes_no_gradient(structure):
         np.testing.assert_allclose(ours, others, rtol=1e-4, atol=1e-5 * np.abs(others).max())
 
 
+@pytest.mark.slow
 def test_kernels_follow_he_initialisation():
     params = initialised(build('plain', 20, width=32))['params']
     widening = params['stage3']['block1']['conv1']['kernel']  # 64 → 128 channels: not 2 / (9 · 64)
@@ -712,6 +713,7 @@ def test_importing_takes_less_than_two_seconds():
     assert min(seconds() for _ in range(3)) < 2
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_the_same_roughly_and_keeps_float32_parameters():
     network = build('resnet', 14, width=4)
     variables = initialised(network)

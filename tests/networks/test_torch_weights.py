@@ -53,7 +53,7 @@ def assert_equal(a, b):
 
 
 @pytest.mark.parametrize('structure', NETWORKS)
-@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('channels', [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_there_and_back_is_exact(structure, channels):
     network = create(structure)
     variables = random_variables(network, channels)

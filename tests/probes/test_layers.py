@@ -79,6 +79,7 @@ def test_weight_gradients_and_updates_are_those_of_jax_grad(name):
         assert found['update_ratio'][layer] == pytest.approx(ratio, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_profile_is_measured_below_the_smallest_float32():
     """Without norm and bias, a factor of the head's kernel is a factor of all gradients behind it.
 
@@ -156,11 +157,12 @@ def test_block_inputs_and_their_gradients_are_those_of_an_unrolled_loop(name):
             assert found['input_gradient'][block_name] == pytest.approx(rms(gradient), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('family', 'depth', 'options'),
     [
         ('resnet', 8, {'shortcut': 'B', 'gate': 'exclusive', 'shortcut_dropout': 0.5}),
-        SLOW('resnet', 11, {'block': 'bottleneck', 'preactivation': True, 'shortcut': 'C'}),
+        ('resnet', 11, {'block': 'bottleneck', 'preactivation': True, 'shortcut': 'C'}),
     ],
 )
 def test_every_layer_sees_the_gradient_of_a_shift_of_its_input(family, depth, options):

@@ -128,6 +128,7 @@ def test_a_term_is_the_sum_of_its_single_paths(preactivation):
         np.testing.assert_allclose(found[k], expected, atol=2e-6 * np.abs(single).max())
 
 
+@pytest.mark.slow
 def test_a_branch_of_zero_carries_nothing():
     network, variables, image = random_network()  # six blocks, two in each stage
     for stage in ('stage1', 'stage2', 'stage3'):

@@ -76,6 +76,7 @@ def test_a_relu_network_by_hand_in_numpy():
             np.testing.assert_allclose(found[name][output], unit @ unit.T, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_wide_layers_lose_what_is_not_open_for_both():
     """Each ReLU keeps the share `shared_activity` of the correlation, as the arc-cosine says."""
     shape = (1, 1, 64)

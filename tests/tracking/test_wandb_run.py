@@ -36,6 +36,7 @@ def inspect(directory, *options):
     return json.loads(output) if options else [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.slow
 def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     config.wandb.mode = 'offline'
     config.wandb.tags = ('extra',)

@@ -151,6 +151,7 @@ def test_the_first_and_the_last_layers_are_frozen_by_their_number():
     assert moved(spec, params, 13, 0) == {'head'}
 
 
+@pytest.mark.slow
 def test_the_factors_of_fading_shortcuts_fall_by_the_same_amount_until_they_are_zero(config):
     """From 0.8 over four updates: 0.6, 0.4, 0.2, 0, and 0 again. Nothing else changes."""
     options = {'shortcut_fade_steps': 4, 'shortcut_scale': 0.8}

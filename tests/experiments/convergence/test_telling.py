@@ -1,5 +1,7 @@
 """What was planted is told in words, tables and figures."""
 
+import pytest
+
 from experiments import convergence
 from experiments.convergence.analysis import analyse
 from experiments.convergence.telling import figures, tables, words
@@ -25,6 +27,7 @@ def test_the_words_carry_the_numbers(sweep):
     assert 'edge' not in said
 
 
+@pytest.mark.slow
 def test_what_the_choice_of_rates_leaves_open_is_said(asked, all_stages):
     """With half the budget the slowest nets reach the target at no rate; others at an edge."""
     asked.train.steps, asked.sweep.rates = 450, (0.01, 0.03, 0.1)
@@ -39,6 +42,7 @@ def test_what_the_choice_of_rates_leaves_open_is_said(asked, all_stages):
     assert network_table.rows[0][2] == '0.01*'
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_most_runs_is_said_to(asked, all_stages):
     asked.train.steps = 120
     sweep = all_stages(asked)
