@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from vggres.findings import cure_claims, cures_telling
-from vggres.findings.contrasts import Status
+from vggres.findings.claims import Evidence, Picture, judge
+from vggres.findings.contrasts import Status, Word
 from vggres.findings.fastest import TunedRate
 
 RATE = TunedRate(0.01, (0.003, 0.01, 0.03), {}, '', 1)
@@ -66,3 +67,35 @@ def test_every_run_of_the_control_has_to_arrive():
     late = planted(SICK, SICK, CONTROL | {2: None})
     assert cure_claims.control(late, 'arm').passed is False
     assert cure_claims.control(planted(SICK, SICK, {}), 'arm').passed is None
+
+
+@pytest.mark.parametrize(
+    ('updates', 'status'), [((44, 46, 40, 41), Status.HOLDS), ((240, 260, 230, 270), Status.FAILS)]
+)
+def test_a_claim_is_judged_by_its_own_arm(updates, status):
+    """About as many updates as the control, and about six times as many."""
+    texts = {'en': 'It cures.', 'zh': '有效。'}
+    claim = cure_claims.claim(
+        'arm',
+        key='cure',
+        sentence=texts,
+        source=texts,
+        sweep='arms',
+        figure=Picture('updates', texts),
+    )
+    evidence = Evidence((), planted(dict(enumerate(updates))), {})
+    (finding,) = judge([claim], {'arms': evidence})
+    assert finding.status is status
+    assert finding.control.passed
+    assert (claim.key, claim.sweep, claim.figure.name) == ('cure', 'arms', 'updates')
+
+
+def test_an_edge_names_its_networks_and_keeps_the_conditions():
+    edge = TunedRate(0.1, (), {}, 'highest', 1)
+    found = planted(SICK, arm=edge, resnet=edge)
+    treated, control, untreated = (found.deepest(arm) for arm in ('arm', 'resnet', 'plain'))
+    contrast = cure_claims.at_edge(treated, control, {'start': Word.DIRAC})
+    assert contrast.where == {'start': Word.DIRAC}
+    assert contrast.barrier.status is Status.NOT_MEASURED
+    assert 'of arm-44 (0.1), resnet-44 (0.1) lies at the edge' in contrast.barrier.words['en']
+    assert cure_claims.at_edge(untreated, untreated) is None

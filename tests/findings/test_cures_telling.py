@@ -53,8 +53,38 @@ def test_most_runs_beyond_the_budget_are_said_so():
     assert first == 'plain-44: 1 of 3 runs reaches 5 % training error.'
 
 
+def test_the_median_is_known_where_more_than_half_of_the_runs_arrive():
+    """Of 40, 60 and an unknown number above 600 it is 60; of 40 and an unknown one it is not."""
+    runs = {
+        ('known', 44): {0: 60, 1: None, 2: 40},
+        ('unknown', 44): {0: 40, 1: None},
+        ('between', 44): {0: 40, 1: 50, 2: 60, 3: None},
+        ('none', 44): {},
+    }
+    found = cures_telling.verdict(runs, dict.fromkeys(runs, RATE), {}, '5', 600)
+    medians = {each.label: (each.median_updates, each.reached) for each in found.arms}
+    assert medians == {
+        'known-44': (60, 2),
+        'unknown-44': (None, 1),
+        'between-44': (55, 3),
+        'none-44': (None, 0),
+    }
+    assert {each.status for each in found.arms} == {'reference'}
+
+
+def test_an_arm_without_runs_at_the_greatest_depth_is_not_there():
+    updates = UPDATES | {('resnet', 20): {0: 20}, ('vgg', 20): {0: 30}}
+    found = cures_telling.verdict(updates, dict.fromkeys(updates, RATE), TREATED, '5', 600)
+    assert found.greatest_depth == 44
+    assert found.deepest('resnet').updates == {0: 40, 1: 45, 2: 35}
+    assert found.deepest('vgg') is None
+    nothing = cures_telling.verdict({}, {}, TREATED, '5', 600)
+    assert (nothing.greatest_depth, nothing.deepest('resnet')) == (0, None)
+
+
 def test_the_table_has_a_row_for_each_arm():
     table = cures_telling.table(planted())
+    assert cures_telling.tables(planted()) == [table]
     assert all(len(row) == len(table.columns) for row in table.rows)
     assert table.rows[0][:5] == ['plain', '44', '0.01', '270', '3 of 3']
     assert table.rows[3][3:5] == ['–', '0 of 3']
@@ -66,3 +96,11 @@ def test_the_figure_leaves_out_what_was_not_run():
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ['plain', 'resnet', 'plain, equal', 'plain, clipped']
     assert cures_telling.figure(cures_telling.verdict({}, {}, TREATED, '5', 600)) is None
+
+
+def test_the_figure_has_its_name_and_caption_as_soon_as_a_run_was_judged():
+    ((name, (figure, caption)),) = cures_telling.figures(planted(), 'updates', 'Some.').items()
+    assert (name, caption) == ('updates', 'Some.')
+    assert figure.axes[0].get_title(loc='left') == 'depth 44'
+    nothing = cures_telling.verdict({}, {}, TREATED, '5', 600)
+    assert cures_telling.figures(nothing, 'updates', 'Some.') == {}

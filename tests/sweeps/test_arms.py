@@ -3,11 +3,12 @@
 import dataclasses
 
 import pytest
-from planted import finish
+from planted import finish, result
 
 from configs import digits
 from vggres.config import set_defaults
 from vggres.errors import UserError
+from vggres.findings.fastest import TunedRate
 from vggres.sweeps import arms
 from vggres.sweeps.sweep import assemble
 
@@ -76,6 +77,55 @@ def test_each_arm_is_judged_at_its_own_rate(config, tmp_path):
     assert verdict.outcome('plain', 8).updates == {1: 40}
     assert verdict.outcome('plain, clipped', 8) is None
     assert (verdict.target, verdict.budget) == ('5', 200)
+
+
+def test_judged_runs_stand_by_arm_and_seed(config, tmp_path):
+    """All rates are equally fast, so that each arm is judged at the first one that is tried."""
+    sweep = begun(config, tmp_path)
+    for cell in sweep.cells:
+        finish(cell, steps_to_error={'5': 10})
+    assert arms.judged_runs(sweep, ARMS) == []
+    fresh = assemble('arms', sweep.config, tmp_path, arms.next_cells(sweep, ARMS)).cells
+    for cell in reversed(fresh):
+        finish(cell, steps_to_error={'5': 40})
+    whole = dataclasses.replace(sweep, cells=(*sweep.cells, *reversed(fresh)))
+    found = [
+        (run.variant.partition(', rate')[0], run.seed) for run in arms.judged_runs(whole, ARMS)
+    ]
+    assert found == [(arm, seed) for arm in ARMS for seed in (0, 1)]
+
+
+def test_updates_are_those_to_the_first_error(config):
+    config.train.until_error = (5.0, 1.0)
+    runs = {
+        ('plain', 8): [result(seed=0, steps_to_error={'5': 60, '1': 90})],
+        ('plain, clipped', 8): [
+            result(seed=0, steps_to_error={'5': 30, '1': 50}),
+            result(seed=1, steps_to_error={'5': None, '1': None}),
+        ],
+    }
+    tuned = dict.fromkeys(runs, TunedRate(0.1, (), {}, '', 1))
+    verdict = arms.verdict_of(config, runs, tuned, {'plain, clipped': ('plain', 'plain')})
+    assert verdict.outcome('plain', 8).updates == {0: 60}
+    clipped = verdict.outcome('plain, clipped', 8)
+    assert clipped.updates == {0: 30, 1: None}
+    assert clipped.cure.to_untreated.factor == pytest.approx(30 / 60)
+    assert (verdict.target, verdict.budget) == ('5', 200)
+
+
+def test_the_default_sweep_has_two_depths_and_a_warm_up_of_ten_updates(config):
+    found = arms.defaults(config)
+    assert found['sweep.depths'] == (20, 44)
+    assert found['sweep.rates'] == (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    assert (found['sweep.seeds'], found['train.steps'], found['train.epochs']) == (3, 400, 0)
+    assert found['optimizer.warmup_fraction'] * 400 == pytest.approx(10)
+    assert found['train.until_error'] == (5.0,)
+
+
+def test_what_varies_is_the_rate_and_each_knob_of_an_arm():
+    normless = {'plain, no norm': {'model.family': 'plain', 'model.norm': 'none'}}
+    found = arms.varied(ARMS | normless)
+    assert found == ('optimizer.learning_rate', 'model.norm', 'optimizer.clip_norm')
 
 
 @pytest.mark.parametrize(

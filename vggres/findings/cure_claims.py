@@ -1,11 +1,22 @@
-"""The primary contrast of a claim that an intervention cures deep networks, and its control."""
+"""The claim that an intervention cures deep networks: its primary contrast and its control."""
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from vggres.findings.contrasts import Contrast, Status, Text, barred, below, sample
+from vggres.findings.claims import Claim, Picture
+from vggres.findings.contrasts import (
+    SEEDS,
+    Condition,
+    Contrast,
+    Status,
+    Text,
+    barred,
+    below,
+    sample,
+)
 from vggres.findings.controls import Control
 from vggres.findings.cures import CURED, log_ratios
 from vggres.findings.cures_telling import ArmOutcome, ArmsVerdict
@@ -25,6 +36,35 @@ QUANTITY: Text = {
 UNIT: Text = {'en': 'decades', 'zh': '数量级'}
 
 
+def claim(
+    arm: str, *, key: str, sentence: Text, source: Text, sweep: str, figure: Picture
+) -> Claim:
+    """The claim that an intervention cures, of an experiment whose verdict is an `ArmsVerdict`.
+
+    Args:
+        arm: the name of the treated arm.
+        key: the claim's name in the code.
+        sentence: what is claimed.
+        source: who says so.
+        sweep: the experiment.
+        figure: that goes with it.
+    """
+    return Claim(
+        key=key,
+        sentence=sentence,
+        source=source,
+        sweep=sweep,
+        contrasts=lambda evidence: cured(evidence.verdict, arm),
+        control=lambda evidence: control(evidence.verdict, arm),
+        factors=(),
+        quantity=QUANTITY,
+        unit=UNIT,
+        criterion=CRITERION,
+        counted=SEEDS,
+        figure=figure,
+    )
+
+
 def cured(found: ArmsVerdict, arm: str) -> list[Contrast]:
     """How much slower than the control a treated network is, at the greatest depth of the sweep.
 
@@ -34,11 +74,10 @@ def cured(found: ArmsVerdict, arm: str) -> list[Contrast]:
         found: the verdict of a sweep of arms.
         arm: the name of the treated arm.
     """
-    depth = max(found.depths(), default=0)
-    names = arm, *found.treated[arm]
-    outcomes = [found.outcome(name, depth) for name in names]
+    outcomes = [found.deepest(name) for name in (arm, *found.treated[arm])]
     if None in outcomes:
-        words = {'en': f'{arm}-{depth} was not judged yet', 'zh': f'{arm}-{depth} 尚未评判'}
+        label = f'{arm}-{found.greatest_depth}'
+        words = {'en': f'{label} was not judged yet', 'zh': f'{label} 尚未评判'}
         return [barred(Status.NOT_MEASURED, words)]
     treated, untreated, control = outcomes
     assert treated
@@ -58,24 +97,42 @@ def cured(found: ArmsVerdict, arm: str) -> list[Contrast]:
 def _barrier(
     treated: ArmOutcome, untreated: ArmOutcome, control: ArmOutcome, found: ArmsVerdict
 ) -> Contrast | None:
-    if edges := [each for each in (treated, control) if each.tuned.edge]:
-        names = ', '.join(f'{each.arm}-{each.depth} ({each.tuned.rate:g})' for each in edges)
-        words = {
-            'en': f'the fastest rate of {names} lies at the edge of the grid, so that a faster one '
-            'may lie beyond',
-            'zh': f'{names} 的最快学习率位于网格边缘，之外可能还有更快的',
-        }
-        return barred(Status.NOT_MEASURED, words)
+    if edge := at_edge(treated, control):
+        return edge
     disease = log_ratios(untreated.updates, control.updates, found.budget)
     if len(disease) and np.exp(disease.mean()) < CURED:
         words = {
-            'en': f'{untreated.arm}-{untreated.depth} is less than {CURED:g} times slower than '
-            f'{control.arm}-{control.depth}, so that there is nothing to cure',
-            'zh': f'{untreated.arm}-{untreated.depth} 比 {control.arm}-{control.depth} '
-            f'慢不到 {CURED:g} 倍，无可治愈',
+            'en': f'{untreated.label} is less than {CURED:g} times slower than {control.label}, '
+            'so that there is nothing to cure',
+            'zh': f'{untreated.label} 比 {control.label} 慢不到 {CURED:g} 倍，无可治愈',
         }
         return barred(Status.NOT_MEASURED, words)
     return None
+
+
+def at_edge(
+    treated: ArmOutcome, control: ArmOutcome, where: Mapping[str, Condition] | None = None
+) -> Contrast | None:
+    """A contrast that decides nothing, since a network may be faster beyond the grid of rates.
+
+    Args:
+        treated: the treated network.
+        control: what it is compared with.
+        where: the conditions of the contrast.
+
+    Returns:
+        None where neither fastest rate lies at the edge of the grid.
+    """
+    edges = [each for each in (treated, control) if each.tuned.edge]
+    if not edges:
+        return None
+    names = ', '.join(f'{each.label} ({each.tuned.rate:g})' for each in edges)
+    words = {
+        'en': f'the fastest rate of {names} lies at the edge of the grid, so that a faster one may '
+        'lie beyond',
+        'zh': f'{names} 的最快学习率位于网格边缘，之外可能还有更快的',
+    }
+    return barred(Status.NOT_MEASURED, words, where)
 
 
 def control(found: ArmsVerdict, arm: str) -> Control:
@@ -85,20 +142,15 @@ def control(found: ArmsVerdict, arm: str) -> Control:
         found: the verdict of a sweep of arms.
         arm: the name of the treated arm.
     """
-    depth = max(found.depths(), default=0)
     name = found.treated[arm][1]
-    outcome = found.outcome(name, depth)
+    label, outcome = f'{name}-{found.greatest_depth}', found.deepest(name)
     if outcome is None:
-        words = {'en': f'{name}-{depth} was not run', 'zh': f'没有运行 {name}-{depth}'}
-        return Control(None, words)
-    runs = outcome.updates.values()
-    reached = sum(each is not None for each in runs)
+        return Control(None, {'en': f'{label} was not run', 'zh': f'没有运行 {label}'})
+    reached, runs = outcome.reached, len(outcome.updates)
     return Control(
-        reached == len(runs),
+        reached == runs,
         {
-            'en': f'{name}-{depth} reaches {found.target} % training error in {reached} of '
-            f'{len(runs)} runs',
-            'zh': f'{name}-{depth} 的 {len(runs)} 次训练中有 {reached} 次达到 {found.target}% '
-            '的训练误差',
+            'en': f'{label} reaches {found.target} % training error in {reached} of {runs} runs',
+            'zh': f'{label} 的 {runs} 次训练中有 {reached} 次达到 {found.target}% 的训练误差',
         },
     )

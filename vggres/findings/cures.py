@@ -26,6 +26,7 @@ CURED = 2.0
 # A smaller change is what two rates that are half a decade apart may differ by.
 CLEAR = 1.25
 
+Network = tuple[str, int]  # the name of an arm, and the depth
 Updates = Mapping[int, int | None]  # by seed; None where the budget ended first
 
 
@@ -123,7 +124,7 @@ def log_ratios(above: Updates, below: Updates, budget: int) -> np.ndarray:
 
 
 def judge(
-    network: tuple[str, int],
+    network: Network,
     treated: Updates,
     untreated: Updates,
     control: Updates,

@@ -1,5 +1,6 @@
 """Tells what interventions do to networks: the verdict of a sweep of arms, in words and a table."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -7,13 +8,11 @@ from statistics import median
 from matplotlib.figure import Figure
 
 from vggres.figures.arms import ArmRuns, updates_by_arm
-from vggres.findings.cures import CLEAR, CURED, Cure, Ratio, Updates, judge
+from vggres.findings.cures import CLEAR, CURED, Cure, Network, Ratio, Updates, judge
 from vggres.findings.fastest import TunedRate
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.phrases import counted
 from vggres.findings.tables import MISSING, Column, Table
-
-Network = tuple[str, int]  # the name of an arm, and the depth
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,28 @@ class ArmOutcome:
     tuned: TunedRate
     updates: Updates
     cure: Cure | None
+
+    @property
+    def label(self) -> str:
+        """The arm and its depth, as in 'plain-44'."""
+        return f'{self.arm}-{self.depth}'
+
+    @property
+    def status(self) -> str:
+        """What the intervention does, or 'reference' for what others are compared with."""
+        return self.cure.status if self.cure else 'reference'
+
+    @property
+    def reached(self) -> int:
+        """The number of runs that reached the error within the budget."""
+        return sum(count is not None for count in self.updates.values())
+
+    @property
+    def median_updates(self) -> float | None:
+        """The median over runs; None where it is beyond the budget, and without runs."""
+        if 2 * self.reached <= len(self.updates):
+            return None
+        return median(math.inf if count is None else count for count in self.updates.values())
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,15 @@ class ArmsVerdict:
     def depths(self) -> list[int]:
         """All depths, ascending."""
         return sorted({each.depth for each in self.arms})
+
+    @property
+    def greatest_depth(self) -> int:
+        """The greatest depth of all arms, at which claims are judged; 0 without arms."""
+        return max(self.depths(), default=0)
+
+    def deepest(self, arm: str) -> ArmOutcome | None:
+        """An arm at the greatest depth of all arms; None where it has no runs there yet."""
+        return self.outcome(arm, self.greatest_depth)
 
 
 def verdict(
@@ -92,34 +122,29 @@ def verdict(
     return ArmsVerdict(arms, treated, target, budget)
 
 
-def words(found: ArmsVerdict) -> str:
+def words(verdict: ArmsVerdict) -> str:
     """The verdict in words: a line for each treated arm at each depth, after the two others."""
     lines = []
-    for depth in found.depths():
-        own = [each for each in found.arms if each.depth == depth]
-        lines += [_reference(each, found) for each in own if each.arm not in found.treated]
+    for depth in verdict.depths():
+        own = [each for each in verdict.arms if each.depth == depth]
+        lines += [_reference(each, verdict) for each in own if each.arm not in verdict.treated]
         lines += [_treated(each) for each in own if each.cure]
     lines.append(
-        f'Updates are those to {found.target} % training error, each network at its own fastest '
-        f'constant rate, within a budget of {found.budget:,}. "Cures" means less than {CURED:g} '
+        f'Updates are those to {verdict.target} % training error, each network at its own fastest '
+        f'constant rate, within a budget of {verdict.budget:,}. "Cures" means less than {CURED:g} '
         f'times slower than the control; faster and slower begin at a factor of {CLEAR:g}.'
     )
     return '\n'.join(lines)
 
 
-def _reference(each: ArmOutcome, found: ArmsVerdict) -> str:
-    name = f'{each.arm}-{each.depth}'
+def _reference(each: ArmOutcome, verdict: ArmsVerdict) -> str:
     if not each.updates:
-        return f'{name}: not run yet.'
-    runs = list(each.updates.values())
-    reached = [count for count in runs if count is not None]
-    if 2 * len(reached) <= len(runs):
-        return (
-            f'{name}: {len(reached)} of {counted(len(runs), "run")} '
-            f'{"reaches" if len(reached) == 1 else "reach"} {found.target} % training error.'
-        )
-    middle = median(float('inf') if count is None else count for count in runs)
-    return f'{name}: {middle:,g} updates in the median of {counted(len(runs), "run")}.'
+        return f'{each.label}: not run yet.'
+    runs, middle = counted(len(each.updates), 'run'), each.median_updates
+    if middle is not None:
+        return f'{each.label}: {middle:,g} updates in the median of {runs}.'
+    reach = 'reaches' if each.reached == 1 else 'reach'
+    return f'{each.label}: {each.reached} of {runs} {reach} {verdict.target} % training error.'
 
 
 def _treated(each: ArmOutcome) -> str:
@@ -127,8 +152,8 @@ def _treated(each: ArmOutcome) -> str:
     assert cure
     edge = f'; its rate is the {each.tuned.edge} of the grid' if each.tuned.edge else ''
     return (
-        f'{each.arm}-{each.depth}: {cure.status} ({cure.reason}): {_factor(cure.to_control)} times '
-        f'the updates of the control, {_factor(cure.to_untreated)} times those of the untreated '
+        f'{each.label}: {cure.status} ({cure.reason}): {_factor(cure.to_control)} times the '
+        f'updates of the control, {_factor(cure.to_untreated)} times those of the untreated '
         f'network, n = {min(cure.to_control.n, cure.to_untreated.n)}{edge}.'
     )
 
@@ -144,10 +169,15 @@ def _factor(found: Ratio) -> str:
     return f'{sign}{found.factor:.2f} ({low:.2f} to {high:.2f})'
 
 
-def table(found: ArmsVerdict) -> Table:
+def tables(verdict: ArmsVerdict) -> list[Table]:
+    """The verdict in numbers, as an experiment that judges arms alone has it."""
+    return [table(verdict)]
+
+
+def table(verdict: ArmsVerdict) -> Table:
     """The verdict in numbers: one row for each arm at each depth."""
     return Table(
-        title=f'Updates to {found.target} % training error',
+        title=f'Updates to {verdict.target} % training error',
         columns=(
             Column('arm', words=True),
             Column('depth'),
@@ -159,42 +189,47 @@ def table(found: ArmsVerdict) -> Table:
             Column('status', words=True),
             Column('n'),
         ),
-        rows=[_row(each) for depth in found.depths() for each in found.arms if each.depth == depth],
+        rows=[
+            _row(each) for depth in verdict.depths() for each in verdict.arms if each.depth == depth
+        ],
         note=f'Factors of the updates, seed by seed: geometric means with their '
         f'{100 * CONFIDENCE:g} % intervals. ≥ and ≤ stand before factors that hold runs ended by '
-        f'the budget of {found.budget:,} updates. {MISSING}: there is none.',
+        f'the budget of {verdict.budget:,} updates. {MISSING}: there is none.',
     )
 
 
 def _row(each: ArmOutcome) -> list[str]:
-    runs = list(each.updates.values())
-    middle = median(float('inf') if count is None else count for count in runs) if runs else None
+    middle = each.median_updates
     rate = MISSING if each.tuned.rate is None else f'{each.tuned.rate:g}'
     return [
         each.arm,
         str(each.depth),
         rate + (f' ({each.tuned.edge})' if each.tuned.edge else ''),
-        MISSING if middle is None or middle == float('inf') else f'{middle:,g}',
-        f'{sum(count is not None for count in runs)} of {len(runs)}',
+        MISSING if middle is None else f'{middle:,g}',
+        f'{each.reached} of {len(each.updates)}',
         _factor(each.cure.to_untreated) if each.cure else MISSING,
         _factor(each.cure.to_control) if each.cure else MISSING,
-        each.cure.status if each.cure else 'reference',
-        str(len(runs)),
+        each.status,
+        str(len(each.updates)),
     ]
 
 
-def figure(found: ArmsVerdict) -> Figure | None:
+def figures(verdict: ArmsVerdict, name: str, caption: str) -> dict[str, tuple[Figure, str]]:
+    """The figure of `figure` with its caption, by its file name; none before a run was judged."""
+    drawn = figure(verdict)
+    return {name: (drawn, caption)} if drawn else {}
+
+
+def figure(verdict: ArmsVerdict) -> Figure | None:
     """The updates of each arm, one panel a depth; None where nothing was judged yet."""
-    panels = {f'depth {depth}': _runs(found.arms, depth) for depth in found.depths()}
+    panels = {f'depth {depth}': _runs(verdict.arms, depth) for depth in verdict.depths()}
     panels = {title: arms for title, arms in panels.items() if arms}
-    return updates_by_arm(panels, found.budget, found.target) if panels else None
+    return updates_by_arm(panels, verdict.budget, verdict.target) if panels else None
 
 
 def _runs(arms: Iterable[ArmOutcome], depth: int) -> Sequence[ArmRuns]:
     return [
-        ArmRuns(
-            each.arm, tuple(each.updates.values()), each.cure.status if each.cure else 'reference'
-        )
+        ArmRuns(each.arm, tuple(each.updates.values()), each.status)
         for each in arms
         if each.depth == depth and each.updates
     ]

@@ -10,7 +10,7 @@ What a sweep was asked for is read off its cells as well as its configuration, s
 that has grown is judged by all that it holds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ml_collections import ConfigDict
@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from vggres.config import Config
 from vggres.errors import UserError
 from vggres.findings import cures_telling
+from vggres.findings.cures import Network
 from vggres.findings.cures_telling import ArmsVerdict
 from vggres.findings.fastest import TUNING_PART, TunedRate, search, updates_to
 from vggres.findings.tuning import FIRST_TUNING_SEED, around, check_fresh_seeds, check_rates
@@ -27,10 +28,24 @@ from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
 Arms = Mapping[str, Mapping[str, object]]  # the dotted knobs that make each arm, by its name
-Network = tuple[str, int]  # the name of an arm, and the depth
-_WARMUP_UPDATES = 10
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # half a decade apart
+BUDGET = 400  # updates; on the digits plain-44 with batch norm needs some 270, ResNet-44 some 40
+WARMUP_UPDATES = 10
 _MANY_EPOCHS = 1_000_000  # evaluations at ends of epochs would only take time
 _RATE = ', rate '  # between the name of an arm and its rate, in the name of a variant
+
+
+def defaults(config: Config) -> dict[str, object]:
+    """The defaults of a sweep of minutes: on the digits, plain-20 trains well and plain-44 is slow.
+
+    Args:
+        config: that of the sweep, as an experiment's `defaults` takes it.
+    """
+    return protocol(BUDGET) | {
+        'sweep.depths': (20, 44),
+        'sweep.rates': RATES,
+        'sweep.seeds': 3,
+    }
 
 
 def protocol(budget: int) -> dict[str, object]:
@@ -47,11 +62,17 @@ def protocol(budget: int) -> dict[str, object]:
         'train.until_error': (5.0,),
         'optimizer.decay_at': (),
         'optimizer.warmup': 'linear',
-        'optimizer.warmup_fraction': _WARMUP_UPDATES / budget,
+        'optimizer.warmup_fraction': WARMUP_UPDATES / budget,
         'evaluation.every_steps': 5,
         'evaluation.every_epochs': _MANY_EPOCHS,
         'checkpoint.save_weights': False,
     }
+
+
+def varied(arms: Arms) -> tuple[str, ...]:
+    """The dotted knobs, besides family and depth, in which runs of some arms differ."""
+    knobs = {knob for each in arms.values() for knob in each}
+    return 'optimizer.learning_rate', *sorted(knobs - {'model.family'})
 
 
 def first_cells(config: ConfigDict, arms: Arms) -> Iterator[tuple[str, ConfigDict]]:
@@ -168,6 +189,11 @@ def judged(sweep: Sweep, arms: Arms) -> dict[Network, list[Result]]:
     }
 
 
+def judged_runs(sweep: Sweep, arms: Arms) -> list[Result]:
+    """The runs of `judged`, one after the other: by arm, depth and seed."""
+    return [run for runs in judged(sweep, arms).values() for run in runs]
+
+
 def verdict(sweep: Sweep, arms: Arms, treated: Mapping[str, tuple[str, str]]) -> ArmsVerdict:
     """Judges the treated arms by the runs of fresh seeds that are there.
 
@@ -176,13 +202,29 @@ def verdict(sweep: Sweep, arms: Arms, treated: Mapping[str, tuple[str, str]]) ->
         arms: all arms, in the order in which they are told.
         treated: of each treated arm, the names of the untreated arm and of the control.
     """
-    target = targets(sweep.config)[0]
+    return verdict_of(sweep.config, judged(sweep, arms), tuned_rates(sweep, arms), treated)
+
+
+def verdict_of(
+    config: Config,
+    runs: Mapping[Network, Sequence[Result]],
+    tuned: Mapping[Network, TunedRate],
+    treated: Mapping[str, tuple[str, str]],
+) -> ArmsVerdict:
+    """Judges treated networks by some runs, as `verdict` does by those of a sweep.
+
+    Args:
+        config: that of the sweep, which has the training error to reach and the budget.
+        runs: those that are judged, by arm and depth.
+        tuned: the rate of each network, by arm and depth, in the order in which they are told.
+        treated: of each treated arm, the names of the untreated arm and of the control.
+    """
+    target = targets(config)[0]
     updates = {
-        network: {run.seed: updates_to(run, target) for run in runs}
-        for network, runs in judged(sweep, arms).items()
+        network: {run.seed: updates_to(run, target) for run in found}
+        for network, found in runs.items()
     }
-    budget = sweep.config.train.steps
-    return cures_telling.verdict(updates, tuned_rates(sweep, arms), treated, target, budget)
+    return cures_telling.verdict(updates, tuned, treated, target, config.train.steps)
 
 
 def tuned_rates(sweep: Sweep, arms: Arms) -> dict[Network, TunedRate]:
