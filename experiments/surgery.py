@@ -28,11 +28,17 @@ for the depth of He et al.
 
 from collections.abc import Iterator
 
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.config import Config
 from vggres.errors import UserError
+from vggres.findings import cure_claims, cures_telling
+from vggres.findings.claims import Picture
+from vggres.findings.cures_telling import ArmsVerdict
+from vggres.results import Result
 from vggres.sweeps import arms
+from vggres.sweeps.sweep import Sweep
 
 TITLE = 'Interventions into the updates of single layers'
 CLAIM = (
@@ -45,21 +51,21 @@ SOURCE = (
 )
 VARIES = ('optimizer.learning_rate',)
 
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # half a decade apart
-_BUDGET = 400  # updates, so that the sweep takes minutes
 _CLIPPED_AT = 1.0
 _LONG_WARMUP = 0.25  # of the budget
 _FROZEN_PART = 3  # one in so many layers
 UNTREATED, CONTROL = 'plain', 'resnet'
+_EQUAL = f'{UNTREATED}, equal gradients'
+
+words, tables = cures_telling.words, cures_telling.tables
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
     """One depth, three seeds, a wide grid of rates; a run ends at 5 % training error."""
-    return arms.protocol(_BUDGET) | {
+    return arms.defaults(config) | {
         'sweep.families': (UNTREATED, CONTROL),
         'sweep.depths': (44,),
-        'sweep.rates': RATES,
-        'sweep.seeds': 3,
+        'sweep.rates': (*arms.RATES, 1.0),
     }
 
 
@@ -87,6 +93,30 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     return arms.first_cells(config, all_arms(config))
 
 
+def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
+    """The tuning runs that are still wanted, and the fresh seeds of arms with a rate."""
+    return arms.next_cells(sweep, all_arms(sweep.config))
+
+
+def judged(sweep: Sweep) -> list[Result]:
+    """The runs of fresh seeds at the rate of each arm."""
+    return arms.judged_runs(sweep, all_arms(sweep.config))
+
+
+def analyse(sweep: Sweep) -> ArmsVerdict:
+    """Judges each treatment by the updates that it saves."""
+    return arms.verdict(sweep, all_arms(sweep.config), judged_by(sweep.config))
+
+
+def figures(sweep: Sweep, verdict: ArmsVerdict) -> dict[str, tuple[Figure, str]]:
+    """The updates of each arm; nothing before the first one was judged."""
+    caption = (
+        f'Updates to {verdict.target} % training error of each arm, at its own fastest constant '
+        'rate. Each dot is a run of a fresh seed, each bar a median; the dotted line is the budget.'
+    )
+    return cures_telling.figures(verdict, 'updates_by_treatment', caption)
+
+
 def treatments(config: Config) -> dict[str, dict[str, object]]:
     """The knobs of each treatment, by its name."""
     frozen = max(1, min(config.sweep.depths) // _FROZEN_PART)
@@ -100,7 +130,7 @@ def treatments(config: Config) -> dict[str, dict[str, object]]:
     }
 
 
-def all_arms(config: Config) -> dict[str, dict[str, object]]:
+def all_arms(config: Config) -> arms.Arms:
     """The knobs of each arm, by its name: both families, untreated and with each treatment."""
     families = {name: {'model.family': name} for name in (UNTREATED, CONTROL)}
     return families | {
@@ -117,3 +147,30 @@ def judged_by(config: Config) -> dict[str, tuple[str, str]]:
         for name in (UNTREATED, CONTROL)
         for treatment in treatments(config)
     }
+
+
+CLAIMS = (
+    cure_claims.claim(
+        _EQUAL,
+        key='gradient_size',
+        sentence={
+            'en': 'What slows deep plain networks down is the size of their gradients along depth: '
+            'with gradients of equal size in all layers they train as fast as residual networks.',
+            'zh': '使深层普通网络变慢的是梯度大小沿深度的变化：'
+            '若各层梯度大小相等，它们就与残差网络训练得一样快。',
+        },
+        source={
+            'en': 'the popular explanation, turned into an intervention',
+            'zh': '通行的解释，改写为一项干预',
+        },
+        sweep='surgery',
+        figure=Picture(
+            'updates_by_treatment',
+            {
+                'en': 'Updates to a training error under each intervention, each network at its '
+                'own fastest rate.',
+                'zh': '每种干预下达到某一训练误差所需的更新次数，每个网络取各自最快的学习率。',
+            },
+        ),
+    ),
+)
