@@ -19,17 +19,14 @@ The claim would be refuted by a residual network whose branches start at 0, at i
 needs at least twice the updates of the one with batch norm.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.findings import cure_claims, cures_telling
-from vggres.findings.claims import Claim, Evidence, Picture
-from vggres.findings.contrasts import SEEDS, Contrast
-from vggres.findings.controls import Control
+from vggres.findings.claims import Picture
 from vggres.findings.cures_telling import ArmsVerdict
-from vggres.findings.tables import Table
 from vggres.results import Result
 from vggres.sweeps import arms
 from vggres.sweeps.sweep import Sweep
@@ -48,7 +45,7 @@ CONTROL, UNTREATED = 'resnet', 'resnet, no norm'
 SMALL = 'resnet, SkipInit from 0'
 _NO_NORM: Mapping[str, object] = {'model.family': 'resnet', 'model.norm': 'none'}
 _LEARNED = _NO_NORM | {'model.shortcut.learned_branch_scale': True}
-ARMS: Mapping[str, Mapping[str, object]] = {
+ARMS: arms.Arms = {
     CONTROL: {'model.family': 'resnet'},
     UNTREATED: _NO_NORM,
     SMALL: _LEARNED | {'model.shortcut.branch_scale': 0.0},
@@ -60,18 +57,10 @@ ARMS: Mapping[str, Mapping[str, object]] = {
 }
 _REFERENCES = (CONTROL, UNTREATED, 'plain', 'plain, no norm')
 TREATED = {arm: (UNTREATED, CONTROL) for arm in ARMS if arm not in _REFERENCES}
-_KNOBS = {knob for knobs in ARMS.values() for knob in knobs}
-VARIES = ('optimizer.learning_rate', *sorted(_KNOBS - {'model.family'}))
-_BUDGET = 400  # updates; plain-44 with batch norm needs some 270
+VARIES = arms.varied(ARMS)
 
-
-def defaults(config: ConfigDict) -> dict[str, object]:
-    """Two depths, three seeds, and the protocol of `sweeps.arms`."""
-    return arms.protocol(_BUDGET) | {
-        'sweep.depths': (20, 44),
-        'sweep.seeds': 3,
-        'sweep.rates': (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
-    }
+defaults = arms.defaults
+words, tables = cures_telling.words, cures_telling.tables
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
@@ -86,7 +75,7 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
 
 def judged(sweep: Sweep) -> list[Result]:
     """The runs of fresh seeds at the rate of each network."""
-    return [run for runs in arms.judged(sweep, ARMS).values() for run in runs]
+    return arms.judged_runs(sweep, ARMS)
 
 
 def analyse(sweep: Sweep) -> ArmsVerdict:
@@ -94,39 +83,19 @@ def analyse(sweep: Sweep) -> ArmsVerdict:
     return arms.verdict(sweep, ARMS, TREATED)
 
 
-def words(verdict: ArmsVerdict) -> str:
-    """The verdict in words, one arm per line."""
-    return cures_telling.words(verdict)
-
-
-def tables(verdict: ArmsVerdict) -> Sequence[Table]:
-    """The verdict in numbers."""
-    return [cures_telling.table(verdict)]
-
-
 def figures(sweep: Sweep, verdict: ArmsVerdict) -> dict[str, tuple[Figure, str]]:
     """The updates of each arm."""
-    drawn = cures_telling.figure(verdict)
-    if drawn is None:
-        return {}
     caption = (
         f'Updates to {verdict.target} % training error of residual networks without a norm, each '
         'at its own fastest constant rate. Each dot is one run, an arrow one that the budget '
         'ended.'
     )
-    return {'updates_without_norm': (drawn, caption)}
-
-
-def _contrasts(evidence: Evidence) -> list[Contrast]:
-    return cure_claims.cured(evidence.verdict, SMALL)
-
-
-def _control(evidence: Evidence) -> Control:
-    return cure_claims.control(evidence.verdict, SMALL)
+    return cures_telling.figures(verdict, 'updates_without_norm', caption)
 
 
 CLAIMS = (
-    Claim(
+    cure_claims.claim(
+        SMALL,
         key='small_branches',
         sentence={
             'en': 'A residual network without a norm trains as well as one with batch norm if its '
@@ -138,13 +107,6 @@ CLAIMS = (
             'zh': 'De 与 Smith 2020 年第 4 节；Bachlechner 等人 2020 年',
         },
         sweep='without_norm',
-        contrasts=_contrasts,
-        control=_control,
-        factors=(),
-        quantity=cure_claims.QUANTITY,
-        unit=cure_claims.UNIT,
-        criterion=cure_claims.CRITERION,
-        counted=SEEDS,
         figure=Picture(
             'updates_without_norm',
             {

@@ -19,18 +19,15 @@ The claim would be refuted by a plain network with tailored rectifiers that, at 
 at least twice the updates of the residual network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from vggres.findings import cure_claims, cures_telling
-from vggres.findings.claims import Claim, Evidence, Picture
-from vggres.findings.contrasts import SEEDS, Contrast
-from vggres.findings.controls import Control
+from vggres.findings.claims import Picture
 from vggres.findings.cures_telling import ArmsVerdict
-from vggres.findings.tables import Table
 from vggres.results import Result
 from vggres.sweeps import arms
 from vggres.sweeps.sweep import Sweep
@@ -50,7 +47,7 @@ _PLAIN: Mapping[str, object] = {'model.family': 'plain'}
 _ACTIVATIONS = {'tailored': 'tailored_relu', 'tanh': 'tanh'}
 _NO_NORM: Mapping[str, object] = _PLAIN | {'model.norm': 'none'}
 _SCHEMES = ('glorot', 'delta_orthogonal')  # weights of variance 1/(fan in), normal or orthogonal
-ARMS: Mapping[str, Mapping[str, object]] = {
+ARMS: arms.Arms = {
     CONTROL: {'model.family': 'resnet'},
     UNTREATED: _PLAIN,
     **{f'plain, {name}': _PLAIN | {'model.activation': a} for name, a in _ACTIVATIONS.items()},
@@ -62,18 +59,10 @@ ARMS: Mapping[str, Mapping[str, object]] = {
     },
 }
 TREATED = {arm: (UNTREATED, CONTROL) for arm in ARMS if arm not in (CONTROL, UNTREATED)}
-_KNOBS = {knob for knobs in ARMS.values() for knob in knobs}
-VARIES = ('optimizer.learning_rate', *sorted(_KNOBS - {'model.family'}))
-_BUDGET = 400  # updates; plain-44 with batch norm needs some 270
+VARIES = arms.varied(ARMS)
 
-
-def defaults(config: ConfigDict) -> dict[str, object]:
-    """Two depths, three seeds, and the protocol of `sweeps.arms`."""
-    return arms.protocol(_BUDGET) | {
-        'sweep.depths': (20, 44),
-        'sweep.seeds': 3,
-        'sweep.rates': (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
-    }
+defaults = arms.defaults
+words, tables = cures_telling.words, cures_telling.tables
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
@@ -88,7 +77,7 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
 
 def judged(sweep: Sweep) -> list[Result]:
     """The runs of fresh seeds at the rate of each network."""
-    return [run for runs in arms.judged(sweep, ARMS).values() for run in runs]
+    return arms.judged_runs(sweep, ARMS)
 
 
 def analyse(sweep: Sweep) -> ArmsVerdict:
@@ -96,39 +85,19 @@ def analyse(sweep: Sweep) -> ArmsVerdict:
     return arms.verdict(sweep, ARMS, TREATED)
 
 
-def words(verdict: ArmsVerdict) -> str:
-    """The verdict in words, one arm per line."""
-    return cures_telling.words(verdict)
-
-
-def tables(verdict: ArmsVerdict) -> Sequence[Table]:
-    """The verdict in numbers."""
-    return [cures_telling.table(verdict)]
-
-
 def figures(sweep: Sweep, verdict: ArmsVerdict) -> dict[str, tuple[Figure, str]]:
     """The updates of each arm."""
-    drawn = cures_telling.figure(verdict)
-    if drawn is None:
-        return {}
     caption = (
         f'Updates to {verdict.target} % training error of plain networks with other activations, '
         'each at its own fastest constant rate. Each dot is one run, an arrow one that the budget '
         'ended.'
     )
-    return {'updates_without_shortcuts': (drawn, caption)}
-
-
-def _contrasts(evidence: Evidence) -> list[Contrast]:
-    return cure_claims.cured(evidence.verdict, TAILORED)
-
-
-def _control(evidence: Evidence) -> Control:
-    return cure_claims.control(evidence.verdict, TAILORED)
+    return cures_telling.figures(verdict, 'updates_without_shortcuts', caption)
 
 
 CLAIMS = (
-    Claim(
+    cure_claims.claim(
+        TAILORED,
         key='tailored',
         sentence={
             'en': 'Activations that are tailored to the depth cure deep plain networks without a '
@@ -140,13 +109,6 @@ CLAIMS = (
             'zh': 'Zhang、Botev 与 Martens 2022 年',
         },
         sweep='without_shortcuts',
-        contrasts=_contrasts,
-        control=_control,
-        factors=(),
-        quantity=cure_claims.QUANTITY,
-        unit=cure_claims.UNIT,
-        criterion=cure_claims.CRITERION,
-        counted=SEEDS,
         figure=Picture(
             'updates_without_shortcuts',
             {

@@ -20,7 +20,7 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
 
 def judged(sweep: Sweep) -> list[Result]:
     """The runs of fresh seeds at the rate of each network, by family, depth and seed."""
-    return [run for runs in arms.judged(sweep, families_of(sweep)).values() for run in runs]
+    return arms.judged_runs(sweep, families_of(sweep))
 
 
 def tuned_rates(sweep: Sweep) -> dict[tuple[str, int], TunedRate]:

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from experiments.deepen.question import CONTROL, SHALLOW, STARTS, UNTREATED
 from experiments.deepen.stages import deepened, runs, sources, tuned_rates
-from vggres.findings import cures_telling
 from vggres.findings.cures_telling import ArmsVerdict
-from vggres.findings.fastest import updates_to
 from vggres.sweeps import arms
 from vggres.sweeps.sweep import Sweep
 
@@ -57,14 +55,8 @@ class DeepenVerdict:
 
 def analyse(sweep: Sweep) -> DeepenVerdict:
     """Judges each start against He's weights and the residual network, and what is deepened."""
-    target = arms.targets(sweep.config)[0]
-    updates = {
-        network: {run.seed: updates_to(run, target) for run in found}
-        for network, found in runs(sweep).items()
-    }
-    treated = {arm: (UNTREATED, CONTROL) for arm in STARTS}
-    budget = sweep.config.train.steps
-    starts = cures_telling.verdict(updates, tuned_rates(sweep), treated, target, budget)
+    treated = dict.fromkeys(STARTS, (UNTREATED, CONTROL))
+    starts = arms.verdict_of(sweep.config, runs(sweep), tuned_rates(sweep), treated)
     return DeepenVerdict(starts, tuple(_held(sweep)))
 
 

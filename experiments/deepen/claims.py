@@ -8,7 +8,7 @@ the edge of the grid, was chosen after a look at tuning runs on the digits, befo
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import fmean
 
 from experiments.deepen.analysis import KEPT, DeepenVerdict, Held
@@ -20,6 +20,7 @@ from experiments.deepen.question import (
     SHALLOW,
     UNTREATED,
 )
+from vggres.findings import cure_claims
 from vggres.findings.claims import Claim, Description, Evidence, Picture
 from vggres.findings.contrasts import (
     SEEDS,
@@ -34,7 +35,7 @@ from vggres.findings.contrasts import (
 )
 from vggres.findings.controls import CONTROL_MARGIN, Control
 from vggres.findings.cures import CURED, log_ratios, ratio
-from vggres.findings.cures_telling import ArmOutcome
+from vggres.findings.cures_telling import ArmOutcome, ArmsVerdict
 
 _STARTS = {
     DIRAC: Word.DIRAC,
@@ -43,18 +44,13 @@ _STARTS = {
 }
 
 
-def _deepest(verdict: DeepenVerdict, arm: str) -> ArmOutcome | None:
-    """An arm at the deepest depth of the sweep; None where it has no runs there yet."""
-    return verdict.starts.outcome(arm, max(verdict.starts.depths()))
-
-
 def _starts(evidence: Evidence) -> list[Contrast]:
     """Whether each start makes the deepest plain network as fast as the residual one."""
-    verdict: DeepenVerdict = evidence.verdict
-    control, contrasts = _deepest(verdict, CONTROL), []
+    starts: ArmsVerdict = evidence.verdict.starts
+    control, contrasts = starts.deepest(CONTROL), []
     for arm, word in _STARTS.items():
-        if control and (treated := _deepest(verdict, arm)):
-            contrasts.append(_start(treated, control, verdict.starts.budget, word))
+        if control and (treated := starts.deepest(arm)):
+            contrasts.append(_start(treated, control, starts.budget, word))
     if contrasts:
         return contrasts
     words = {
@@ -66,8 +62,8 @@ def _starts(evidence: Evidence) -> list[Contrast]:
 
 def _start(treated: ArmOutcome, control: ArmOutcome, budget: int, word: Word) -> Contrast:
     where = {'start': word}
-    if edges := [each for each in (treated, control) if each.tuned.edge]:
-        return barred(Status.NOT_MEASURED, _edge_words(edges), where)
+    if edge := cure_claims.at_edge(treated, control, where):
+        return edge
     found = sample(log_ratios(treated.updates, control.updates, budget))
     if found is None:
         words = {'en': 'no seed has both networks', 'zh': '没有两种网络都完成的随机种子'}
@@ -84,15 +80,6 @@ def _start(treated: ArmOutcome, control: ArmOutcome, budget: int, word: Word) ->
     return contrast
 
 
-def _edge_words(edges: Sequence[ArmOutcome]) -> Text:
-    names = ', '.join(f'{each.arm}-{each.depth} ({each.tuned.rate:g})' for each in edges)
-    return {
-        'en': f'the fastest rate of {names} lies at the edge of the grid, so that a faster one may '
-        'lie beyond',
-        'zh': f'{names} 的最快学习率位于网格边缘，之外可能还有更快的',
-    }
-
-
 def _censored_words(censored: int, n: int) -> Text:
     return {
         'en': f'{censored} of {n} runs did not reach the target, and count with the budget',
@@ -102,18 +89,17 @@ def _censored_words(censored: int, n: int) -> Text:
 
 def _disease(evidence: Evidence) -> Control:
     """The residual network reaches the error, and the plain one from He's weights is slow."""
-    verdict: DeepenVerdict = evidence.verdict
-    plain, control = _deepest(verdict, UNTREATED), _deepest(verdict, CONTROL)
+    starts: ArmsVerdict = evidence.verdict.starts
+    plain, control = starts.deepest(UNTREATED), starts.deepest(CONTROL)
     if not (plain and control):
         words = {
             'en': "the plain network from He's weights and the residual network were not both run",
             'zh': '没有同时运行 He 初始化的普通网络和残差网络',
         }
         return Control(None, words)
-    reached, runs = sum(map(bool, control.updates.values())), len(control.updates)
-    slower = ratio(plain.updates, control.updates, verdict.starts.budget)
-    factor = slower.factor or 0.0
-    target = verdict.starts.target
+    reached, runs = control.reached, len(control.updates)
+    slower = ratio(plain.updates, control.updates, starts.budget)
+    factor, target = slower.factor or 0.0, starts.target
     sign = '≥ ' * bool(slower.at_least)
     return Control(
         2 * reached > runs and factor > CURED,

@@ -26,7 +26,7 @@ scheme shapes them, the random numbers. Not every layer can be the identity: the
 those as He's scheme draws them that change the number of channels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
@@ -58,17 +58,15 @@ LOOKS_LINEAR = 'plain, looks-linear'
 # The arms, by the scheme of their random weights.
 STARTS = {DIRAC: 'dirac', ORTHOGONAL: 'delta_orthogonal', LOOKS_LINEAR: 'looks_linear'}
 # At a first look, the orthogonal start was fastest at 0.001, the lowest rate at that time.
-RATES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-_BUDGET = 400  # updates; plain-44 needs some 270 from He's weights, ResNet-44 some 40
+RATES = (0.0003, *arms.RATES)
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
     """One depth, three seeds, a constant rate after a short warm-up, a look every 5 updates."""
-    return arms.protocol(_BUDGET) | {
+    return arms.defaults(config) | {
         'sweep.families': (UNTREATED, CONTROL),
         'sweep.depths': (44,),
         'sweep.rates': RATES,
-        'sweep.seeds': 3,
     }
 
 
@@ -92,12 +90,12 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     yield from arms.first_cells(with_shallow(config), untreated())
 
 
-def untreated() -> Mapping[str, Mapping[str, object]]:
+def untreated() -> arms.Arms:
     """The arm that has a shallow network besides the deep ones."""
     return {UNTREATED: {'model.family': 'plain'}}
 
 
-def compared() -> Mapping[str, Mapping[str, object]]:
+def compared() -> arms.Arms:
     """The other arms, which have the depths of the sweep."""
     starts = {arm: {'model.family': 'plain', 'init.scheme': to} for arm, to in STARTS.items()}
     return starts | {CONTROL: {'model.family': 'resnet'}}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from ml_collections import ConfigDict
 
 from experiments.deepen.question import SHALLOW, UNTREATED, compared, untreated, with_shallow
+from vggres.findings.cures import Network
 from vggres.findings.fastest import TunedRate
 from vggres.results import Result
 from vggres.sweeps import arms
@@ -13,10 +14,8 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
-Network = tuple[str, int]  # the name of an arm, and the depth
 SOURCE_ARM, DEEPENED_ARM = 'plain, to be deepened', 'plain, deepened'
 HELD_FOR = 200  # updates that a deepened network is trained on for
-_WARMUP_UPDATES = 10
 # Runs that go on whatever their error is.
 _TO_THE_END = {'model.family': 'plain', 'train.until_error': (), 'evaluation.every_steps': 0}
 
@@ -55,7 +54,7 @@ def _deepened(sweep: Sweep, depth: int, rate: float) -> Iterator[tuple[str, Conf
         knobs = {
             'init.deepened_from': cell.id,
             'optimizer.learning_rate': rate,
-            'optimizer.warmup_fraction': _WARMUP_UPDATES / HELD_FOR,
+            'optimizer.warmup_fraction': arms.WARMUP_UPDATES / HELD_FOR,
             'train.steps': HELD_FOR,
             'evaluation.every_epochs': 1,
         }

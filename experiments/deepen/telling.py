@@ -99,15 +99,14 @@ def _errors(values: Sequence[float]) -> str:
 
 def figures(sweep: Sweep, verdict: DeepenVerdict) -> dict[str, tuple[Figure, str]]:
     """The updates of each start, and the error of deepened networks while they train on."""
-    drawn = {}
     deep = tuple(each for each in verdict.starts.arms if each.depth > SHALLOW)
     starts = dataclasses.replace(verdict.starts, arms=deep)
-    if (figure := cures_telling.figure(starts)) is not None:
-        drawn['updates_by_start'] = (
-            figure,
-            'Updates to 5 % training error of deep networks by where they start, each at its own '
-            'fastest constant rate. Each marker is a run; an arrow is a run that the budget ended.',
-        )
+    drawn = cures_telling.figures(
+        starts,
+        'updates_by_start',
+        'Updates to 5 % training error of deep networks by where they start, each at its own '
+        'fastest constant rate. Each marker is a run; an arrow is a run that the budget ended.',
+    )
     panels: dict[str, list[Course]] = {}
     for held in verdict.held:
         panels.setdefault(f'deepened to depth {held.depth}', []).extend(_courses(sweep, held))

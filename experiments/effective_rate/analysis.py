@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.effective_rate.question import ARMS, TREATED
+from experiments.effective_rate.question import ARMS, TREATED, judged
 from vggres.findings.cures_telling import ArmsVerdict
 from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.outcomes import CONFIDENCE
@@ -128,12 +128,7 @@ def analyse(sweep: Sweep) -> EffectiveRateVerdict:
 
 def judged_observations(sweep: Sweep) -> list[Observed]:
     """The judged runs that were observed, by arm, depth and seed."""
-    order = {
-        run.cell: place
-        for place, run in enumerate(
-            run for runs in arms.judged(sweep, ARMS).values() for run in runs
-        )
-    }
+    order = {run.cell: place for place, run in enumerate(judged(sweep))}
     found = [each for each in sweep.observed() if each[1].cell in order]
     return sorted(found, key=lambda each: order[each[1].cell])
 

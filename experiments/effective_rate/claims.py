@@ -5,20 +5,9 @@ from collections.abc import Iterator
 from experiments.effective_rate.analysis import Comparison, EffectiveRateVerdict
 from vggres.findings import cure_claims
 from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import FAMILIES, SEEDS, Contrast
-from vggres.findings.controls import Control
+from vggres.findings.contrasts import FAMILIES, SEEDS
 
 _TREATED = 'plain, fixed norms'
-
-
-def _cured(evidence: Evidence) -> list[Contrast]:
-    verdict: EffectiveRateVerdict = evidence.verdict
-    return cure_claims.cured(verdict.arms, _TREATED)
-
-
-def _control(evidence: Evidence) -> Control:
-    verdict: EffectiveRateVerdict = evidence.verdict
-    return cure_claims.control(verdict.arms, _TREATED)
 
 
 def _falls(evidence: Evidence) -> Iterator[Description]:
@@ -58,8 +47,8 @@ CLAIMS = (
             'zh': 'van Laarhoven 2017 年第 2 节所提示的原因',
         },
         sweep='effective_rate',
-        contrasts=_cured,
-        control=_control,
+        contrasts=lambda evidence: cure_claims.cured(evidence.verdict.arms, _TREATED),
+        control=lambda evidence: cure_claims.control(evidence.verdict.arms, _TREATED),
         factors=(),
         quantity=cure_claims.QUANTITY,
         unit=cure_claims.UNIT,

@@ -31,10 +31,9 @@ CLAIM = (
     'effective learning rate falls.'
 )
 SOURCE = 'from van Laarhoven 2017, L2 Regularization versus Batch and Weight Normalization, §2'
-VARIES = ('optimizer.learning_rate', 'optimizer.fixed_norms')
 
 PROBE = 'effective_rate'
-ARMS: dict[str, dict[str, object]] = {
+ARMS: arms.Arms = {
     'plain': {'model.family': 'plain'},
     'resnet': {'model.family': 'resnet'},
     'plain, fixed norms': {'model.family': 'plain', 'optimizer.fixed_norms': True},
@@ -45,20 +44,12 @@ TREATED = {
     'plain, fixed norms': ('plain', 'resnet'),
     'resnet, fixed norms': ('resnet', 'resnet'),
 }
-
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-_BUDGET = 400  # updates: plain-44 needs some 270 on the digits, ResNet-44 some 40
+VARIES = arms.varied(ARMS)
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
     """A depth without the disease and one with it; looks into the layers every two epochs."""
-    return arms.protocol(_BUDGET) | {
-        'sweep.depths': (20, 44),
-        'sweep.rates': RATES,
-        'sweep.seeds': 3,
-        'probes.every_epochs': 2,
-        'probes.also': (PROBE,),
-    }
+    return arms.defaults(config) | {'probes.every_epochs': 2, 'probes.also': (PROBE,)}
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
@@ -96,4 +87,4 @@ def _observed_if_judged(config: ConfigDict) -> ConfigDict:
 
 def judged(sweep: Sweep) -> list[Result]:
     """The runs of fresh seeds at the rate of each network, by arm, depth and seed."""
-    return [run for runs in arms.judged(sweep, ARMS).values() for run in runs]
+    return arms.judged_runs(sweep, ARMS)

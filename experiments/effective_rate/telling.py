@@ -169,13 +169,12 @@ def _course_row(arm: str, depth: int, courses: Sequence[Course]) -> list[str]:
 
 def figures(sweep: Sweep, verdict: EffectiveRateVerdict) -> dict[str, tuple[Figure, str]]:
     """The updates of each arm, and the effective rates along the layers of both families."""
-    drawn = {}
-    if found := cures_telling.figure(verdict.arms):
-        drawn['updates_by_arm'] = (
-            found,
-            'Updates to the training error, with the norms of the kernels below a norm free and '
-            'held. Each marker is one run, each network at its own fastest constant rate.',
-        )
+    drawn = cures_telling.figures(
+        verdict.arms,
+        'updates_by_arm',
+        'Updates to the training error, with the norms of the kernels below a norm free and held. '
+        'Each marker is one run, each network at its own fastest constant rate.',
+    )
     if rows := _rows(sweep, verdict.depth):
         drawn['effective_rate_along_layers'] = (
             along_layers_in_training(rows),
