@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 from vggres.findings import cures_telling
 from vggres.findings.fastest import TunedRate
 
@@ -66,3 +68,15 @@ def test_the_figure_leaves_out_what_was_not_run():
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ['plain', 'resnet', 'plain, equal', 'plain, clipped']
     assert cures_telling.figure(cures_telling.verdict({}, {}, TREATED, '5', 600)) is None
+
+
+def test_arms_are_found_within_the_verdict_of_any_sweep():
+    @dataclass
+    class More:
+        count: int
+        starts: cures_telling.ArmsVerdict | None
+
+    found = planted()
+    assert cures_telling.within(found) is found
+    assert cures_telling.within(More(1, found)) is found
+    assert cures_telling.within(More(1, None)) is None

@@ -92,6 +92,15 @@ def verdict(
     return ArmsVerdict(arms, treated, target, budget)
 
 
+def within(verdict: object) -> ArmsVerdict | None:
+    """What interventions do, by the verdict of any sweep; None where it tunes no arms.
+
+    An experiment that measures more besides has it as a field of its own verdict.
+    """
+    fields = [verdict, *vars(verdict).values()]
+    return next((each for each in fields if isinstance(each, ArmsVerdict)), None)
+
+
 def words(found: ArmsVerdict) -> str:
     """The verdict in words: a line for each treated arm at each depth, after the two others."""
     lines = []
