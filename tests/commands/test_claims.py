@@ -97,3 +97,6 @@ def test_causes_have_a_table_and_a_page_of_their_own(config, tmp_path):
         assert (tmp_path / name).stat().st_size > 1000
     assert (tmp_path / 'causes.md').read_text().startswith('# The causes, claim by claim')
     assert not (tmp_path / 'claims.md').exists()
+    last = (tmp_path / 'remains.md').read_text()
+    assert '| plain, tailored | 44 | cures |' in last
+    assert 'what remains: ' in text

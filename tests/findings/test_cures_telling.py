@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 from vggres.findings import cures_telling
 from vggres.findings.fastest import TunedRate
 
@@ -104,3 +106,15 @@ def test_the_figure_has_its_name_and_caption_as_soon_as_a_run_was_judged():
     assert figure.axes[0].get_title(loc='left') == 'depth 44'
     nothing = cures_telling.verdict({}, {}, TREATED, '5', 600)
     assert cures_telling.figures(nothing, 'updates', 'Some.') == {}
+
+
+def test_arms_are_found_within_the_verdict_of_any_sweep():
+    @dataclass
+    class More:
+        count: int
+        starts: cures_telling.ArmsVerdict | None
+
+    found = planted()
+    assert cures_telling.within(found) is found
+    assert cures_telling.within(More(1, found)) is found
+    assert cures_telling.within(More(1, None)) is None

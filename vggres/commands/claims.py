@@ -10,7 +10,7 @@ from rich.table import Table
 
 import experiments
 from vggres.errors import UserError
-from vggres.findings import claims, claims_page
+from vggres.findings import claims, claims_page, cures_telling, remains
 from vggres.findings.claims import Evidence, Finding
 from vggres.findings.languages import ENGLISH, SweepProtocol
 from vggres.sweeps import sweep as sweeps
@@ -21,7 +21,8 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
     """Judges the claims of the popular story and, where a sweep is there, those about causes.
 
     It writes `claims.html`, `.md`, `.zh.md` and `.json`, as well as the same four of `causes`, and
-    prints what each claim comes to. Each of the two tables is adjusted for its own contrasts.
+    prints what each claim comes to. Each of the two tables is adjusted for its own contrasts. Last,
+    `remains.html`, `.md` and `.zh.md` say in short what is left of it all.
 
     Args:
         workdir: where the sweeps are.
@@ -59,7 +60,22 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         _show(found, missing, console)
         console.print(f'{page}: {", ".join(map(str, paths.values()))}', soft_wrap=True)
         findings += found
+    _write_what_remains(workdir, findings, evidence, commands, console)
     return findings
+
+
+def _write_what_remains(
+    workdir: Path,
+    findings: Sequence[Finding],
+    evidence: Mapping[str, Evidence],
+    commands: Mapping[str, str],
+    console: Console,
+) -> None:
+    arms = {name: cures_telling.within(each.verdict) for name, each in evidence.items()}
+    first = next(commands[claim.sweep] for claim in experiments.causes())
+    told = {name: each for name, each in arms.items() if each}
+    paths = remains.write(workdir, findings, told, first)
+    console.print(f'what remains: {", ".join(map(str, paths.values()))}', soft_wrap=True)
 
 
 def _show(findings: Sequence[Finding], missing: Mapping[str, str], console: Console) -> None:

@@ -23,14 +23,14 @@ from vggres.figures.style import (
 )
 
 _ROW = 0.36  # inches, of an arm
-_COLORS = {
+STATUS_COLORS = {
     'cures': '#00866a',
     'helps': '#0072b2',
     'no effect': '#59626d',
     'harms': '#d55e00',
     'reference': INK,
 }
-_UNDECIDED = '#9a7b00'
+UNDECIDED = '#9a7b00'
 _SPREAD = 0.22  # rows, over which the seeds of an arm stand
 
 
@@ -88,7 +88,7 @@ def updates_by_arm(panels: Mapping[str, Sequence[ArmRuns]], budget: int, target:
 
 
 def _draw(ax: Axes, arm: ArmRuns, row: int, budget: int) -> None:
-    color = _COLORS.get(arm.status, _UNDECIDED)
+    color = STATUS_COLORS.get(arm.status, UNDECIDED)
     places = row + np.linspace(-_SPREAD, _SPREAD, len(arm.updates))
     for place, updates in zip(places, arm.updates, strict=True):
         shape = 'o' if updates else '>'
@@ -101,12 +101,13 @@ def _draw(ax: Axes, arm: ArmRuns, row: int, budget: int) -> None:
 
 def _explain(arms: Sequence[ArmRuns]) -> list[Line2D]:
     statuses = dict.fromkeys(arm.status for arm in arms)
-    decided = [each for each in _COLORS if each in statuses]
+    decided = [each for each in STATUS_COLORS if each in statuses]
     handles = [
-        Line2D([], [], label=each, **marker('o', _COLORS[each], MARKER_SIZE)) for each in decided
+        Line2D([], [], label=each, **marker('o', STATUS_COLORS[each], MARKER_SIZE))
+        for each in decided
     ]
     if set(statuses) - set(decided):
-        handles.append(Line2D([], [], label='not decided', **marker('o', _UNDECIDED, MARKER_SIZE)))
+        handles.append(Line2D([], [], label='not decided', **marker('o', UNDECIDED, MARKER_SIZE)))
     if any(None in arm.updates for arm in arms):
         look = marker('>', QUIET_INK, MARKER_SIZE)
         handles.append(Line2D([], [], label='not within the budget', **look))

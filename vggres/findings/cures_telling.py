@@ -122,6 +122,15 @@ def verdict(
     return ArmsVerdict(arms, treated, target, budget)
 
 
+def within(verdict: object) -> ArmsVerdict | None:
+    """What interventions do, by the verdict of any sweep; None where it tunes no arms.
+
+    An experiment that measures more besides has it as a field of its own verdict.
+    """
+    fields = [verdict, *vars(verdict).values()]
+    return next((each for each in fields if isinstance(each, ArmsVerdict)), None)
+
+
 def words(verdict: ArmsVerdict) -> str:
     """The verdict in words: a line for each treated arm at each depth, after the two others."""
     lines = []
@@ -152,21 +161,21 @@ def _treated(each: ArmOutcome) -> str:
     assert cure
     edge = f'; its rate is the {each.tuned.edge} of the grid' if each.tuned.edge else ''
     return (
-        f'{each.label}: {cure.status} ({cure.reason}): {_factor(cure.to_control)} times the '
-        f'updates of the control, {_factor(cure.to_untreated)} times those of the untreated '
+        f'{each.label}: {cure.status} ({cure.reason}): {factor(cure.to_control)} times the '
+        f'updates of the control, {factor(cure.to_untreated)} times those of the untreated '
         f'network, n = {min(cure.to_control.n, cure.to_untreated.n)}{edge}.'
     )
 
 
-def _factor(found: Ratio) -> str:
-    """A factor with its interval, as in '1.20 (0.90 to 1.60)'."""
+def factor(found: Ratio, to: str = ' to ') -> str:
+    """A factor with its interval, as in '1.20 (0.90 to 1.60)'; what stands in between is `to`."""
     if found.factor is None:
         return MISSING
     sign = '≥ ' * bool(found.at_least) + '≤ ' * bool(found.at_most and not found.at_least)
     if found.interval is None:
         return f'{sign}{found.factor:.2f}'
     low, high = found.interval
-    return f'{sign}{found.factor:.2f} ({low:.2f} to {high:.2f})'
+    return f'{sign}{found.factor:.2f} ({low:.2f}{to}{high:.2f})'
 
 
 def tables(verdict: ArmsVerdict) -> list[Table]:
@@ -207,8 +216,8 @@ def _row(each: ArmOutcome) -> list[str]:
         rate + (f' ({each.tuned.edge})' if each.tuned.edge else ''),
         MISSING if middle is None else f'{middle:,g}',
         f'{each.reached} of {len(each.updates)}',
-        _factor(each.cure.to_untreated) if each.cure else MISSING,
-        _factor(each.cure.to_control) if each.cure else MISSING,
+        factor(each.cure.to_untreated) if each.cure else MISSING,
+        factor(each.cure.to_control) if each.cure else MISSING,
         each.status,
         str(len(each.updates)),
     ]
