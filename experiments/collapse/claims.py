@@ -6,85 +6,31 @@ becomes of the features in training is descriptive.
 """
 
 from collections.abc import Iterator
-from statistics import fmean
 
-from experiments.collapse.analysis import COSINE_MARGIN, MOMENTS, CollapseVerdict, at
-from experiments.collapse.question import NORMS
+from experiments.collapse.analysis import COSINE_MARGIN, CollapseVerdict, last
+from vggres.findings.before_after import NORMS
+from vggres.findings.before_after_claims import deepest_above, deepest_described
 from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import (
-    FAMILIES,
-    Condition,
-    Contrast,
-    Counted,
-    Status,
-    Word,
-    above,
-    barred,
-    sample,
-)
-from vggres.findings.controls import NOTHING_IS_TRAINED, too_shallow
-
-_NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
-_MOMENTS = dict(zip(MOMENTS, (Word.BEFORE_TRAINING, Word.AFTER_TRAINING), strict=True))
+from vggres.findings.contrasts import NETWORKS, Contrast
+from vggres.findings.controls import NOTHING_IS_TRAINED
 
 
 def _more_alike(evidence: Evidence) -> list[Contrast]:
     """By how much more alike features are in the deepest plain networks, under each norm."""
     verdict: CollapseVerdict = evidence.verdict
-    contrasts = []
-    for norm in NORMS:
-        where: dict[str, Condition] = {'norm': _NORMS[norm]}
-        depths = [n.depth for n in verdict.networks if n.norm == norm]
-        if not depths:
-            continue
-        place = norm, max(depths), MOMENTS[0]
-        found = [d for d in verdict.differences if (d.norm, d.depth, d.moment) == place]
-        if shallow := too_shallow(max(depths), where):
-            contrasts.append(shallow)
-        elif values := sample(found[0].values) if found else None:
-            contrasts.append(above(values, COSINE_MARGIN, where))
-        else:
-            words = {
-                'en': f'plain and residual networks of depth {max(depths)} with finite features',
-                'zh': f'缺少深度为 {max(depths)}、特征有限的普通网络与残差网络',
-            }
-            contrasts.append(barred(Status.NOT_MEASURED, words, where))
-    return contrasts
+    finite = {'en': 'features', 'zh': '特征'}
+    return deepest_above(verdict.networks, verdict.differences, COSINE_MARGIN, finite)
 
 
 def _cosines(evidence: Evidence) -> Iterator[Description]:
     """The cosine in the last block of each kind of the deepest networks, before and after."""
     verdict: CollapseVerdict = evidence.verdict
-    deepest = max((n.depth for n in verdict.networks), default=0)
-    for moment, word in _MOMENTS.items():
-        last: dict[tuple[str, str], list[float]] = {}
-        for network in verdict.networks:
-            found = at(network, moment)
-            if network.depth == deepest and found:
-                last.setdefault((network.family, network.norm), []).extend(found.last)
-        for (family, norm), values in last.items():
-            yield Description(
-                what={
-                    'en': 'mean cosine between the features of different images in the last block',
-                    'zh': '最后一个块中不同图像特征之间的平均余弦',
-                },
-                where={
-                    'family': FAMILIES[family],
-                    'norm': _NORMS[norm],
-                    'when': word,
-                    'depth': deepest,
-                },
-                value=fmean(values),
-                n=len(values),
-                counted=_NETWORKS,
-            )
+    what = {
+        'en': 'mean cosine between the features of different images in the last block',
+        'zh': '最后一个块中不同图像特征之间的平均余弦',
+    }
+    return deepest_described(verdict.networks, what, last)
 
-
-# Draws of the weights before training, and runs after it.
-_NETWORKS = Counted(
-    one={'en': 'network', 'zh': '个网络'},
-    several={'en': 'networks', 'zh': '个网络'},
-)
 
 CLAIMS = (
     Claim(
@@ -117,7 +63,7 @@ CLAIMS = (
             'zh': f'大于 {COSINE_MARGIN:g}（权重抽样之间离散程度的数倍）为真，小于它为假。'
             '按随机权重的抽样计数。',
         },
-        counted=_NETWORKS,
+        counted=NETWORKS,
         figure=Picture(
             'cosine_along_the_layers',
             {

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
-import numpy as np
-
-from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.outcomes import CONFIDENCE, failing_error
 from vggres.results import Observation, Result
 from vggres.sweeps.sweep import Sweep
@@ -131,8 +128,3 @@ def damage(error: float, whole: float, guessing: float) -> float:
         guessing: of guessing. Where the whole network is no better, the damage is 0.
     """
     return (error - whole) / (guessing - whole) if whole < guessing else 0.0
-
-
-def interval_of(values: list[float]) -> Interval | None:
-    """Student's interval of a mean over seeds, at the level of the verdict."""
-    return t_interval(np.array(values), CONFIDENCE)

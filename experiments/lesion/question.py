@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from vggres.errors import UserError
+from vggres.sweeps.before_after import at_both_ends
 from vggres.sweeps.grid import grid
 
 TITLE = 'What does a trained network lose with a block?'
@@ -40,14 +41,15 @@ VARIES = ()
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
-    """Three families of depth 20, residual networks of depth 56, eight seeds of each."""
-    longest = config.train.epochs or config.train.steps  # an epoch has an update at least
-    return {
+    """Three families of depth 20, residual networks of depth 56, eight seeds of each.
+
+    Nothing is observed in training, so that trained networks alone are lesioned.
+    """
+    return at_both_ends(config) | {
         'sweep.families': ('plain', 'resnet', 'vgg'),
         'sweep.depths': (20, 56),
         'sweep.seeds': 8,
         'probes.also': ('lesion',),
-        'probes.every_epochs': longest,  # so that trained networks alone are lesioned
     }
 
 

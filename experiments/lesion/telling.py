@@ -5,8 +5,10 @@ from statistics import fmean
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.lesion.analysis import Lesioned, LesionVerdict, interval_of
+from experiments.lesion.analysis import Lesioned, LesionVerdict
 from vggres.figures.lesions import Lesions, lesions
+from vggres.findings.estimates import t_interval
+from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
@@ -27,7 +29,7 @@ def words(verdict: LesionVerdict) -> str:
 def _group_words(place: tuple[str, int], networks: list[Lesioned]) -> str:
     family, depth = place
     damages = [network.damage for network in networks]
-    ends = interval_of(damages)
+    ends = t_interval(damages, CONFIDENCE)
     between = f' (95 % CI {number(ends[0], ".2f")} to {number(ends[1], ".2f")})' if ends else ''
     said = (
         f'{family}, depth {depth}: deleting one of {len(networks[0].deleted)} blocks raises the '
@@ -85,7 +87,7 @@ def _row(place: tuple[str, int], networks: list[Lesioned]) -> list[str]:
         number(fmean(each.whole for each in networks), '.2f'),
         number(fmean(fmean(each.deleted.values()) for each in networks), '.2f'),
         number(fmean(damages), '.3f'),
-        interval(interval_of(damages), '.3f'),
+        interval(t_interval(damages, CONFIDENCE), '.3f'),
         number(fmean(each.typical for each in networks), '.3f'),
         number(fmean(each.worst for each in networks), '.3f'),
         str(len(networks)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.paths.question import PREACTIVATION, VARIANTS
-from vggres.findings.estimates import Interval, t_interval
+from vggres.findings.before_after import BEFORE, MOMENTS
 from vggres.findings.outcomes import CONFIDENCE, has_failed
 from vggres.networks.spec import NetworkSpec
 from vggres.results import Observation, Result
@@ -21,7 +21,6 @@ SHORT = 1 / 3
 # "Most": more than this share of the gradient.
 MOST = 0.5
 
-BEFORE, AFTER = 'before training', 'after training'
 _QUANTITIES = ('path_norm', 'path_share', 'path_single')
 
 
@@ -32,7 +31,7 @@ class PathLengths:
     Attributes:
         variant: the kind of shortcut.
         depth: weighted layers.
-        when: 'before training' or 'after training'.
+        when: one of `before_after.MOMENTS`.
         blocks: n, so that lengths go from 0 to n.
         share: of the gradient at each length, the mean over networks; the shares add up to 1.
         norm: of the gradient at each length relative to that of the whole, likewise.
@@ -88,7 +87,7 @@ def analyse(sweep: Sweep) -> PathsVerdict:
     found = []
     for variant, depth in dict.fromkeys((each.variant, each.depth) for _, each, _ in observed):
         own = [each for each in observed if (each[1].variant, each[1].depth) == (variant, depth)]
-        found += [lengths for when in (BEFORE, AFTER) if (lengths := _lengths(own, when))]
+        found += [lengths for when in MOMENTS if (lengths := _lengths(own, when))]
     return PathsVerdict(tuple(found), errors)
 
 
@@ -189,11 +188,6 @@ def trials(probabilities: Iterable[float]) -> np.ndarray:
     for p in probabilities:
         found = np.convolve(found, [1 - p, p])
     return found
-
-
-def interval(values: Sequence[float]) -> Interval | None:
-    """Student's interval of the mean of one number per network, at the level of the verdict."""
-    return t_interval(np.array(values), CONFIDENCE)
 
 
 def is_unscaled(variant: str) -> bool:

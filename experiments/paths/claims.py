@@ -9,33 +9,21 @@ from collections.abc import Iterator
 from itertools import product
 from statistics import fmean
 
-from experiments.paths.analysis import (
-    AFTER,
-    BEFORE,
-    MOST,
-    SHORT,
-    PathLengths,
-    PathsVerdict,
-    binomial,
-    up_to,
-)
+from experiments.paths.analysis import MOST, SHORT, PathLengths, PathsVerdict, binomial, up_to
 from experiments.paths.question import IDENTITY, PREACTIVATION
+from vggres.findings.before_after import MOMENTS
+from vggres.findings.before_after_claims import MOMENT_WORDS
 from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import Barrier, Contrast, Counted, Status, Word, above, sample
+from vggres.findings.contrasts import NETWORKS, Barrier, Contrast, Status, Word, above, sample
 from vggres.findings.controls import Control, too_shallow
 
-_MOMENTS = {Word.BEFORE_TRAINING: BEFORE, Word.AFTER_TRAINING: AFTER}
 _BLOCKS = {Word.POSTACTIVATION: IDENTITY, Word.PREACTIVATION: PREACTIVATION}
-_NETWORKS = Counted(
-    one={'en': 'network', 'zh': '个网络'},
-    several={'en': 'networks', 'zh': '个网络'},
-)
 
 
 def _short_paths(evidence: Evidence) -> list[Contrast]:
     """The share of short paths in the deepest networks, for both kinds of blocks and moments."""
     contrasts = []
-    for (block, variant), (word, when) in product(_BLOCKS.items(), _MOMENTS.items()):
+    for (block, variant), (when, word) in product(_BLOCKS.items(), MOMENT_WORDS.items()):
         found = _deepest(evidence, variant, when)
         if found is None:
             continue
@@ -66,7 +54,7 @@ def _control(evidence: Evidence) -> Control:
     verdict: PathsVerdict = evidence.verdict
     errors = [
         verdict.errors[each.variant][each.depth]
-        for variant, when in product(_BLOCKS.values(), _MOMENTS.values())
+        for variant, when in product(_BLOCKS.values(), MOMENTS)
         if (each := _deepest(evidence, variant, when))
     ]
     if not errors:
@@ -84,7 +72,7 @@ def _control(evidence: Evidence) -> Control:
 
 def _lengths(evidence: Evidence) -> Iterator[Description]:
     """The mean length as a part of the blocks, and the share of short paths at smaller depths."""
-    for (block, variant), (word, when) in product(_BLOCKS.items(), _MOMENTS.items()):
+    for (block, variant), (when, word) in product(_BLOCKS.items(), MOMENT_WORDS.items()):
         verdict: PathsVerdict = evidence.verdict
         deepest = _deepest(evidence, variant, when)
         for each in verdict.lengths:
@@ -100,7 +88,7 @@ def _lengths(evidence: Evidence) -> Iterator[Description]:
                 where=where,
                 value=fmean(each.length) / each.blocks,
                 n=len(each.length),
-                counted=_NETWORKS,
+                counted=NETWORKS,
             )
             if each is not deepest:  # where it is the primary contrast
                 yield Description(
@@ -108,7 +96,7 @@ def _lengths(evidence: Evidence) -> Iterator[Description]:
                     where=where,
                     value=fmean(each.short),
                     n=len(each.short),
-                    counted=_NETWORKS,
+                    counted=NETWORKS,
                 )
 
 
@@ -146,7 +134,7 @@ CLAIMS = (
             '路径为短路径：论文中的有效路径至多经过 54 块中的 17 块。'
             '训练前按随机权重的抽样计数，训练后按训练次数计数。',
         },
-        counted=_NETWORKS,
+        counted=NETWORKS,
         figure=Picture(
             'share_by_length',
             {

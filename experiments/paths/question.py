@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from vggres.errors import UserError
+from vggres.sweeps.before_after import at_both_ends
 from vggres.sweeps.grid import grid
 
 TITLE = 'Through how many blocks does the gradient go?'
@@ -60,19 +61,12 @@ def defaults(config: ConfigDict) -> dict[str, object]:
 
     Runs that are counted in epochs get ten of them.
     """
-    own: dict[str, object] = {
+    return at_both_ends(config, _EPOCHS) | {
         'sweep.families': ('resnet',),
         'sweep.depths': (20, 56),
         'sweep.seeds': 8,
         'probes.also': ('paths',),
     }
-    # No run has more epochs than this (an epoch has an update at least), so that nothing is
-    # observed between the first update and the last one.
-    if config.train.epochs:
-        whole_run = max(_EPOCHS, config.train.epochs)
-        shorter = {'train.epochs': _EPOCHS, 'evaluation.every_epochs': 5}
-        return own | shorter | {'probes.every_epochs': whole_run}
-    return own | {'probes.every_epochs': config.train.steps}
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:

@@ -7,18 +7,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.paths.analysis import (
-    AFTER,
     SHORT,
     PathLengths,
     PathsVerdict,
     binomial,
-    interval,
     is_unscaled,
     up_to,
 )
 from vggres.figures.lengths import LengthLine, by_length
-from vggres.findings import tables as text
-from vggres.findings.tables import Column, Table, number
+from vggres.findings.before_after import AFTER
+from vggres.findings.estimates import t_interval
+from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
 _BINOMIAL = 'all paths alike (binomial)'
@@ -55,7 +55,7 @@ def _share_words(found: PathLengths) -> str:
 
 
 def _range(shares: Sequence[float]) -> str:
-    ends = interval(shares)
+    ends = t_interval(shares, CONFIDENCE)
     return f' (95 % CI {100 * ends[0]:.0f} to {100 * ends[1]:.0f} %)' if ends else ''
 
 
@@ -121,7 +121,7 @@ def _row(found: PathLengths) -> list[str]:
         found.when,
         str(found.blocks),
         number(fmean(found.short), '.3f'),
-        text.interval(interval(found.short), '.3f'),
+        interval(t_interval(found.short, CONFIDENCE), '.3f'),
         number(up_to(all_paths, SHORT), '.3f'),
         number(up_to(found.expected, SHORT), '.3f'),
         number(fmean(found.half), '.3f'),

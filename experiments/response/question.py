@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from vggres.errors import UserError
+from vggres.sweeps.before_after import at_both_ends
 from vggres.sweeps.grid import grid
 
 TITLE = 'Responses of layers, and branch against shortcut'
@@ -46,13 +47,10 @@ PROBE = 'response'
 
 def defaults(config: ConfigDict) -> dict[str, object]:
     """Three depths and five seeds, observed before the first update and after the last one."""
-    # No run has more epochs than this (an epoch has an update at least).
-    whole_run = config.train.epochs or config.train.steps
-    return {
+    return at_both_ends(config) | {
         'sweep.depths': (8, 20, 56),
         'sweep.seeds': 5,
         'evaluation.every_epochs': 5,
-        'probes.every_epochs': whole_run,
         'probes.also': (PROBE,),
         'probes.draws': 3,
     }

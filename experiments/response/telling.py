@@ -58,7 +58,7 @@ def _ratio_lines(verdict: ResponseVerdict) -> Iterator[str]:
 
 
 def _interval(found: Sequence[float], confidence: float) -> str:
-    ends = t_interval(np.array(found), confidence)
+    ends = t_interval(found, confidence)
     return f', {100 * confidence:g} % interval {ends[0]:.2f} to {ends[1]:.2f}' if ends else ''
 
 
@@ -136,7 +136,7 @@ def _row(
     starts = [n.start for n in networks if n.start is not None]
     before, expected = _profile(networks, 'parts_before'), networks[0].expected
     deviations = [n.deviation for n in networks if n.deviation is not None]
-    ends = t_interval(np.array(responses), confidence)
+    ends = t_interval(responses, confidence)
     return [
         variant,
         str(depth),

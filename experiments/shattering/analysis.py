@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggres.findings.along_layers import values
-from vggres.findings.estimates import Interval, t_interval
+from vggres.findings import before_after
+from vggres.findings.along_layers import finite_values
+from vggres.findings.before_after import Difference, Network, differences, looks, pairs
 from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.random_networks import feed_forward, residual, residual_with_norm
 from vggres.networks.spec import positions
@@ -53,55 +54,26 @@ class Shattering:
 
 
 @dataclass(frozen=True)
-class ShatteringNetwork:
+class ShatteringNetwork(Network[Shattering]):
     """One network of the sweep.
 
     Attributes:
-        variant: family and norm.
-        family: 'plain' or 'resnet'.
-        norm: 'batch' or 'none'.
-        depth: weighted layers.
-        seed: of its weights and the order of its data.
-        train_error: at the end, in percent.
         law: the correlation at each of `before.layers` by the law of Balduzzi et al. for networks
             of this kind (see `law`).
-        before: the first update; None where a value is not finite.
-        after: the same after the last update; None for a run that diverged, too.
     """
 
-    variant: str
-    family: str
-    norm: str
-    depth: int
-    seed: int
-    train_error: float
     law: tuple[float, ...]
-    before: Shattering | None
-    after: Shattering | None
 
 
 @dataclass(frozen=True)
-class Difference:
+class SlopeDifference(Difference):
     """How much faster the correlation falls in plain networks than in residual ones.
 
     Attributes:
-        norm: 'batch' or 'none'.
-        depth: weighted layers.
-        moment: 'before training' or 'after training'.
-        values: halvings a layer, plain minus residual, one for each draw of the weights that both
-            have: networks of one seed start from the same weights. After training, one for each
-            seed.
-        mean: of the values.
-        interval: Student's, of the mean; None for fewer than two values.
-        law: the same by the laws of Balduzzi et al.
+        values: halvings a layer.
+        law: the mean by the laws of Balduzzi et al.
     """
 
-    norm: str
-    depth: int
-    moment: str
-    values: tuple[float, ...]
-    mean: float
-    interval: Interval | None
     law: float
 
 
@@ -111,33 +83,28 @@ class ShatteringVerdict:
 
     Attributes:
         networks: all that finished and were observed.
-        differences: between plain and residual networks.
+        differences: between the halvings of plain and of residual networks.
         floor: the threshold `FLOOR`.
         margin: `SLOPE_MARGIN`.
         confidence: the level of all intervals.
     """
 
     networks: tuple[ShatteringNetwork, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[SlopeDifference, ...]
     floor: float = FLOOR
     margin: float = SLOPE_MARGIN
     confidence: float = CONFIDENCE
 
 
-MOMENTS = ('before training', 'after training')
-
-
 def analyse(sweep: Sweep) -> ShatteringVerdict:
     """Summarises the gradients of each network, and compares plain with residual networks."""
     networks = tuple(_network(*each) for each in sweep.observed())
-    places = dict.fromkeys((n.norm, n.depth, moment) for n in networks for moment in MOMENTS)
-    found = (_difference(networks, *place) for place in places)
-    return ShatteringVerdict(networks, tuple(each for each in found if each is not None))
+    return ShatteringVerdict(networks, differences(networks, _difference))
 
 
-def at(network: ShatteringNetwork, moment: str) -> Shattering | None:
-    """What was found in a network at one of `MOMENTS`."""
-    return network.before if moment == MOMENTS[0] else network.after
+def slopes(found: Shattering) -> Sequence[float]:
+    """The number that is compared: the halvings a layer, for each draw."""
+    return found.halvings
 
 
 def halvings(layers: Sequence[int], correlation: Sequence[float]) -> float:
@@ -193,8 +160,7 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
     names = ['stem', *(name for name in numbers if name.count('/') == 1)]
     layers = tuple(cell.network_spec.depth - numbers[name] for name in names)
     norm = cell.config.model.norm
-    before = [each for each in observations if each.step == 0]
-    is_whole = result.status == 'finished' and observations[-1].step > 0
+    before, after = looks(result, observations)
     return ShatteringNetwork(
         variant=result.variant,
         family=result.family,
@@ -204,7 +170,7 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
         train_error=result.train_error,
         law=law(result.family, norm, layers),
         before=summary(before, names, layers),
-        after=summary(observations[-1:] if is_whole else [], names, layers),
+        after=summary(after, names, layers),
     )
 
 
@@ -222,10 +188,8 @@ def summary(
         None where there are no observations, and where a value is not finite.
     """
     quantities = ('gradient_correlation', 'gradient_rank', 'neighbour_correlation')
-    if any(q not in each.values for each in observations for q in quantities):
-        return None  # another sweep's probes
-    found = np.array([[values(each, q, names) for q in quantities] for each in observations])
-    if not found.size or not np.isfinite(found).all():
+    found = finite_values(observations, quantities, names)
+    if found is None:
         return None
     correlation, rank, neighbours = found.mean(axis=0)
     lags = [each.values['gradient_autocorrelation'] for each in observations]
@@ -243,31 +207,15 @@ def summary(
 
 def _difference(
     networks: Sequence[ShatteringNetwork], norm: str, depth: int, moment: str
-) -> Difference | None:
-    here = [n for n in networks if (n.norm, n.depth) == (norm, depth) and at(n, moment)]
-    plain = {n.seed: n for n in here if n.family == 'plain'}
-    shortcuts = {n.seed: n for n in here if n.family == 'resnet'}
-    seeds = sorted(plain.keys() & shortcuts.keys())
-    if not seeds:
+) -> SlopeDifference | None:
+    place = norm, depth, moment
+    found = before_after.difference(networks, place, slopes)
+    if found is None:
         return None
-
-    def slopes(network: ShatteringNetwork) -> tuple[float, ...]:
-        found = at(network, moment)
-        return found.halvings if found else ()  # `here` has none of these
-
-    differences = [
-        more - less
-        for seed in seeds
-        for more, less in zip(slopes(plain[seed]), slopes(shortcuts[seed]), strict=False)
+    expected = [
+        halvings(each.before.layers, each.law)
+        for each in pairs(networks, place)[0]  # the laws know no seeds
+        if each.before
     ]
-    first, second = plain[seeds[0]], shortcuts[seeds[0]]
-    expected = [halvings(n.before.layers, n.law) for n in (first, second) if n.before]
-    return Difference(
-        norm=norm,
-        depth=depth,
-        moment=moment,
-        values=tuple(differences),
-        mean=float(np.mean(differences)),
-        interval=t_interval(np.array(differences), CONFIDENCE),
-        law=expected[0] - expected[-1] if len(expected) == 2 else math.nan,
-    )
+    by_laws = expected[0] - expected[1] if len(expected) == 2 else math.nan
+    return SlopeDifference(**vars(found), law=by_laws)

@@ -6,89 +6,36 @@ theorems speak; what is left of it after training is descriptive.
 """
 
 from collections.abc import Iterator
-from statistics import fmean
 
-from experiments.shattering.analysis import FLOOR, MOMENTS, SLOPE_MARGIN, ShatteringVerdict, at
-from experiments.shattering.question import NORMS
+from experiments.shattering.analysis import FLOOR, SLOPE_MARGIN, ShatteringVerdict, slopes
+from vggres.findings.before_after import NORMS
+from vggres.findings.before_after_claims import deepest_above, deepest_described
 from vggres.findings.claims import Claim, Description, Evidence, Picture
-from vggres.findings.contrasts import (
-    FAMILIES,
-    Condition,
-    Contrast,
-    Counted,
-    Status,
-    Word,
-    above,
-    barred,
-    sample,
-)
-from vggres.findings.controls import NOTHING_IS_TRAINED, too_shallow
-
-_NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
-_MOMENTS = dict(zip(MOMENTS, (Word.BEFORE_TRAINING, Word.AFTER_TRAINING), strict=True))
+from vggres.findings.contrasts import NETWORKS, Contrast
+from vggres.findings.controls import NOTHING_IS_TRAINED
 
 
 def _faster(evidence: Evidence) -> list[Contrast]:
     """By how much faster the correlation falls in the deepest plain networks, under each norm."""
     verdict: ShatteringVerdict = evidence.verdict
-    contrasts = []
-    for norm in NORMS:
-        where: dict[str, Condition] = {'norm': _NORMS[norm]}
-        networks = [n for n in verdict.networks if n.norm == norm]
-        if not networks:
-            continue
-        depth = max(n.depth for n in networks)
-        found = [
-            d
-            for d in verdict.differences
-            if (d.norm, d.depth, d.moment) == (norm, depth, MOMENTS[0])
-        ]
-        if shallow := too_shallow(depth, where):
-            contrasts.append(shallow)
-        elif values := sample(found[0].values) if found else None:
-            contrasts.append(above(values, SLOPE_MARGIN, where, found[0].law))
-        else:
-            words = {
-                'en': f'plain and residual networks of depth {depth} with finite gradients',
-                'zh': f'缺少深度为 {depth}、梯度有限的普通网络与残差网络',
-            }
-            contrasts.append(barred(Status.NOT_MEASURED, words, where))
-    return contrasts
+    return deepest_above(
+        verdict.networks,
+        verdict.differences,
+        SLOPE_MARGIN,
+        finite={'en': 'gradients', 'zh': '梯度'},
+        prediction=lambda found: found.law,
+    )
 
 
 def _slopes(evidence: Evidence) -> Iterator[Description]:
     """The halvings a layer of each kind of the deepest networks, before and after training."""
     verdict: ShatteringVerdict = evidence.verdict
-    deepest = max((n.depth for n in verdict.networks), default=0)
-    for moment, word in _MOMENTS.items():
-        slopes: dict[tuple[str, str], list[float]] = {}
-        for network in verdict.networks:
-            found = at(network, moment)
-            if network.depth == deepest and found:
-                slopes.setdefault((network.family, network.norm), []).extend(found.halvings)
-        for (family, norm), values in slopes.items():
-            yield Description(
-                what={
-                    'en': 'halvings of the correlation of gradients for each layer',
-                    'zh': '梯度相关性每层减半的次数',
-                },
-                where={
-                    'family': FAMILIES[family],
-                    'norm': _NORMS[norm],
-                    'when': word,
-                    'depth': deepest,
-                },
-                value=fmean(values),
-                n=len(values),
-                counted=_NETWORKS,
-            )
+    what = {
+        'en': 'halvings of the correlation of gradients for each layer',
+        'zh': '梯度相关性每层减半的次数',
+    }
+    return deepest_described(verdict.networks, what, slopes)
 
-
-# Draws of the weights before training, and runs after it.
-_NETWORKS = Counted(
-    one={'en': 'network', 'zh': '个网络'},
-    several={'en': 'networks', 'zh': '个网络'},
-)
 
 CLAIMS = (
     Claim(
@@ -122,7 +69,7 @@ CLAIMS = (
             'zh': f'大于每层 {SLOPE_MARGIN:g} 次减半（2^−L 定律对普通网络所给数值的十分之一）为真，'
             f'小于它为假。低于 {FLOOR:g} 的相关性与零无法区分，不计入。按随机权重的抽样计数。',
         },
-        counted=_NETWORKS,
+        counted=NETWORKS,
         figure=Picture(
             'correlation_from_the_head',
             {

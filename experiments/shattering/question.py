@@ -24,12 +24,10 @@ Each network is observed before training, in several draws of its weights, and a
 """
 
 from collections.abc import Iterator
-from itertools import product
 
 from ml_collections import ConfigDict
 
-from vggres.errors import UserError
-from vggres.sweeps.grid import families, grid
+from vggres.sweeps import before_after
 
 TITLE = 'Shattered gradients'
 CLAIM = (
@@ -38,28 +36,12 @@ CLAIM = (
 )
 SOURCE = 'Balduzzi et al. 2017, The Shattered Gradients Problem, §3 (arXiv 1702.08591)'
 VARIES = ('model.norm',)
-NORMS = {'batch': 'batch norm', 'none': 'no norm'}
-FAMILIES = ('plain', 'resnet')
 PROBE = 'shattering'
-
-_EPOCHS = 5  # so that the sweep takes minutes
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:
     """Three depths, three seeds, three draws of weights each; runs in epochs get five of them."""
-    own: dict[str, object] = {
-        'sweep.depths': (8, 20, 56),
-        'sweep.seeds': 3,
-        'probes.draws': 3,
-        'probes.also': (PROBE,),
-    }
-    # No run has more epochs than this (an epoch has an update at least), so that nothing is
-    # observed between the first update and the last one.
-    if config.train.epochs:
-        whole_run = max(_EPOCHS, config.train.epochs)
-        shorter = {'train.epochs': _EPOCHS, 'evaluation.every_epochs': _EPOCHS}
-        return own | shorter | {'probes.every_epochs': whole_run}
-    return own | {'probes.every_epochs': config.train.steps}
+    return before_after.defaults(config, PROBE)
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
@@ -68,15 +50,4 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
     Raises:
         UserError: for other families, or where not all blocks would be observed.
     """
-    if not set(config.sweep.families) <= set(FAMILIES):
-        raise UserError(f'this sweep compares {FAMILIES}, not {tuple(config.sweep.families)}.')
-    if PROBE not in config.probes.also or not config.probes.every_epochs or config.probes.names:
-        raise UserError(
-            f'this sweep observes all blocks: leave {PROBE!r} in probes.also, probes.names empty '
-            'and probes.every_epochs at 1 or more.'
-        )
-    variants = {
-        f'{family}, {NORMS[norm]}': knobs | {'model.norm': norm}
-        for norm, (family, knobs) in product(NORMS, families(config).items())
-    }
-    return grid(config, variants)
+    return before_after.cells(config, PROBE)

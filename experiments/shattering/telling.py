@@ -8,30 +8,42 @@ from matplotlib.figure import Figure
 
 from experiments.shattering.analysis import (
     FLOOR,
-    MOMENTS,
-    Difference,
     Shattering,
     ShatteringVerdict,
-    at,
+    SlopeDifference,
+    law,
+    slopes,
 )
-from experiments.shattering.question import FAMILIES, NORMS
 from vggres.figures.lines import Axis, Line, in_panels
-from vggres.findings.estimates import t_interval
-from vggres.findings.outcomes import CONFIDENCE
-from vggres.findings.phrases import counted, interval_in_words
+from vggres.findings.before_after import (
+    BEFORE,
+    FAMILIES,
+    MOMENTS,
+    NORMS,
+    Group,
+    all_draws,
+    found_at,
+    groups,
+)
+from vggres.findings.before_after_telling import (
+    UNDER,
+    deepest,
+    in_words,
+    network_columns,
+    network_row,
+    opening,
+    panels,
+)
 from vggres.findings.random_networks import feed_forward
 from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
-_UNDER = {'batch': 'With batch norm', 'none': 'Without norm'}
-_UNITS = dict(zip(MOMENTS, ('draw', 'seed'), strict=True))  # draws of random weights
 _LOWEST = 0.003  # of the axis of correlations; what is below it is noise
 
 
 def words(verdict: ShatteringVerdict) -> str:
     """The verdict in words, one finding per line."""
-    deepest = max((each.depth for each in verdict.differences), default=0)
-    said = [_slope_words(verdict, d) for d in verdict.differences if d.depth == deepest]
+    said = [_slope_words(verdict, each) for each in deepest(verdict.differences)]
     said += [_neighbour_words(verdict, norm) for norm in _norms(verdict)]
     return '\n'.join(said) or 'No network was observed before or after training.'
 
@@ -40,20 +52,16 @@ def _norms(verdict: ShatteringVerdict) -> list[str]:
     return [norm for norm in NORMS if any(n.norm == norm and n.before for n in verdict.networks)]
 
 
-def _slope_words(verdict: ShatteringVerdict, found: Difference) -> str:
+def _slope_words(verdict: ShatteringVerdict, found: SlopeDifference) -> str:
     place = found.norm, found.depth, found.moment
     plain, shortcuts = (
-        fmean(value for each in _at(verdict, family, *place) for value in each.halvings)
-        for family in FAMILIES
+        fmean(all_draws(found_at(verdict.networks, family, place), slopes)) for family in FAMILIES
     )
-    difference = f'{found.mean:.2f}'.replace('-', '−')
-    spread = interval_in_words(found.interval) if found.interval else 'no spread, no interval'
+    by_laws = f'{found.law:.2f} by the laws of Balduzzi et al.'
     return (
-        f'{_UNDER[found.norm]}, {found.moment}, at depth {found.depth}: the correlation between '
-        f'the gradients of different images halves {plain:.2f} times a layer in plain and '
-        f'{shortcuts:.2f} times in residual networks, from the head on; the difference is '
-        f'{difference} ({spread}; {found.law:.2f} by the laws of Balduzzi et al.; '
-        f'{counted(len(found.values), _UNITS[found.moment])}).'
+        f'{opening(found)}: the correlation between the gradients of different images halves '
+        f'{plain:.2f} times a layer in plain and {shortcuts:.2f} times in residual networks, from '
+        f'the head on; the difference is {in_words(found, "no spread, no interval", by_laws)}.'
     )
 
 
@@ -61,26 +69,15 @@ def _neighbour_words(verdict: ShatteringVerdict, norm: str) -> str:
     """What gradients in the images of neighbouring points have in common, by depth."""
     parts = []
     for family in FAMILIES:
-        means = _by_depth(verdict, family, norm, MOMENTS[0], lambda each: each.neighbours[0])
+        means = _by_depth(verdict, family, norm, BEFORE, lambda each: each.neighbours[0])
         if means:
             listed = ', '.join(f'{value:.2f} at {depth}' for depth, value in means.items())
             parts.append(f'{family} {listed}'.replace('-', '−'))
     return (
-        f'{_UNDER[norm]}, before training: the correlation between the gradients in two inputs '
+        f'{UNDER[norm]}, before training: the correlation between the gradients in two inputs '
         f'that are 1/32 of the way from one image to another apart is, by depth, '
         f'{"; ".join(parts)} (0 for white noise, 1 for equal gradients).'
     )
-
-
-def _at(
-    verdict: ShatteringVerdict, family: str, norm: str, depth: int, moment: str
-) -> list[Shattering]:
-    """What was found in the networks of one kind at one moment, one for each seed."""
-    return [
-        found
-        for n in verdict.networks
-        if (n.family, n.norm, n.depth) == (family, norm, depth) and (found := at(n, moment))
-    ]
 
 
 def _by_depth(
@@ -92,7 +89,7 @@ def _by_depth(
 ) -> dict[int, float]:
     """The mean over seeds of a value, by depth."""
     depths = sorted({network.depth for network in verdict.networks})
-    found = {depth: _at(verdict, family, norm, depth, moment) for depth in depths}
+    found = {depth: found_at(verdict.networks, family, (norm, depth, moment)) for depth in depths}
     return {depth: fmean(map(value, each)) for depth, each in found.items() if each}
 
 
@@ -104,19 +101,14 @@ def tables(verdict: ShatteringVerdict) -> list[Table]:
 def _network_table(verdict: ShatteringVerdict) -> Table:
     return Table(
         title='Gradients of different inputs',
-        columns=(
-            Column('network', words=True),
-            Column('depth'),
-            Column('when', words=True),
-            Column('halvings a layer'),
-            Column(f'{100 * verdict.confidence:g} % CI'),
-            Column('different images'),
-            Column('effective rank'),
-            Column('neighbours'),
-            Column('training error (%)'),
-            Column('n'),
+        columns=network_columns(
+            'halvings a layer',
+            verdict.confidence,
+            'different images',
+            'effective rank',
+            'neighbours',
         ),
-        rows=list(_network_rows(verdict)),
+        rows=[_network_row(group) for group in groups(verdict.networks)],
         note='Halvings a layer: how often the correlation between the gradients of different '
         'images halves for each layer, counted from the head, by least squares down to a '
         f'correlation of {verdict.floor:g}; where it is below that at the first block already, '
@@ -128,28 +120,13 @@ def _network_table(verdict: ShatteringVerdict) -> Table:
     )
 
 
-def _network_rows(verdict: ShatteringVerdict) -> Iterator[list[str]]:
-    kinds = dict.fromkeys((n.variant, n.family, n.norm, n.depth) for n in verdict.networks)
-    for variant, family, norm, depth in kinds:
-        errors = [
-            n.train_error for n in verdict.networks if (n.variant, n.depth) == (variant, depth)
-        ]
-        for moment in MOMENTS:
-            found = _at(verdict, family, norm, depth, moment)
-            if found:
-                slopes = np.array([value for each in found for value in each.halvings])
-                yield [
-                    variant,
-                    str(depth),
-                    moment,
-                    number(slopes.mean(), '.2f'),
-                    interval(t_interval(slopes, CONFIDENCE), '.2f'),
-                    number(fmean(each.correlation[0] for each in found), '.3f'),
-                    number(fmean(each.rank[0] for each in found), '.1f'),
-                    number(fmean(each.neighbours[0] for each in found), '.3f'),
-                    number(fmean(errors), '.1f') if moment == MOMENTS[1] else '',
-                    str(len(slopes)),
-                ]
+def _network_row(group: Group[Shattering]) -> list[str]:
+    own = [
+        number(fmean(each.correlation[0] for each in group.found), '.3f'),
+        number(fmean(each.rank[0] for each in group.found), '.1f'),
+        number(fmean(each.neighbours[0] for each in group.found), '.3f'),
+    ]
+    return network_row(group, slopes, '.2f', own)
 
 
 def _difference_table(verdict: ShatteringVerdict) -> Table:
@@ -233,37 +210,26 @@ def figures(sweep: Sweep, verdict: ShatteringVerdict) -> dict[str, tuple[Figure,
 
 
 def _lines_from_head(verdict: ShatteringVerdict) -> Iterator[Line]:
-    depth = max(network.depth for network in verdict.networks)
-    for norm in _norms(verdict):
-        for moment in MOMENTS:
-            panel = f'{NORMS[norm]}, {moment}, depth {depth}'
-            for family in FAMILIES:
-                if found := _at(verdict, family, norm, depth, moment):
-                    means = np.mean([each.correlation for each in found], axis=0)
-                    yield Line(panel, family, found[0].layers, means)
-                    if moment == MOMENTS[0]:
-                        yield from _laws(verdict, panel, family, norm, depth)
+    for panel, group in panels(verdict.networks, _norms(verdict)):
+        means = np.mean([each.correlation for each in group.found], axis=0)
+        yield Line(panel, group.family, group.found[0].layers, means)
+        if group.moment == BEFORE:
+            yield from _laws(panel, group)
 
 
-def _laws(
-    verdict: ShatteringVerdict, panel: str, family: str, norm: str, depth: int
-) -> Iterator[Line]:
+def _laws(panel: str, group: Group[Shattering]) -> Iterator[Line]:
     """The laws that belong to a kind of network."""
-    network = next(
-        n
-        for n in verdict.networks
-        if (n.family, n.norm, n.depth) == (family, norm, depth) and n.before
-    )
-    layers = np.array(network.before.layers if network.before else ())
-    if family == 'plain':
+    layers = np.array(group.found[0].layers)
+    if group.family == 'plain':
         yield Line(panel, '2^−L', layers, [feed_forward(int(each)) for each in layers], True)
         return
     blocks = layers[1:] / 2
-    if norm == 'none':
+    if group.norm == 'none':
         yield Line(panel, '(3/4)^(L/2)', layers[1:], 0.75**blocks, True)
     else:
         yield Line(panel, '1/√(L/2)', layers[1:], blocks**-0.5, True)
-    yield Line(panel, 'two ReLUs a branch', layers, network.law, True)
+    of_blocks = law(group.family, group.norm, group.found[0].layers)
+    yield Line(panel, 'two ReLUs a branch', layers, of_blocks, True)
 
 
 def _lines_by_depth(verdict: ShatteringVerdict) -> Iterator[Line]:
@@ -282,7 +248,7 @@ def _lines_of_lags(verdict: ShatteringVerdict) -> Iterator[Line]:
             panel = f'{NORMS[norm]}, depth {depth}'
             lags: list[float] = []
             for family in FAMILIES:
-                if found := _at(verdict, family, norm, depth, MOMENTS[0]):
+                if found := found_at(verdict.networks, family, (norm, depth, BEFORE)):
                     lags = [float(lag) for lag in found[0].autocorrelation]
                     each = [list(one.autocorrelation.values()) for one in found]
                     yield Line(panel, family, lags, np.mean(each, axis=0))

@@ -193,3 +193,14 @@ def test_layers_and_blocks_along_the_main_path():
     names, positions = along_layers.along(network_spec, 'layer')
     assert len(names) == 12
     assert positions == list(range(2, 14))
+
+
+def test_values_count_where_all_of_them_are_finite():
+    first = observation(activation={'a': 1.0, 'b': 2.0, 'c': 9.0}, rank={'a': 3.0, 'b': 4.0})
+    second = observation(activation={'a': 5.0, 'b': 6.0, 'c': None}, rank={'a': 7.0, 'b': 8.0})
+    wanted = ('activation', 'rank'), ('b', 'a')
+    found = along_layers.finite_values([first, second], *wanted)
+    np.testing.assert_array_equal(found, [[[2, 1], [4, 3]], [[6, 5], [8, 7]]])
+    assert along_layers.finite_values([second], ['activation'], ['c']) is None
+    assert along_layers.finite_values([first, second], ['activation', 'other'], ['a']) is None
+    assert along_layers.finite_values([], *wanted) is None

@@ -134,6 +134,7 @@ def test_interval_by_hand():
     half = 2.776445 * math.sqrt(12.5 / 5)
     sample = np.array([1.0, 2, 3, 4, 10])
     assert estimates.t_interval(sample, 0.95) == pytest.approx([4 - half, 4 + half], abs=1e-5)
+    assert estimates.t_interval([1.0, 2, 3, 4, 10], 0.95) == estimates.t_interval(sample, 0.95)
     assert estimates.t_interval(np.array([7.0]), 0.95) is None
 
 

@@ -129,6 +129,22 @@ def values(observation: Observation, quantity: str, names: Sequence[str]) -> np.
     return np.array([found[name] for name in names], float)  # None becomes NaN
 
 
+def finite_values(
+    observations: Sequence[Observation], quantities: Sequence[str], names: Sequence[str]
+) -> np.ndarray | None:
+    """The values of some quantities in some layers, where all of them are finite.
+
+    Returns:
+        `[observations, quantities, layers]`; None where there are no observations, where one lacks
+        a quantity because its sweep did not ask for it, and where a value was not finite.
+    """
+    if any(quantity not in each.values for each in observations for quantity in quantities):
+        return None
+    rows = [[values(each, quantity, names) for quantity in quantities] for each in observations]
+    found = np.array(rows)
+    return found if found.size and np.isfinite(found).all() else None
+
+
 def norms(
     observation: Observation, network_spec: spec.NetworkSpec, image_shape: tuple[int, int, int]
 ) -> np.ndarray:

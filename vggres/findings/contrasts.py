@@ -71,6 +71,7 @@ class Word(Enum):
 
 
 FAMILIES = {'vgg': Word.VGG, 'plain': Word.PLAIN, 'resnet': Word.RESNET}
+NORMS = {'batch': Word.BATCH_NORM, 'none': Word.NO_NORM}
 Condition = Word | int  # a number is a depth or a budget, as its factor says
 
 
@@ -87,6 +88,10 @@ class Counted:
 
 
 SEEDS = Counted(one={'en': 'seed', 'zh': '个随机种子'}, several={'en': 'seeds', 'zh': '个随机种子'})
+# Draws of the weights before training, and runs after it.
+NETWORKS = Counted(
+    one={'en': 'network', 'zh': '个网络'}, several={'en': 'networks', 'zh': '个网络'}
+)
 
 
 @dataclass(frozen=True)

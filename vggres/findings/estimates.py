@@ -121,7 +121,7 @@ def excess_without_hindsight(errors: np.ndarray) -> np.ndarray:
     return pairs.mean(axis=1, where=~np.eye(len(errors), dtype=bool))
 
 
-def t_interval(sample: np.ndarray, confidence: float) -> Interval | None:
+def t_interval(sample: ArrayLike, confidence: float) -> Interval | None:
     """Student's two-sided interval of the mean.
 
     It is None for fewer than two values, and where all values are equal: a sample without spread
@@ -134,6 +134,7 @@ def t_interval(sample: np.ndarray, confidence: float) -> Interval | None:
     Returns:
         The lower and the upper end, in the unit of the sample.
     """
+    sample = np.asarray(sample)
     if len(sample) < 2 or not has_spread(sample):
         return None
     quantile = special.stdtrit(len(sample) - 1, 0.5 + confidence / 2)

@@ -3,8 +3,9 @@
 import planted
 import pytest
 
-from experiments.paths.analysis import AFTER, BEFORE, MOST, PathLengths, PathsVerdict, analyse
+from experiments.paths.analysis import MOST, PathLengths, PathsVerdict, analyse
 from experiments.paths.claims import CLAIMS
+from vggres.findings.before_after import AFTER, BEFORE
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.controls import DEEP
 
