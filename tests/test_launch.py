@@ -28,6 +28,11 @@ def _private_cache(tmp_path_factory):
         yield
 
 
+def as_a_user():
+    """Surroundings for long training: conftest's flags compile quickly what computes slowly."""
+    return {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'}
+
+
 def launch(*arguments, cwd=ROOT, **kwargs):
     return subprocess.run(
         [sys.executable, str(ROOT / 'launch.py'), *map(str, arguments)],
@@ -433,6 +438,7 @@ def test_deep_plain_networks_fail_to_train_and_residual_ones_do_not(tmp_path):
         '--config.sweep.depths=(8, 56)',
         '--config.wandb.mode=disabled',
         timeout=1800,
+        env=as_a_user(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     memory = [
@@ -462,6 +468,7 @@ def test_cifar10_runs_through(tmp_path):
         '--config.train.steps=30',
         f'--workdir={tmp_path}',
         timeout=1800,
+        env=as_a_user(),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     results = [json.loads(path.read_text()) for path in tmp_path.rglob('result.json')]
