@@ -213,10 +213,11 @@ def _sharpness(verdict: LandscapeVerdict) -> dict[str, tuple[Figure, str]]:
         'sharpness': (
             figure,
             'Learning rate η times the largest eigenvalue λ of the Hessian of the training loss, '
-            'one line a network; a λ that is not positive leaves a gap. Above the edge of '
-            f'stability, 2 (1 + β) = {verdict.edge:.2f} with momentum β, gradient descent with all '
-            'images at once diverges on a quadratic (Cohen et al. 2021). The noise of small '
-            'batches keeps networks below it. Weight decay is left out of the loss.',
+            'one line a network. It falls where the rate is lowered, and a λ that is not positive '
+            'leaves a gap. Above the edge of stability, 2 (1 + β) = '
+            f'{verdict.edge:.2f} with momentum β, gradient descent with all images at once '
+            'diverges on a quadratic (Cohen et al. 2021). A network may start above it; later on, '
+            'the noise of small batches keeps it below. Weight decay is left out of the loss.',
         )
     }
 

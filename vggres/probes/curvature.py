@@ -12,8 +12,8 @@ rate η multiplies the distance from it by 1 − ηλ, and diverges where λ > 2
 distance x follows x' = x + β (x − x₋) − ηλ x, whose characteristic polynomial z² − (1 + β − ηλ) z +
 β has both roots inside the unit circle just where 0 < ηλ < 2 (1 + β): the product of the roots is
 β < 1, and at ηλ = 2 (1 + β) one of them is −1. Cohen et al. 2021 (arXiv 2103.00065), §2 and §3,
-find that training with all images at once settles at this edge of stability. Small batches keep it
-below.
+find that training with all images at once settles at this edge of stability. The noise of small
+batches keeps networks below it, once they have left the start, which may lie far above.
 
 *How.* Products of the Hessian with vectors are exact: the gradient of the inner product of gradient
 and vector. A ReLU counts as linear on both sides, as it does everywhere but on a set of measure
