@@ -46,6 +46,7 @@ _CAUSES = (
     'deletion',
     'response',
     'response_with_depth',
+    'sharpness',
 )
 
 # The commit that fixed every margin and criterion before anybody looked at results on a data set,

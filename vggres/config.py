@@ -22,6 +22,7 @@ FURTHER_PROBES: tuple[str, ...] = (  # the names that `probes.also` may hold
     'collapse',
     'response',
     'landscape',
+    'curvature',
 )
 # The knob below `config.model` that holds each option of a network.
 KNOB_OF_OPTION = {name: name for name in grammar.OPTIONS} | {

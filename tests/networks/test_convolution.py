@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from vggres.networks.convolution import convolve
+from vggres.networks.convolution import convolve, convolve_twice
 
 # [batch, height, width, channels], [kernel height, kernel width, output channels], stride, padding
 CASES = {
@@ -236,3 +236,40 @@ def test_cpu_states_the_tiny_image_as_one_matrix_product():
 def test_wrong_operands(image, kernel, kernel_dtype, message):
     with pytest.raises(ValueError, match=message):
         convolve(jnp.zeros(image), jnp.zeros(kernel, kernel_dtype))
+
+
+@pytest.mark.parametrize('shape', ['grouped columns', 'whole image', 'stage 3', 'pointwise'])
+def test_second_derivatives(shape):
+    """Of all kinds: in both operands, and across them."""
+    image, kernel, stride, padding = CASES[shape]
+    x, k = operands(image, kernel)
+
+    def of_product(function):
+        def loss(x, k):
+            return jnp.sum(jnp.sin(function(x, k, stride, padding)))
+
+        def size(x, k):
+            return sum(jnp.sum(each**2) for each in jax.grad(loss, (0, 1))(x, k))
+
+        return jax.jit(jax.grad(size, (0, 1)))(x, k)
+
+    assert_close(of_product(convolve_twice), of_product(reference))
+    expected = output_and_gradients(reference, x, k, stride, padding)
+    assert_close(output_and_gradients(convolve_twice, x, k, stride, padding), expected)
+
+
+def test_second_derivatives_in_a_scan():
+    channels = 16
+    x, _ = operands((2, 4, 4, channels), (3, 3, channels))
+    kernels = jnp.stack([operands(x.shape, (3, 3, channels))[1] * s for s in (0.1, -0.1, 0.2)])
+
+    def product(function):
+        def loss(kernels):
+            def block(x, kernel):
+                return jnp.tanh(function(x, kernel, 1, 1)), None
+
+            return jnp.sum(lax.scan(block, x, kernels)[0] ** 2)
+
+        return jax.jit(jax.grad(lambda k: jnp.sum(jax.grad(loss)(k) * jnp.cos(k))))(kernels)
+
+    assert_close(product(convolve_twice), product(reference))

@@ -19,6 +19,7 @@ is made when a function is lowered (`lax.platform_dependent`), not when it is tr
 
 Only reverse mode works (`jax.custom_vjp`), any number of times. A Jacobian-vector product is the
 transpose of the vector-Jacobian product: `jax.vjp(jax.vjp(f, x)[1], cotangent)[1]((tangent,))`.
+In a scan, `convolve` can be differentiated once, and `convolve_twice` twice.
 """
 
 import functools
@@ -28,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 Arrays = tuple[jax.Array, jax.Array]
 Shape = tuple[int, ...]
@@ -57,22 +59,63 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0)
         ValueError: if x and kernel disagree in rank, channels or dtype, or if the kernel is larger
             than the padded image.
     """
+    return _convolve(x, kernel, stride, _pads(x, kernel, stride, padding))
+
+
+def convolve_twice(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0) -> jax.Array:
+    """Computes what `convolve` does, for networks that are differentiated twice.
+
+    Its second derivatives are computed in the forms above, too. It keeps more in memory than
+    `convolve`, so that training does not use it.
+    """
+    return _convolve_twice(x, kernel, stride, _pads(x, kernel, stride, padding))
+
+
+def _pads(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> Padding:
+    """The zeros on each side, once the operands are known to be right."""
     pads = ((padding, padding), (padding, padding))
     shapes = f'{x.dtype}{list(x.shape)} and {kernel.dtype}{list(kernel.shape)}'
     if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2] or x.dtype != kernel.dtype:
         raise ValueError(f'images [N, H, W, C] and kernel [H, W, C, O] disagree: {shapes}')
     if min(_output_sizes(x.shape, kernel.shape, stride, pads)) < 1:
         raise ValueError(f'the kernel does not fit into the image padded by {padding}: {shapes}')
-    return _convolve(x, kernel, stride, pads)
+    return pads
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolve(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Array:
+def _output(x: jax.Array, kernel: jax.Array, stride: int, pads: Padding) -> jax.Array:
     return lax.platform_dependent(
         x,
         kernel,
         cpu=lambda x, k: _cpu(x, k, stride, pads),
         default=lambda x, k: _plain(x, k, (stride, stride), pads),
+    )
+
+
+def _of_x(
+    kernel: jax.Array, gradient: jax.Array, stride: int, pads: Padding, image: Shape
+) -> jax.Array:
+    """The gradient of x [batch, *image, channels]."""
+    x = jax.ShapeDtypeStruct((gradient.shape[0], *image, kernel.shape[2]), gradient.dtype)
+    plain = functools.partial(_plain, strides=(stride, stride), pads=pads)
+    return lax.platform_dependent(
+        kernel,
+        gradient,
+        cpu=lambda k, g: _cpu_input_gradient(k, g, stride, pads, image),
+        default=lambda k, g: jax.linear_transpose(lambda x: plain(x, k), x)(g)[0],
+    )
+
+
+def _of_kernel(
+    x: jax.Array, gradient: jax.Array, stride: int, pads: Padding, kernel_shape: Shape
+) -> jax.Array:
+    """The gradient of the kernel."""
+    kernel = jax.ShapeDtypeStruct(kernel_shape, x.dtype)
+    plain = functools.partial(_plain, strides=(stride, stride), pads=pads)
+    return lax.platform_dependent(
+        x,
+        gradient,
+        cpu=lambda x, g: _cpu_kernel_gradient(x, g, stride, pads, kernel_shape),
+        default=lambda x, g: jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0],
     )
 
 
@@ -85,23 +128,58 @@ def _forward(
 def _backward(stride: int, pads: Padding, saved: Arrays, gradient: jax.Array) -> Arrays:
     """The gradients of both operands, in two calls, so that an unused one is never computed."""
     x, kernel = saved
-    plain = functools.partial(_plain, strides=(stride, stride), pads=pads)
-    gradient_x = lax.platform_dependent(
-        kernel,
-        gradient,
-        cpu=lambda k, g: _cpu_input_gradient(k, g, stride, pads, x.shape[1:3]),
-        default=lambda k, g: jax.linear_transpose(lambda x: plain(x, k), x)(g)[0],
-    )
-    gradient_kernel = lax.platform_dependent(
-        x,
-        gradient,
-        cpu=lambda x, g: _cpu_kernel_gradient(x, g, stride, pads, kernel.shape),
-        default=lambda x, g: jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0],
-    )
-    return gradient_x, gradient_kernel
+    gradient_x = _of_x(kernel, gradient, stride, pads, x.shape[1:3])
+    return gradient_x, _of_kernel(x, gradient, stride, pads, kernel.shape)
 
 
+_convolve = jax.custom_vjp(_output, nondiff_argnums=(2, 3))
 _convolve.defvjp(_forward, _backward)
+
+# What follows is for `convolve_twice` alone. The output and both gradients are linear in each of
+# their operands, and the derivatives of one are the other two.
+_linear = jax.custom_vjp(_output, nondiff_argnums=(2, 3))
+_linear_of_x = jax.custom_vjp(_of_x, nondiff_argnums=(2, 3, 4))
+_linear_of_kernel = jax.custom_vjp(_of_kernel, nondiff_argnums=(2, 3, 4))
+_convolve_twice = jax.custom_vjp(_output, nondiff_argnums=(2, 3))
+
+
+def _kept(*operands: jax.Array) -> tuple[jax.Array, ...]:
+    """Operands by names of their own: as they are, jax 0.10 mixes them up in nested rules."""
+    return tuple(checkpoint_name(operand, 'operand') for operand in operands)
+
+
+def _forward_twice(
+    x: jax.Array, kernel: jax.Array, stride: int, pads: Padding
+) -> tuple[jax.Array, Arrays]:
+    return _linear(x, kernel, stride, pads), _kept(x, kernel)
+
+
+def _linear_backward(stride: int, pads: Padding, saved: Arrays, gradient: jax.Array) -> Arrays:
+    x, kernel = saved
+    gradient_x = _linear_of_x(kernel, gradient, stride, pads, x.shape[1:3])
+    return gradient_x, _linear_of_kernel(x, gradient, stride, pads, kernel.shape)
+
+
+def _of_x_backward(stride: int, pads: Padding, image: Shape, saved: Arrays, x: jax.Array) -> Arrays:
+    kernel, gradient = saved
+    of_kernel = _linear_of_kernel(x, gradient, stride, pads, kernel.shape)
+    return of_kernel, _linear(x, kernel, stride, pads)
+
+
+def _of_kernel_backward(
+    stride: int, pads: Padding, kernel_shape: Shape, saved: Arrays, kernel: jax.Array
+) -> Arrays:
+    x, gradient = saved
+    of_x = _linear_of_x(kernel, gradient, stride, pads, x.shape[1:3])
+    return of_x, _linear(x, kernel, stride, pads)
+
+
+_convolve_twice.defvjp(_forward_twice, _linear_backward)
+_linear.defvjp(lambda x, k, *how: (_output(x, k, *how), _kept(x, k)), _linear_backward)
+_linear_of_x.defvjp(lambda k, g, *how: (_of_x(k, g, *how), _kept(k, g)), _of_x_backward)
+_linear_of_kernel.defvjp(
+    lambda x, g, *how: (_of_kernel(x, g, *how), _kept(x, g)), _of_kernel_backward
+)
 
 
 def _plain(

@@ -12,6 +12,7 @@ from ml_collections import FrozenConfigDict
 from vggres.config import network_spec, observed_names
 from vggres.probes import (
     collapse,
+    curvature,
     effective_rate,
     jacobian,
     landscape,
@@ -41,6 +42,7 @@ FURTHER: dict[str, Callable[[FrozenConfigDict, Images], Measure]] = {
     'collapse': collapse.build,
     'response': response.build,
     'landscape': landscape.build,
+    'curvature': curvature.build,
 }
 
 

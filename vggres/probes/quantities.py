@@ -154,6 +154,9 @@ _ALL = (
     Quantity('branch_size', 'block', 'Root mean square of the residual branch', 'response'),
     Quantity('shortcut_size', 'block', 'Root mean square of the shortcut', 'response'),
     Quantity('surface', '', 'Loss on a plane through the weights', 'landscape'),
+    Quantity(
+        'curvature', '', 'Largest eigenvalue of the Hessian of the training loss', 'curvature'
+    ),
 )
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
