@@ -74,10 +74,16 @@ def small_config(data_dir):
     return config
 
 
+@pytest.fixture(scope='session')
+def new_config(data_dir):
+    """→ another `small_config`."""
+    return lambda: small_config(data_dir)
+
+
 @pytest.fixture
-def config(data_dir):
+def config(new_config):
     """`small_config`, this test's own."""
-    return small_config(data_dir)
+    return new_config()
 
 
 @pytest.fixture(scope='session')

@@ -101,6 +101,7 @@ def test_who_looks_at_the_next_batch_takes_it_from_nobody():
     assert all(map(equal, seen, [whole[0], whole[0], whole[1], whole[2], whole[2]]))
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing():
     files = noisy_files(11)
     whole = batches(reader(files), range(5))

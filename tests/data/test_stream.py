@@ -70,6 +70,7 @@ def test_hosts_that_share_a_batch_read_it_between_them(streamed):
             np.testing.assert_array_equal(labels[: len(expected.labels)], expected.labels)
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_are_the_same_to_the_last_bit(config, streamed, data, build):
     config.data.crop_padding, config.data.flip = 1, True
     config.data.input = 'stream'

@@ -94,6 +94,7 @@ def test_the_names_of_the_schemes_need_no_jax():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
+@pytest.mark.slow
 def test_programs_know_the_schemes_by_name(config, build):
     # A head of 8 inputs and 4 classes: 2/8 by He, 2/12 by Glorot, 0.01.
     compiled = build(config)

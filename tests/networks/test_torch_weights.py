@@ -272,6 +272,7 @@ def saved(path, network, channels=3):
     return state_dict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('structure', NETWORKS)
 def test_a_file_describes_its_network(structure, tmp_path):
     path, network = tmp_path / 'w.safetensors', create(structure)
@@ -554,6 +555,7 @@ def test_a_small_resnet_computes_what_pytorch_does(option, preactivation):
     theirs.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('norm', ['batch', 'none'])
 def test_a_vgg_with_its_shortcuts_times_zero_is_that_vgg(norm):
     # The names of its weights are the vgg's, so that the same file fits both.

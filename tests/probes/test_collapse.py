@@ -42,6 +42,7 @@ def between(matrix):
     return matrix[~np.eye(8, dtype=bool)]
 
 
+@pytest.mark.slow
 def test_features_by_hand_in_numpy():
     params, rows, of_images, by_name = found('plain', 8, 16)
     assert list(by_name) == ['stem', 'stage1/block1', 'stage2/block1', 'stage3/block1', 'head']

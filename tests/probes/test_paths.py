@@ -168,6 +168,7 @@ def test_one_random_path_of_each_length():
     assert any((np.flatnonzero(row) != np.arange(k)).any() for k, row in enumerate(drawn))
 
 
+@pytest.mark.slow
 def test_the_probe_names_its_values_by_length(config, build, build_observer, data):
     config.probes.every_epochs, config.probes.also = 2, ('paths',)
     state, _, order_key = build(config).init(0)

@@ -47,34 +47,44 @@ def finish_all(sweep):
         finish(cell, 0.0 if is_tuning(cell) else 0.03 * rng.normal())
 
 
-@pytest.fixture
-def asked(config):
-    """The configuration of the sweep, by its defaults but for fewer depths and seeds."""
+def ask(config):
     set_defaults(config, convergence.defaults(config), [])
     config.sweep.depths, config.sweep.seeds = (8, 14, 20, 32, 44, 56), 4
     return config
 
 
+def run(config, directory):
+    sweep = assemble('convergence', config, directory, convergence.cells(config))
+    while new := [cell for cell in sweep.cells if cell.result() is None]:
+        for cell in new:
+            finish(cell, 0.0)
+        more = assemble('convergence', config, directory, convergence.next_cells(sweep)).cells
+        known = {cell.id for cell in sweep.cells}
+        more = [cell for cell in more if cell.id not in known]
+        sweep = Sweep('convergence', config, sweep.directory, (*sweep.cells, *more))
+    finish_all(sweep)
+    return sweep
+
+
+@pytest.fixture
+def asked(config):
+    """The configuration of the sweep, by its defaults but for fewer depths and seeds."""
+    return ask(config)
+
+
 @pytest.fixture
 def all_stages(tmp_path):
     """config → the tuning runs and the fresh seeds that they call for, all of them done."""
+    return lambda config: run(config, tmp_path)
 
-    def run(config):
-        sweep = assemble('convergence', config, tmp_path, convergence.cells(config))
-        while new := [cell for cell in sweep.cells if cell.result() is None]:
-            for cell in new:
-                finish(cell, 0.0)
-            more = assemble('convergence', config, tmp_path, convergence.next_cells(sweep)).cells
-            known = {cell.id for cell in sweep.cells}
-            more = [cell for cell in more if cell.id not in known]
-            sweep = Sweep('convergence', config, sweep.directory, (*sweep.cells, *more))
-        finish_all(sweep)
-        return sweep
 
-    return run
+@pytest.fixture(scope='session')
+def sweep(new_config, tmp_path_factory):
+    """All stages, done, for tests that change nothing."""
+    return run(ask(new_config()), tmp_path_factory.mktemp('convergence'))
 
 
 @pytest.fixture
-def sweep(asked, all_stages):
-    """All stages, done."""
+def own_sweep(asked, all_stages):
+    """The same for a test that changes results."""
     return all_stages(asked)

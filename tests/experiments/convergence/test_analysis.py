@@ -38,24 +38,24 @@ def test_the_analysis_finds_what_was_planted(sweep):
     assert (verdict.budget, verdict.resolution, verdict.targets) == (1000, 5, ('5', '1'))
 
 
-def test_tuning_runs_are_not_counted(sweep):
+def test_tuning_runs_are_not_counted(own_sweep):
     """A tuning run at the chosen rate that was fast beyond belief changes nothing."""
-    before = analyse(sweep)
-    for cell in sweep.cells:
+    before = analyse(own_sweep)
+    for cell in own_sweep.cells:
         if is_tuning(cell) and cell.config.optimizer.learning_rate == 0.01:
             finish(cell, steps_to_error={'5': 5})
-    after = analyse(sweep)
+    after = analyse(own_sweep)
     assert after.growth['plain'] == before.growth['plain']
     plain = [network for network in after.networks if network.family == 'plain']
     assert {network.seeds for network in plain} == {(0, 1, 2, 3)}
 
 
-def test_a_look_says_between_which_updates_a_target_was_reached(sweep):
+def test_a_look_says_between_which_updates_a_target_was_reached(own_sweep):
     """All runs at one look of 40: the median lies between 35 and 40, at every depth."""
-    for cell in sweep.cells:
+    for cell in own_sweep.cells:
         if not is_tuning(cell):
             finish(cell, steps_to_error={'5': 40, '1': 40})
-    law = analyse(sweep).growth['plain']['5'].laws['exponential']
+    law = analyse(own_sweep).growth['plain']['5'].laws['exponential']
     assert np.exp(law.intercept) == pytest.approx(math.sqrt(35 * 40), rel=0.02)
     assert law.slope == pytest.approx(0, abs=1e-6)
 
@@ -71,23 +71,23 @@ def test_a_seed_that_lacks_a_depth_does_not_count(sweep):
     assert verdict.differences['5'].n == 3
 
 
-def test_a_sweep_whose_tuning_is_not_finished_measures_nothing(sweep):
-    cells = tuple(cell for cell in sweep.cells if is_tuning(cell))
+def test_a_sweep_whose_tuning_is_not_finished_measures_nothing(own_sweep):
+    cells = tuple(cell for cell in own_sweep.cells if is_tuning(cell))
     for cell in cells:
         (cell.directory / 'result.json').unlink()
-    verdict = analyse(Sweep('convergence', sweep.config, sweep.directory, cells))
+    verdict = analyse(Sweep('convergence', own_sweep.config, own_sweep.directory, cells))
     assert {found['5'].status for found in verdict.growth.values()} == {'not measured'}
     assert verdict.differences == {}
     assert all(network.tuned.rate is None for network in verdict.networks)
 
 
-def test_runs_of_a_rate_that_is_no_longer_the_fastest_are_left_out(sweep):
+def test_runs_of_a_rate_that_is_no_longer_the_fastest_are_left_out(own_sweep):
     """Another rate joins the grid and turns out faster at one depth: its runs are still to come."""
-    for cell in sweep.cells:
+    for cell in own_sweep.cells:
         at = cell.coordinates()
         if at['variant'] == 'plain, rate 0.03, tuning' and at['depth'] == 8:
             finish(cell, steps_to_error={'5': 5})
-    verdict = analyse(sweep)
+    verdict = analyse(own_sweep)
     assert verdict.networks[0].tuned.rate == 0.03
     assert verdict.networks[0].seeds == ()
     assert verdict.growth['plain']['5'].status == 'not measured'

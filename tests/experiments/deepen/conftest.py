@@ -45,34 +45,36 @@ def finish(cell):
     planted.finish(cell, steps_to_error={'5': reached}, train_loss=1 + distance)
 
 
-@pytest.fixture
-def asked(config):
-    """The configuration of the sweep, by its defaults."""
+def ask(config):
     set_defaults(config, deepen.defaults(config), [])
     return config
 
 
-@pytest.fixture
-def all_stages(tmp_path):
-    """config → all stages of the sweep, done, and the number of cells of each stage."""
-
-    def run(config):
-        sweep = assemble('deepen', config, tmp_path, deepen.cells(config))
-        stages = []
-        while new := [cell for cell in sweep.cells if cell.result() is None]:
-            stages.append(len(new))
-            for cell in new:
-                finish(cell)
-            more = assemble('deepen', config, tmp_path, deepen.next_cells(sweep)).cells
-            known = {cell.id for cell in sweep.cells}
-            more = [cell for cell in more if cell.id not in known]
-            sweep = Sweep('deepen', config, sweep.directory, (*sweep.cells, *more))
-        return sweep, stages
-
-    return run
+def run(config, directory):
+    sweep = assemble('deepen', config, directory, deepen.cells(config))
+    while new := [cell for cell in sweep.cells if cell.result() is None]:
+        for cell in new:
+            finish(cell)
+        more = assemble('deepen', config, directory, deepen.next_cells(sweep)).cells
+        known = {cell.id for cell in sweep.cells}
+        more = [cell for cell in more if cell.id not in known]
+        sweep = Sweep('deepen', config, sweep.directory, (*sweep.cells, *more))
+    return sweep
 
 
 @pytest.fixture
-def sweep(asked, all_stages):
-    """All stages, done."""
-    return all_stages(asked)[0]
+def asked(config):
+    """The configuration of the sweep, by its defaults."""
+    return ask(config)
+
+
+@pytest.fixture(scope='session')
+def sweep(new_config, tmp_path_factory):
+    """All stages, done, for tests that change nothing."""
+    return run(ask(new_config()), tmp_path_factory.mktemp('deepen'))
+
+
+@pytest.fixture
+def own_sweep(asked, tmp_path):
+    """The same for a test that changes results."""
+    return run(asked, tmp_path)

@@ -31,11 +31,11 @@ def test_deepened_networks_keep_or_regain_what_was_planted(sweep):
 
 
 @pytest.mark.parametrize(('lost', 'status'), [((0, 1, 2), 'loses'), ((1,), 'mixed')])
-def test_runs_that_end_badly_have_lost_it(sweep, lost, status):
-    for cell in deepened(sweep)[44, 0.003]:
+def test_runs_that_end_badly_have_lost_it(own_sweep, lost, status):
+    for cell in deepened(own_sweep)[44, 0.003]:
         if cell.config.seed in lost:
             cell.finish(dataclasses.replace(cell.result(), train_error=60.0))
-    assert analyse(sweep).held[0].status == status
+    assert analyse(own_sweep).held[0].status == status
 
 
 def test_tuning_seeds_are_never_judged(sweep):
