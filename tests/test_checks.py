@@ -90,6 +90,24 @@ def test_more_observations_need_an_observation(knob):
     checks.check(config)
 
 
+@pytest.mark.parametrize(
+    'zeros',
+    [
+        {'model.shortcut.learned_branch_scale': True, 'model.shortcut.branch_scale': 0.0},
+        {'init.scheme': 'fixup'},
+    ],
+)
+def test_what_starts_at_zero_cannot_move_relatively_to_its_norm(zeros):
+    config = changed('model.norm', 'none')
+    config.update_from_flattened_dict(zeros)
+    checks.check(config)
+    config.optimizer.layerwise = 'relative_updates'
+    with pytest.raises(UserError, match='what starts at zero stays there'):
+        checks.check(config)
+    config.model.shortcut.branch_scale, config.init.scheme = 0.5, 'he'
+    checks.check(config)
+
+
 def test_errors_to_stop_at_need_no_looks_within_an_epoch():
     for targets in ((5.0, 1.0), (5, 0.5), (99.9,)):
         config = changed('train.until_error', targets)

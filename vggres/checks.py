@@ -161,6 +161,16 @@ def _check_layerwise(config: Config) -> None:
             f'optimizer.clip_norm changes nothing where optimizer.layerwise is '
             f'{optimizer.layerwise!r}: each gradient is given its norm.'
         )
+    shortcut = model.shortcut
+    starts_at_zero = shortcut.learned_branch_scale and not shortcut.branch_scale
+    if optimizer.layerwise == 'relative_updates' and (
+        starts_at_zero or config.init.scheme == 'fixup'
+    ):
+        raise UserError(
+            "optimizer.layerwise='relative_updates' moves each layer by a part of its norm, so "
+            'that what starts at zero stays there: start learned factors above zero, and from '
+            "another scheme than 'fixup'."
+        )
     if optimizer.fixed_norms and (model.norm == 'none' or model.preactivation):
         raise UserError(
             'optimizer.fixed_norms needs a norm behind each convolution: model.norm has to be '
