@@ -165,3 +165,18 @@ def test_a_cell_that_says_nothing_is_said_to_be_silent(cells, clock):
     assert f'{small} 50 % (training)' in last  # 90 s
     _, text = follow(cells, events, clock=clock, terminal=True)
     assert 'compiling, silent for 2 min' in text
+
+
+def test_after_the_last_update_a_cell_is_evaluated(cells, clock):
+    large = cells[1].id
+    record = {'train_error': 1.0, 'validation_error': 12.25}
+    events = [
+        (0, Event('started', large, {})),
+        (1, Event('record', large, record)),
+        (30, Event('progress', large, {'step': 2, 'total': 2})),
+        (30, Event('record', large, record)),
+        (30, Event('silence', '', {})),
+    ]
+    _, text = follow(cells, events, clock=clock)
+    assert f'{large} 100 % (evaluating)' in text.splitlines()[0]
+    assert f'{large} 100 % (error: train  1.00 %' in text.splitlines()[-1]

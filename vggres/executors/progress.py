@@ -90,7 +90,9 @@ class Progress:
 
     def _on_progress(self, cell: str, values: dict) -> None:
         self._fractions[cell] = values['step'] / values['total']
-        if self._states[cell] == 'compiling':
+        if values['step'] == values['total']:
+            self._states[cell] = 'evaluating'
+        elif self._states[cell] == 'compiling':
             self._states[cell] = 'training'
         self._update(cell)
 
