@@ -25,9 +25,9 @@ AtRates = Mapping[tuple[int, float], Sequence[Cell]]  # by depth and rate; the c
 SOURCE_ARM, DEEPENED_ARM = 'plain, to be deepened', 'plain, deepened'
 FADED_ARM = 'resnet, fading'
 HELD_FOR = 200  # updates that a deepened network is trained on for
-# The part of the budget in which shortcuts fade. The budget is what slow plain networks need, and
-# the residual network reaches its target in a tenth of it: it has a solution while its shortcuts
-# are strong. The plain network that is left has as many updates to lose it.
+# The part of the budget in which shortcuts fade. The budget is what slow plain networks need; a
+# residual network whose shortcuts stay reaches its target in a tenth of it, so that it may find a
+# solution before they are gone. The plain network that is left has as many updates to lose it.
 FADING_PART = 0.5
 # Runs that go on whatever their error is.
 _TO_THE_END = {'model.family': 'plain', 'train.until_error': (), 'evaluation.every_steps': 0}
