@@ -38,6 +38,7 @@ _CAUSES = (
     'effective_rate',
     'capacity',
     'start',
+    'fading',
     'small_branches',
     'tailored',
     'shattering',

@@ -225,6 +225,18 @@ def test_a_batch_larger_than_the_training_set(config):
         checks.check_data(config, datasets.describe(config.data))
 
 
+def test_a_shortcut_that_is_not_gone_when_training_ends(config):
+    """By hand: 40 images in batches of 8 are 5 updates an epoch, and 10 in two epochs."""
+    info = datasets.describe(config.data)
+    config.model.shortcut.fade_steps = 10
+    checks.check_data(config, info)
+    config.model.shortcut.fade_steps = 11
+    with pytest.raises(UserError, match=r'fade_steps 11 is more than the 10 updates'):
+        checks.check_data(config, info)
+    config.train.epochs, config.train.steps = 0, 11
+    checks.check_data(config, info)
+
+
 def test_a_crop_of_more_padding_than_image(config):
     info = datasets.describe(config.data)
     config.data.crop_padding = 6

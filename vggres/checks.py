@@ -14,6 +14,7 @@ from vggres.config import (
     dotted_keys,
     get,
     network_spec,
+    steps,
 )
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError, unknown
@@ -346,13 +347,14 @@ def check_keys(names: Iterable[str], base: Config) -> None:
 
 
 def check_data(config: Config, info: DatasetInfo) -> None:
-    """Raises UserError where a cell's batch, crop, normalisation or weights do not fit its data."""
+    """Raises UserError where a cell's batch, length, crop or weights do not fit its data."""
     num_train, (height, width, channels) = info.num_images['train'], info.image_shape
     if config.train.batch_size > num_train:
         raise UserError(
             f'train.batch_size {config.train.batch_size} is more than the {num_train} training '
             f'images of {data_name(config)}.'
         )
+    _check_fading(config, num_train)
     if config.data.crop_padding > min(height, width):
         raise UserError(
             f'data.crop_padding {config.data.crop_padding} is more than the images have pixels: '
@@ -372,3 +374,13 @@ def check_data(config: Config, info: DatasetInfo) -> None:
         shallow = torch_weights.described_network(config.init.deepened_from)
         deepening.check(network, shallow)
         torch_weights.read(config.init.deepened_from, shallow, info.num_classes, channels)
+
+
+def _check_fading(config: Config, num_train: int) -> None:
+    """A shortcut that fades has to be gone when training ends: a plain network is asked for."""
+    fade_steps, (_, updates) = config.model.shortcut.fade_steps, steps(config, num_train)
+    if fade_steps > updates:
+        raise UserError(
+            f'model.shortcut.fade_steps {fade_steps} is more than the {updates} updates of the '
+            'training, at whose end the shortcuts would not be gone.'
+        )

@@ -21,6 +21,15 @@ on tuning seeds, and the updates of fresh seeds to 5 % training error are counte
 networks fail by where they start would be refuted by starts that leave them more than twice as slow
 as the residual network.
 
+*A way there.* A residual network of the same depth trains while the factor of its shortcuts falls
+linearly to 0 (`model.shortcut.fade_steps`; after Monti et al. 2018, ICANN, who phase shortcuts out
+by a penalty), so that it has become a plain network halfway, and trains on as one. It does so at
+two rates, neither of which is chosen by its own results: the fastest of the residual network and
+the fastest of the plain network of that depth. If it keeps the training error that it had reached,
+then the plain network is no architecture that cannot be trained: the shortcuts were needed to get
+there. That would be refuted by a training error that ends more than 5 points above the lowest one
+that was seen while there were shortcuts, at the rate at which plain networks are fastest.
+
 Nothing else differs between arms of one seed: the network, the order of the data and, before the
 scheme shapes them, the random numbers. Not every layer can be the identity: the Dirac start leaves
 those as He's scheme draws them that change the number of channels.
@@ -36,15 +45,17 @@ from vggres.sweeps import arms
 
 TITLE = 'Deep plain networks from other starts'
 CLAIM = (
-    'Deep plain networks can hold the solution of a shallow one, and train as residual networks do '
-    'where they start from orthogonal or identity-like weights.'
+    'Deep plain networks can hold the solution of a shallow one, or of a residual one whose '
+    'shortcuts fade away, and train as residual networks do where they start from orthogonal or '
+    'identity-like weights.'
 )
 SOURCE = (
     'He et al. 2015, §1 (arXiv 1512.03385); Xiao et al. 2018 (arXiv 1806.05393); Balduzzi et al. '
-    '2017, §5 (arXiv 1702.08591)'
+    '2017, §5 (arXiv 1702.08591); after Monti et al. 2018 (ICANN)'
 )
 VARIES = (
     'model.family',
+    'model.shortcut.fade_steps',
     'init.scheme',
     'init.deepened_from',
     'optimizer.learning_rate',

@@ -1,11 +1,18 @@
-"""From rates to a trained shallow network, and from there to deeper ones that start from it."""
+"""From rates to networks that are given a solution: from a shallow one, or by fading shortcuts."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from experiments.deepen.question import SHALLOW, UNTREATED, compared, untreated, with_shallow
+from experiments.deepen.question import (
+    CONTROL,
+    SHALLOW,
+    UNTREATED,
+    compared,
+    untreated,
+    with_shallow,
+)
 from vggres.findings.cures import Network
 from vggres.findings.fastest import TunedRate
 from vggres.results import Result
@@ -14,14 +21,20 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
+AtRates = Mapping[tuple[int, float], Sequence[Cell]]  # by depth and rate; the cells by seed
 SOURCE_ARM, DEEPENED_ARM = 'plain, to be deepened', 'plain, deepened'
+FADED_ARM = 'resnet, fading'
 HELD_FOR = 200  # updates that a deepened network is trained on for
+# The part of the budget in which shortcuts fade. The budget is what slow plain networks need; a
+# residual network whose shortcuts stay reaches its target in a tenth of it, so that it may find a
+# solution before they are gone. The plain network that is left has as many updates to lose it.
+FADING_PART = 0.5
 # Runs that go on whatever their error is.
 _TO_THE_END = {'model.family': 'plain', 'train.until_error': (), 'evaluation.every_steps': 0}
 
 
 def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
-    """Tuning runs and fresh seeds of all arms; then plain-20 to its end; then what is deepened."""
+    """Tuning runs and fresh seeds of all arms; plain-20 to its end; what is deepened or fades."""
     yield from arms.next_cells(sweep, compared())
     yield from arms.next_cells(_with_shallow(sweep), untreated())
     tuned = tuned_rates(sweep)
@@ -32,6 +45,10 @@ def next_cells(sweep: Sweep) -> Iterator[tuple[str, ConfigDict]]:
             for each in dict.fromkeys((rate, tuned[UNTREATED, depth].rate)):
                 if each is not None:
                     yield from _deepened(sweep, depth, each)
+    for depth in sweep.config.sweep.depths:
+        for each in dict.fromkeys(tuned[arm, depth].rate for arm in (CONTROL, UNTREATED)):
+            if each is not None:
+                yield from _fading(sweep, depth, each)
 
 
 def _sources(sweep: Sweep, rate: float) -> Iterator[tuple[str, ConfigDict]]:
@@ -61,6 +78,19 @@ def _deepened(sweep: Sweep, depth: int, rate: float) -> Iterator[tuple[str, Conf
         yield from grid(config, {f'{DEEPENED_ARM}, rate {rate:g}': _TO_THE_END | knobs})
 
 
+def _fading(sweep: Sweep, depth: int, rate: float) -> Iterator[tuple[str, ConfigDict]]:
+    """The runs of a residual network that becomes a plain one, for the whole budget."""
+    config = ConfigDict(sweep.config.to_dict())
+    config.sweep.depths = (depth,)
+    knobs = {
+        'model.family': CONTROL,
+        'model.shortcut.fade_steps': round(FADING_PART * config.train.steps),
+        'optimizer.learning_rate': rate,
+        'evaluation.every_epochs': 1,
+    }
+    return grid(config, {f'{FADED_ARM}, rate {rate:g}': _TO_THE_END | knobs})
+
+
 def sources(sweep: Sweep) -> dict[int, tuple[Cell, Result]]:
     """The shallow networks that are trained to the end, by seed."""
     found = {}
@@ -70,14 +100,25 @@ def sources(sweep: Sweep) -> dict[int, tuple[Cell, Result]]:
     return found
 
 
-def deepened(sweep: Sweep) -> dict[tuple[int, float], list[Cell]]:
+def deepened(sweep: Sweep) -> AtRates:
     """The deepened networks that are trained on, by depth and rate."""
+    return _at_rates(sweep, DEEPENED_ARM)
+
+
+def faded(sweep: Sweep) -> AtRates:
+    """The residual networks whose shortcuts faded away, by depth and rate."""
+    return _at_rates(sweep, FADED_ARM)
+
+
+def _at_rates(sweep: Sweep, arm: str) -> AtRates:
     found: dict[tuple[int, float], list[Cell]] = {}
     for cell in sweep.cells:
-        if arms.network_of(cell)[0] == DEEPENED_ARM and cell.result():
+        if arms.network_of(cell)[0] == arm and cell.result():
             at = cell.config.model.depth, cell.config.optimizer.learning_rate
             found.setdefault(at, []).append(cell)
-    return {at: sorted(cells, key=lambda cell: cell.config.seed) for at, cells in found.items()}
+    return {
+        at: sorted(cells, key=lambda cell: cell.config.seed) for at, cells in sorted(found.items())
+    }
 
 
 def tuned_rates(sweep: Sweep) -> Mapping[Network, TunedRate]:
@@ -93,10 +134,11 @@ def runs(sweep: Sweep) -> dict[Network, list[Result]]:
 
 
 def judged(sweep: Sweep) -> list[Result]:
-    """The runs of fresh seeds at the rate of each network, then those of the deepened ones."""
+    """The runs of fresh seeds at the rate of each network, then what was deepened or faded."""
     counted = [run for found in runs(sweep).values() for run in found]
     trained = [result for _, result in sources(sweep).values()]
-    held = [cell.result() for cells in deepened(sweep).values() for cell in cells]
+    given = [*deepened(sweep).values(), *faded(sweep).values()]
+    held = [cell.result() for cells in given for cell in cells]
     return [*counted, *trained, *(result for result in held if result)]
 
 

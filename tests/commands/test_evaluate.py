@@ -44,6 +44,18 @@ def test_another_network_than_the_files_is_refused(config, trained):
     assert '\n' not in str(caught.value)
 
 
+def test_weights_of_a_fading_network_are_evaluated_whatever_the_length_of_training(
+    config, tmp_path
+):
+    """Nothing is trained, so that the knobs of training may be shorter than the fade was."""
+    config.model.shortcut.fade_steps = 10  # as many updates as the two epochs have
+    cell = Cell(config, tmp_path, '')
+    result = run(cell)
+    config.init.weights = str(cell.directory / WEIGHTS_FILE)
+    config.train.epochs, config.train.steps = 0, 1
+    assert f'test: error {result.test_error:.2f} % (' in printed(config)
+
+
 def test_it_needs_a_file_and_its_head(config):
     with pytest.raises(UserError, match=r'needs --config\.init\.weights=FILE'):
         printed(config)

@@ -22,6 +22,14 @@ def test_each_run_is_a_line_and_each_name_a_colour():
     assert ax.get_ylim()[0] < 0  # an error of 0 lies inside
 
 
+@pytest.mark.parametrize('turn', [None, 20])
+def test_a_turn_is_a_vertical_line(turn):
+    runs = [Course('rate 0.1', ((11, 40.0), (22, 0.0), (33, 0.0)))]
+    (ax,) = error_courses({'fading, depth 44': runs}, 5.0, turn).axes
+    upright = [line.get_xdata()[0] for line in ax.lines if len({*line.get_xdata()}) == 1]
+    assert upright == ([] if turn is None else [turn])
+
+
 def test_nothing_to_draw_is_an_error():
     with pytest.raises(ValueError, match='no runs'):
         error_courses({}, 5.0)

@@ -38,7 +38,9 @@ def evaluate(config: ConfigDict, given: Iterable[str], split: str, console: Cons
     if description and not config.model.name:
         set_options(config, description.options, given)
     config = checked_network(config, given)
-    config.train.batch_size = 1  # nothing is trained, so that any number of images will do
+    # Nothing is trained, so that any number of images will do, and of updates.
+    config.train.batch_size, config.train.epochs = 1, 0
+    config.train.steps = max(1, config.model.shortcut.fade_steps)
     checks.check_data(config, datasets.describe(config.data))
     datasets.prepare(config.data, console)
     for name, value in (default_environment() | placement(0, 1)).items():

@@ -24,7 +24,9 @@ class Course(NamedTuple):
     points: Sequence[tuple[int, float]]
 
 
-def error_courses(panels: Mapping[str, Sequence[Course]], limit: float) -> Figure:
+def error_courses(
+    panels: Mapping[str, Sequence[Course]], limit: float, turn: int | None = None
+) -> Figure:
     """Draws the error of each run against its updates, one panel a group, one line a run.
 
     The axis of errors is linear up to 1 % and logarithmic above, so that 0 % has a place.
@@ -32,6 +34,8 @@ def error_courses(panels: Mapping[str, Sequence[Course]], limit: float) -> Figur
     Args:
         panels: the runs by the title of a panel.
         limit: an error in percent, drawn as a line.
+        turn: the updates after which something about the networks changed, drawn as a vertical
+            line; None where nothing did.
 
     Raises:
         ValueError: where there are no runs.
@@ -44,6 +48,8 @@ def error_courses(panels: Mapping[str, Sequence[Course]], limit: float) -> Figur
         label_panel(ax, title, 'updates', 'training error (%)' if ax is axes[0] else '')
         ax.grid(color=GRID, linewidth=0.8)
         ax.axhline(limit, color=QUIET_INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        if turn is not None:
+            ax.axvline(turn, color=QUIET_INK, linewidth=0.8)
         for course in found:
             color = _COLORS[names.index(course.name) % len(_COLORS)]
             steps, errors = zip(*course.points, strict=True)

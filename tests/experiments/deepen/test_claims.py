@@ -11,7 +11,7 @@ from experiments.deepen.question import ORTHOGONAL
 from vggres.findings.claims import Evidence, judge
 from vggres.findings.contrasts import Status, Word
 
-CAPACITY, START = CLAIMS
+CAPACITY, START, FADING = CLAIMS
 
 
 def found(claim, verdict):
@@ -94,9 +94,9 @@ def test_without_a_disease_or_a_residual_network_that_trains_nothing_is_said(swe
         assert not found(START, replanted(verdict, **updates)).control.passed
 
 
-def held(final, rate_of='plain-44'):
-    zeros = (0.0,) * len(final)
-    return Held(44, 0.003, rate_of, 200, tuple(range(len(final))), zeros, final, final, 'keeps')
+def held(final, rate_of='plain-44', start=(0.0, 0.0, 0.0)):
+    seeds = tuple(range(len(final)))
+    return Held(44, 0.003, rate_of, 0, 200, seeds, start, final, final, 'keeps')
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,44 @@ def test_only_the_rate_of_the_new_depth_counts(sweep):
     verdict = dataclasses.replace(analyse(sweep), held=(held((0.0, 0.1, 0.0), 'plain-20'),))
     contrast = found(CAPACITY, verdict).judged[0].contrast
     assert contrast.barrier.status is Status.NOT_MEASURED
+
+
+def test_what_a_network_without_its_shortcuts_has_lost(sweep):
+    """By hand: 1, 1.1 and 1.2 % in the end, minus 3, 3.3 and 3.6 %, at the rate of plain-44."""
+    finding = found(FADING, analyse(sweep))
+    (judged,) = finding.judged
+    assert judged.contrast.value == pytest.approx(-2.2)
+    assert judged.answer is True
+    assert finding.control.passed
+    assert 'ResNet-44 reaches 5 % training error in 3 of 3 runs' in finding.control.words['en']
+    assert 'down to 3.3 % in the mean, and to 3.6 % in the worst' in finding.control.words['en']
+    highest = FADING.describe(Evidence([], analyse(sweep), {}))
+    assert [each.value for each in highest] == pytest.approx([4.4, 66.0])
+
+
+@pytest.mark.parametrize(
+    ('final', 'answer'),
+    [((1.0, 1.2, 0.8), True), ((60.0, 70.0, 65.0), False), ((1.0, 1.0, 90.0), None)],
+)
+def test_only_the_rate_of_the_plain_network_decides_what_fading_does(sweep, final, answer):
+    high = held((90.0, 91.0, 90.0), 'resnet-44')
+    verdict = dataclasses.replace(analyse(sweep), faded=(held(final), high))
+    assert found(FADING, verdict).judged[0].answer is answer
+    alone = dataclasses.replace(verdict, faded=(high,))
+    assert found(FADING, alone).judged[0].contrast.barrier.status is Status.NOT_MEASURED
+    assert found(FADING, alone).control.passed is None
+    both = dataclasses.replace(
+        verdict, faded=(dataclasses.replace(held(final), rate_of='resnet-44 and plain-44'),)
+    )
+    assert found(FADING, both).judged[0].answer is answer
+
+
+def test_without_a_residual_network_that_trains_there_is_nothing_to_lose(sweep):
+    """Shortcuts that stay have to suffice in every run, and those that fade as well."""
+    verdict = analyse(sweep)
+    assert found(FADING, verdict).control.passed
+    assert not found(FADING, replanted(verdict, resnet=(40, 45, None))).control.passed
+    unsolved = held((8.0, 8.1, 8.2), start=(8.0, 0.0, 0.0))
+    finding = found(FADING, dataclasses.replace(verdict, faded=(unsolved,)))
+    assert not finding.control.passed
+    assert finding.status is not Status.HOLDS

@@ -1,9 +1,13 @@
 """Which runs follow from which: rates, then the shallow network to its end, then deeper ones."""
 
+import dataclasses
+
 from experiments import deepen
 from experiments.deepen.question import SHALLOW
-from experiments.deepen.stages import DEEPENED_ARM, SOURCE_ARM, tuned_rates
+from experiments.deepen.stages import DEEPENED_ARM, FADED_ARM, SOURCE_ARM, tuned_rates
+from vggres.config import get
 from vggres.sweeps.arms import is_tuning, network_of
+from vggres.sweeps.grid import changes
 
 
 def test_each_network_gets_its_own_rate_and_fresh_seeds(sweep):
@@ -42,6 +46,47 @@ def test_deepened_networks_start_from_the_source_of_their_seed(sweep):
         assert sources[cell.config.init.deepened_from].config.seed == cell.config.seed
         assert cell.config.model.depth == 44
         assert not cell.config.train.until_error
+
+
+def test_shortcuts_fade_over_half_the_budget_at_rates_that_are_not_their_own(sweep):
+    """At two: that of the residual network and that of plain-44; fresh seeds, nothing else."""
+    fading = [cell for cell in sweep.cells if network_of(cell)[0] == FADED_ARM]
+    assert sorted((cell.config.optimizer.learning_rate, cell.config.seed) for cell in fading) == [
+        (rate, seed) for rate in (0.003, 0.03) for seed in range(3)
+    ]
+    fresh = next(
+        cell
+        for cell in sweep.cells
+        if network_of(cell) == ('resnet', 44) and not is_tuning(cell) and cell.config.seed == 0
+    )
+    differing = {
+        'model.shortcut.fade_steps': 200,
+        'train.until_error': (),
+        'evaluation.every_steps': 0,
+        'evaluation.every_epochs': 1,
+    }
+    assert fresh.config.train.steps == 400
+    for cell in fading:
+        found = {key: get(cell.config, key) for key in changes(cell.config, fresh.config)}
+        own = {'seed': cell.config.seed} if cell.config.seed else {}
+        if cell.config.optimizer.learning_rate != 0.03:
+            own['optimizer.learning_rate'] = 0.003
+        assert found == differing | own
+
+
+def test_equal_rates_are_one_run(own_sweep):
+    """Where the plain and the residual network are fastest at the same rate, 0.03."""
+    for cell in own_sweep.cells:
+        if network_of(cell) == ('plain', 44) and cell.config.optimizer.learning_rate == 0.03:
+            cell.finish(dataclasses.replace(cell.result(), steps_to_error={'5': 5}))
+    asked = [
+        config.seed
+        for variant, config in deepen.next_cells(own_sweep)
+        if variant.startswith(FADED_ARM)
+    ]
+    assert asked == [0, 1, 2]
+    named = {held.rate: held.rate_of for held in deepen.analyse(own_sweep).faded}
+    assert named == {0.03: 'resnet-44 and plain-44', 0.003: ''}
 
 
 def test_the_same_results_call_for_the_same_cells(sweep):
