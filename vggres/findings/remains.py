@@ -209,7 +209,7 @@ def _sections(findings: Sequence[Finding], words: _Words) -> list[_Section]:
 def _cures(sweeps: Mapping[str, ArmsVerdict], words: _Words) -> list[list[str]]:
     """The interventions as rows of a table, what cures first."""
     treated = [arm for each in sweeps.values() for arm in each.arms if arm.cure]
-    treated.sort(key=lambda arm: _ORDER[arm.cure.status])  # stable: in the order of the sweeps
+    treated.sort(key=lambda arm: _ORDER[arm.status])  # stable: in the order of the sweeps
     return [_cure(arm, words) for arm in treated]
 
 

@@ -143,9 +143,9 @@ _linear_of_kernel = jax.custom_vjp(_of_kernel, nondiff_argnums=(2, 3, 4))
 _convolve_twice = jax.custom_vjp(_output, nondiff_argnums=(2, 3))
 
 
-def _kept(*operands: jax.Array) -> tuple[jax.Array, ...]:
+def _kept(one: jax.Array, other: jax.Array) -> Arrays:
     """Operands by names of their own: as they are, jax 0.10 mixes them up in nested rules."""
-    return tuple(checkpoint_name(operand, 'operand') for operand in operands)
+    return checkpoint_name(one, 'operand'), checkpoint_name(other, 'operand')
 
 
 def _forward_twice(
