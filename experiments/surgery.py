@@ -119,7 +119,7 @@ def figures(sweep: Sweep, verdict: ArmsVerdict) -> dict[str, tuple[Figure, str]]
 
 def treatments(config: Config) -> dict[str, dict[str, object]]:
     """The knobs of each treatment, by its name."""
-    frozen = max(1, min(config.sweep.depths) // _FROZEN_PART)
+    frozen = max(1, min(config.sweep.depths, default=0) // _FROZEN_PART)
     return {
         'equal gradients': {'optimizer.layerwise': 'equal_gradients'},
         'relative updates': {'optimizer.layerwise': 'relative_updates'},

@@ -77,6 +77,7 @@ def test_each_arm_changes_one_thing(asked, begun):
         ('optimizer.layerwise', 'equal_gradients', 'sets optimizer.layerwise itself'),
         ('optimizer.frozen_last', 2, 'sets optimizer.frozen_last itself'),
         ('sweep.rates', (0.1,), '3 or more'),
+        ('sweep.depths', (), 'names one or more depths'),
     ],
 )
 def test_what_does_not_suit_the_question_is_one_line(asked, knob, value, message):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggres.findings.estimates import Interval, proportion_interval, t_interval
+from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.outcomes import CONFIDENCE, MIN_SEEDS
 
 # Both were fixed before any intervention was looked at. A cured network is at most this many times
@@ -80,16 +80,6 @@ class Cure:
     to_control: Ratio
     status: str
     reason: str
-
-    @property
-    def reached(self) -> int:
-        """The number of runs that reached the error within the budget."""
-        return sum(each is not None for each in self.updates.values())
-
-    @property
-    def reached_interval(self) -> Interval:
-        """Of the probability of reaching it (Clopper and Pearson), at `CONFIDENCE`."""
-        return proportion_interval(self.reached, len(self.updates), CONFIDENCE)
 
 
 def ratio(above: Updates, below: Updates, budget: int) -> Ratio:
