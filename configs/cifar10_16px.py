@@ -8,8 +8,8 @@ of He et al. 2015 (arXiv 1512.03385, §4.2), shortened to 10 epochs (780 updates
 warm-up and without augmentation.
 
 Time: about half an hour for the 18 cells on two cores, by `--estimate here`; the 12 cells of depths
-8 and 20 took 20 minutes of CPU time. Expected result, of these: training errors of 27 and 37 % for
-plain-8 and -20, of 26 and 16 % for ResNet-8 and -20 (three seeds), measured on a copy of CIFAR-10
+8 and 20 took 15 minutes. Expected result, of these: median training errors of 27 and 38 % for
+plain-8 and -20, of 27 and 17 % for ResNet-8 and -20 (three seeds), measured on a copy of CIFAR-10
 that had been stored as JPEG (quality 75). Depth 56 was measured with a rate for each
 network (`--sweep depth_tuned`, three tuning seeds and eight others): after 780 updates plain-56
 fails to train in 8 of 8 runs, ResNet-56 in none.
