@@ -10,9 +10,9 @@ warm-up and without augmentation.
 Time: the 18 cells took 40 minutes on two cores, 12 of them of depths 8 and 20 15 minutes. Expected
 result: median training errors of 27, 38 and 82 % for plain-8, -20 and -56, of 27, 17 and 30 % for
 ResNet-8, -20 and -56 (three seeds), measured on a copy of CIFAR-10 that had been stored as JPEG
-(quality 75). At this one rate and budget plain-56 fails to train, and ResNet-56 degrades as well. Depth 56 was measured with a rate for each
-network (`--sweep depth_tuned`, three tuning seeds and eight others): after 780 updates plain-56
-fails to train in 8 of 8 runs, ResNet-56 in none.
+(quality 75). At this one rate and budget plain-56 fails to train, and ResNet-56 degrades as well.
+With a rate for each network (`--sweep depth_tuned`, three tuning seeds and eight others), after 780
+updates plain-56 fails to train in 8 of 8 runs, ResNet-56 in none.
 """
 
 from ml_collections import ConfigDict
