@@ -22,10 +22,10 @@ RESULTS = [
 ]
 
 
-def mirror(config, directory):
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=('mine',))
+def mirror(config, directory, name='a-name'):
+    label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
     directory.mkdir(exist_ok=True)
-    return wandb_run.Mirror(config, directory, label, directory / 'wandb_id')
+    return wandb_run.Mirror(config, directory, label)
 
 
 def inspect(directory, *options):
@@ -130,20 +130,47 @@ def test_a_run_that_an_exception_ends_has_failed_and_the_next_is_another(config,
 def test_a_run_keeps_its_id_and_another_directory_has_another(config, tmp_path):
     config.wandb.mode = 'offline'
     ids, first_steps = [], []
-    for directory in ('a', 'a', 'b'):
-        with mirror(config, tmp_path / directory) as run:
+    for directory, name in (('a', 'one'), ('a', 'one'), ('b', 'one'), ('a', 'two')):
+        with mirror(config, tmp_path / directory, name) as run:
             ids.append(run.run.id)
             first_steps.append(run.first_step)
-    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] == ids[1]
+    assert len({*ids}) == 3
     # What the second attempt finds in the files, the first fragment holds already.
-    assert first_steps == [0, math.inf, 0]
+    assert first_steps == [0, math.inf, 0, 0]
+
+
+def test_processes_that_come_together_agree_on_the_id_of_their_directory(tmp_path):
+    code = (
+        'import sys; from pathlib import Path; from vggres.tracking import wandb_run\n'
+        'print(*[wandb_run._run_id(Path(sys.argv[1]), name) for name in "ab"])'
+    )
+    command = [sys.executable, '-c', code, str(tmp_path)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)
+    ]
+    found = {process.communicate()[0] for process in started}
+    assert len(found) == 1
+    one, two = found.pop().split()
+    assert one != two
+
+
+@pytest.mark.parametrize('left', ['', 'half'])
+def test_the_id_of_a_directory_whose_writer_was_killed_is_drawn_anew(tmp_path, monkeypatch, left):
+    monkeypatch.setattr(wandb_run.time, 'sleep', lambda seconds: None)
+    (tmp_path / 'wandb_id').write_text(left)
+    found = wandb_run._run_id(tmp_path, 'a')
+    assert wandb_run._run_id(tmp_path, 'a') == found
+    (tmp_path / 'wandb_id').unlink()
+    assert wandb_run._run_id(tmp_path, 'a') != found  # it does not follow from the path
 
 
 def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
     asked = []
 
     class Known:
-        starting_step = 11
+        def __init__(self):
+            self.starting_step = 11 * (len(asked) - 1)
 
         def define_metric(self, *arguments, **options):
             pass
@@ -160,7 +187,8 @@ def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_pa
     for first_step in (0, 11):
         with mirror(config, tmp_path) as run:
             assert run.first_step == first_step
-    assert asked[0] == asked[1] == ((tmp_path / 'wandb_id').read_text().strip(), 'allow')
+    assert asked[0] == asked[1]
+    assert asked[0][1] == 'allow'
 
 
 def alone():
@@ -171,8 +199,10 @@ def alone():
 @pytest.mark.slow
 def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tmp_path):
     config.wandb.mode = 'offline'
+    ids = []
     for epochs in ((1, 2), (3, 4)):
         with mirror(config, tmp_path) as run:
+            ids.append(run.run.id)
             for epoch in epochs:
                 run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
     with wandb_server.serving() as (address, runs):
@@ -184,7 +214,7 @@ def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tm
             command, shell=True, check=True, capture_output=True, env=surroundings, cwd=tmp_path
         )
         (name,) = runs.lines
-    assert name == (tmp_path / 'wandb_id').read_text().strip()
+    assert ids == [name] * 2
     found = [(entry['epoch'], entry['_step'], entry['train/error']) for entry in runs.history(name)]
     assert found == [(1, 5, 50.0), (2, 10, 25.0), (3, 15, 50 / 3), (4, 20, 12.5)]
 
@@ -197,7 +227,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         'from vggres.tracking.wandb_run import Label, Mirror\n'
         'config = configs.digits.get_config(); config.wandb.mode = "online"\n'
         'directory = Path(sys.argv[1]); label = Label("a", "depth", "cell", ())\n'
-        'with Mirror(config, directory, label, directory / "wandb_id") as run:\n'
+        'with Mirror(config, directory, label) as run:\n'
         '    print(run.first_step)\n'
         '    for epoch in sys.argv[2:]:\n'
         '        if 5 * int(epoch) >= run.first_step:\n'

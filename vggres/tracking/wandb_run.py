@@ -5,12 +5,14 @@ training. `wandb` is imported only where something is mirrored.
 """
 
 import contextlib
+import hashlib
 import io
 import math
 import os
 import secrets
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +26,8 @@ from vggres.figures.rendering import to_png
 from vggres.files import write_atomically
 from vggres.results import Result
 
-ID_FILE = 'wandb_id'
+ID_FILE = 'wandb_id'  # of a directory
+_ID_LENGTH = 32  # hexadecimal digits
 _INIT_TIMEOUT = 30  # seconds
 _FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
@@ -80,8 +83,8 @@ class Mirror:
 
     All runs of a process depend on one process of W&B: where that hangs, there are no further runs.
 
-    A context manager: the run ends with it, as failed where an exception ends it. A run keeps its
-    id, so that whoever continues it continues it in W&B as well.
+    A context manager: the run ends with it, as failed where an exception ends it. Its id follows
+    from its directory and its name, so that whoever continues it continues it in W&B as well.
 
     Attributes:
         run: the W&B run; None when W&B is disabled or has failed.
@@ -90,14 +93,13 @@ class Mirror:
 
     _is_hung = False
 
-    def __init__(self, config: Config, directory: Path, label: Label, id_file: Path) -> None:
+    def __init__(self, config: Config, directory: Path, label: Label) -> None:
         """Starts a run or continues it, offline where online fails.
 
         Args:
             config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
-            directory: W&B's files go to its folder `wandb`.
-            label: what the run is called.
-            id_file: where the run's id is kept.
+            directory: of the sweep; W&B's files go to its folder `wandb`.
+            label: what the run is called; its name is the only one in the directory.
         """
         self.run = None
         self.first_step = 0.0
@@ -106,10 +108,11 @@ class Mirror:
             with self.guard():
                 import wandb
 
-                is_new = not id_file.exists()
+                run_id = _run_id(directory, label.name)
+                is_new = not any(directory.glob(f'wandb/*run-*-{run_id}'))
                 self.run = wandb.init(
                     mode=mode,
-                    id=_kept_id(id_file),
+                    id=run_id,
                     resume='allow',
                     project=config.wandb.project,
                     entity=config.wandb.entity or None,
@@ -128,8 +131,10 @@ class Mirror:
                         finish_timeout=_FINISH_TIMEOUT,
                     ),
                 )
-                if not is_new:  # offline, what it has logged lies in an earlier fragment
-                    self.first_step = self.run.starting_step if mode == 'online' else math.inf
+                if mode == 'online':
+                    self.first_step = self.run.starting_step
+                elif not is_new:  # what it has logged lies in an earlier fragment
+                    self.first_step = math.inf
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
@@ -230,22 +235,32 @@ def mirror_sweep(
         figures: PNG files.
     """
     label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
-    mirror = Mirror(config, directory, label, directory / ID_FILE)
+    mirror = Mirror(config, directory, label)
     with mirror, mirror.guard():
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
 
 
-def _kept_id(path: Path) -> str:
-    """The id in a file, which is drawn once.
+def _run_id(directory: Path, name: str) -> str:
+    """The id of a run: it follows from the id of its directory and from its name."""
+    return hashlib.sha256(f'{_directory_id(directory)} {name}'.encode()).hexdigest()[:16]
 
-    One that followed from the path would be the same in another container, or in a new directory of
-    an old name, and mix their runs.
+
+def _directory_id(directory: Path) -> str:
+    """What tells a directory from all others, drawn once by whoever comes first.
+
+    A path would not do: it is the same in another container, and in a new directory of an old name.
     """
-    if not path.exists():
-        write_atomically(path, secrets.token_hex(8) + '\n')
-    return path.read_text().strip()
+    path = directory / ID_FILE
+    with contextlib.suppress(FileExistsError), path.open('x') as file:
+        file.write(secrets.token_hex(_ID_LENGTH // 2))
+    for _ in range(10):
+        if len(found := path.read_text()) == _ID_LENGTH:
+            return found
+        time.sleep(0.1)  # another process has created the file, and will write into it
+    write_atomically(path, secrets.token_hex(_ID_LENGTH // 2))  # it was killed before
+    return path.read_text()
 
 
 def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:
