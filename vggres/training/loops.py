@@ -118,7 +118,7 @@ def evaluate_range(
         batch = batches.normalise(images, data.mean, data.deviation)
         loss, wrong = step(state, batch, devices.divided(data.labels[index]))
         counts = positions < stop  # the last batch is filled up by repeating an image
-        return sums[0] + jnp.sum(loss * counts), sums[1] + jnp.sum(wrong & counts)
+        return sums[0] + jnp.sum(loss * counts), sums[1] + jnp.sum(wrong & counts, dtype=jnp.int32)
 
     num_batches = (stop - start + batch_size - 1) // batch_size
     zeros = (jnp.zeros(()), jnp.zeros((), jnp.int32))
