@@ -98,7 +98,7 @@ class TestEnding:
         self.asked, self.ended, self.saved = [], [], []
         monkeypatch.setattr('vggres.training.devices.ask_to_end', lambda: self.asked.append(1))
         monkeypatch.setattr(multihost, '_end_at_once', self.ended.append)
-        monkeypatch.setattr(multihost, 'SECONDS_TO_SAVE', 0.0)
+        monkeypatch.setattr(multihost, 'SECONDS_OF_UPDATES', 0.0)
         monkeypatch.setattr(multihost, 'SECONDS_TO_AGREE', 0.0)
         self.console = Console(file=io.StringIO())
         self.ending = multihost._Ending(self.console)

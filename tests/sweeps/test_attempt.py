@@ -43,11 +43,10 @@ def cut(config, tmp_path, monkeypatch):
     """A cell that was killed in the fourth epoch: its checkpoints are of steps 10 and 15."""
     cell, begin_update = Cell(config, tmp_path / 'cut', ''), Checkpoints.begin_update
 
-    def kill(self):
-        is_fourth = self._offered and self._offered.step == 15
-        begin_update(self)
-        if is_fourth:
+    def kill(self, snapshot):
+        if snapshot.step == 15:
             raise Killed
+        begin_update(self, snapshot)
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, 'begin_update', kill)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -201,13 +202,9 @@ def test_a_request_saves_what_is_offered(snapshots, fresh, tmp_path):
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), snapshots[0])
 
 
-def test_a_request_waits_for_the_updates_that_run_and_no_longer_than_it_may(
-    snapshots, fresh, tmp_path
-):
+def test_a_request_waits_for_the_updates_that_run(snapshots, fresh, tmp_path):
     checkpoints = Checkpoints(tmp_path, every_seconds=3600)
-    checkpoints.offer(snapshots[0])
-    checkpoints.begin_update()  # the arrays of the first one are used up from here on
-    assert not checkpoints.save_on_request(0.05)
+    checkpoints.begin_update(snapshots[0])
     saved = []
     thread = threading.Thread(target=lambda: saved.append(checkpoints.save_on_request(60)))
     thread.start()
@@ -217,6 +214,20 @@ def test_a_request_waits_for_the_updates_that_run_and_no_longer_than_it_may(
     thread.join()
     assert saved == [True]
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), snapshots[1])
+
+
+def test_where_updates_take_too_long_what_was_there_before_them_is_saved(
+    snapshots, fresh, tmp_path
+):
+    checkpoints = Checkpoints(tmp_path, every_seconds=3600)
+    one = snapshots[0]
+    used_up = dataclasses.replace(one, state=jax.tree.map(jnp.copy, one.state))
+    checkpoints.begin_update(used_up)
+    jax.tree.map(lambda leaf: leaf.delete(), used_up.state)  # as donating them does
+    started = time.monotonic()
+    assert checkpoints.save_on_request(0.05)
+    assert time.monotonic() - started > 0.05
+    assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), one)
 
 
 class Killed(Exception):
@@ -234,16 +245,26 @@ def run_until(run, compiled, data, directory, stop):
     """Trains, and gives what it was heard to say; `stop` saves on request and kills it.
 
     Args:
-        stop: 'update 7', 'record 10' or 'look 10', by the updates done; '' lets it end.
+        stop: 'update 7', 'record 10' or 'look 10', by the updates done, or 'within 7' for the
+            update after them; '' lets it end.
     """
     checkpoints = Checkpoints(directory, every_seconds=3600)
     heard = {'record': [], 'look': [], 'update': []}
 
-    def hear(kind, entry, step):
-        heard[kind].append(entry)
-        if stop == f'{kind} {step}':
+    def reach(place):
+        if place == stop:
             assert checkpoints.save_on_request(0)
             raise Killed
+
+    def hear(kind, entry, step):
+        heard[kind].append(entry)
+        reach(f'{kind} {step}')
+
+    def update(state, *arguments):
+        done = int(state.step)
+        updated = compiled.train(state, *arguments)  # it uses the state up
+        reach(f'within {done}')
+        return updated
 
     listeners = Listeners(
         on_record=lambda record: hear(
@@ -254,14 +275,15 @@ def run_until(run, compiled, data, directory, stop):
     )
     observer = Observer(lambda state, key, rate: {'a': {'b': float(rate(state.step))}}, 1)
     try:
-        outcome, state = trainer.train(compiled, data, run, checkpoints, observer, listeners)
+        programs = dataclasses.replace(compiled, train=update)
+        outcome, state = trainer.train(programs, data, run, checkpoints, observer, listeners)
     except Killed:
         return None, None, heard
     return outcome, state, heard
 
 
 STOPS = ['update 1', 'update 4', 'update 5', 'update 7', 'update 10', 'record 5', 'record 10']
-STOPS += ['look 5', 'look 10']
+STOPS += ['look 5', 'look 10', 'within 1', 'within 5', 'within 8']
 
 
 @pytest.mark.usefixtures('one_by_one')
@@ -286,7 +308,7 @@ def test_a_run_that_was_saved_anywhere_comes_to_the_same_bits(
     jax.tree.map(np.testing.assert_array_equal, final, state)
     done = int(stop.split()[1])
     assert after['update'] == [*range(done + 1, 11)]  # no update is done twice
-    begin = 0 if done <= 5 else 5  # of the epoch that was interrupted
+    begin = 5 if done + stop.startswith('within') > 5 else 0  # of the interrupted epoch
     for kind in ('record', 'look'):
         kept = [entry for entry in before[kind] if entry.step <= begin]
         assert kept + after[kind] == whole[kind]

@@ -28,7 +28,7 @@ from vggres.data import datasets
 from vggres.data.source import DatasetInfo
 from vggres.errors import UserError
 from vggres.executors import here
-from vggres.executors.ending import SECONDS_TO_SAVE, TERMINATED, when_told_to_end
+from vggres.executors.ending import SECONDS_OF_UPDATES, TERMINATED, when_told_to_end
 from vggres.executors.options import LocalOptions
 from vggres.executors.placement import check_devices, default_environment, placement
 from vggres.sweeps.cell import Cell
@@ -40,7 +40,8 @@ SECONDS_TO_JOIN = 300  # as long as jax itself waits
 # What errors of jax say where another process is gone.
 _LOST = ('Gloo', 'UNAVAILABLE', 'ABORTED', 'DEADLINE_EXCEEDED', 'onnection', 'heartbeat')
 _ONE_REQUEST = 1.0  # seconds, within which two signals are one: `timeout` sends two
-SECONDS_TO_AGREE = 25.0  # on ending: Slurm and clouds kill 30 seconds after SIGTERM
+# On ending, where there is nothing to save: Slurm and clouds kill 30 seconds after SIGTERM.
+SECONDS_TO_AGREE = 25.0
 _NOTHING_TO_DO = 0  # what the first process tells the others instead of what it trains
 # Knobs that may differ.
 _OF_ONE_HOST = ('data.dir', 'data.workers', 'init.weights', 'init.deepened_from', 'wandb.')
@@ -184,9 +185,9 @@ class _Ending:
         if not self._save:
             time.sleep(SECONDS_TO_AGREE)
             return
-        time.sleep(SECONDS_TO_SAVE)
+        time.sleep(SECONDS_OF_UPDATES)
         with contextlib.suppress(Exception):  # another process may have it by now
-            self._save(SECONDS_TO_AGREE - SECONDS_TO_SAVE)
+            self._save(0.0)
 
     def exit_code(self, error: BaseException) -> int:
         """That of a process that ends by an error, which its end may have caused."""

@@ -19,7 +19,7 @@ from typing import TextIO
 from absl import logging
 
 from vggres.errors import UserError
-from vggres.executors.ending import SECONDS_TO_SAVE, TERMINATED, when_told_to_end
+from vggres.executors.ending import SECONDS_OF_UPDATES, TERMINATED, when_told_to_end
 from vggres.executors.orders import Event, Order, Telling
 from vggres.executors.placement import check_devices, found_devices, take_cores
 from vggres.sweeps.lease import LostError, TakenError
@@ -108,7 +108,7 @@ def _save_when_told_to_end(running: Running) -> None:
         running.is_ending = True
         if running.save:
             try:
-                saved = 'saved' if running.save(SECONDS_TO_SAVE) else 'nothing to save'
+                saved = 'saved' if running.save(SECONDS_OF_UPDATES) else 'nothing to save'
                 print(time.ctime(), 'told to end:', saved, file=sys.stderr, flush=True)
             except Exception:
                 traceback.print_exc()

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,9 @@ _NUMBERS = tuple(field.name for field in fields(Snapshot) if field.name not in _
 class Checkpoints:
     """The checkpoints of a run: now and then, between two dispatches, and on request.
 
-    A request comes from another thread. While the run computes with the state that it last offered,
-    and only reads it, that thread saves this state; while an update replaces the state, it waits.
+    A request comes from another thread. While the run only reads the state that it last offered,
+    that thread saves this state. Updates use the arrays of the state up: while some run, the thread
+    waits for them, and saves a copy of the state before them where they take too long.
     """
 
     def __init__(
@@ -165,10 +166,12 @@ class Checkpoints:
             self._offered, self._is_updating = snapshot, False
             self._state.notify_all()
 
-    def begin_update(self) -> None:
-        """Takes back what was offered, because the next updates use its arrays up."""
+    def begin_update(self, snapshot: Snapshot) -> None:
+        """Offers a copy of the snapshot, because the next updates use its arrays up."""
+        arrays = {name: getattr(snapshot, name) for name in _ARRAYS}
         with self._state:
-            self._offered, self._is_updating = None, True
+            self._offered = replace(snapshot, **devices.copied(arrays))
+            self._is_updating = True
 
     def save_on_request(self, timeout: float) -> bool:
         """Saves what is offered, or what will be after the updates that run now.
@@ -176,7 +179,8 @@ class Checkpoints:
         It may be called in another thread than that of the run.
 
         Args:
-            timeout: the time to wait for these updates, in seconds.
+            timeout: the time to wait for these updates, in seconds; after it, what was there before
+                them is saved.
 
         Returns:
             Whether something was saved. Nothing is before the first update.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -121,6 +122,15 @@ def replicate(tree: Any) -> Any:
         lambda leaf: jax.make_array_from_process_local_data(placed.whole, leaf),
         of_first_process(tree),
     )
+
+
+def copied(tree: Any) -> Any:
+    """A copy of arrays on every device, which stays when a program uses the arrays up.
+
+    It lies on the host where several processes have the arrays, of which one may copy them alone.
+    """
+    copy = jnp.copy if jax.process_count() == 1 else np.array
+    return jax.tree.map(copy, tree)
 
 
 def on_host(tree: Any) -> Any:

@@ -289,7 +289,7 @@ class _Dispatches:
             stop = min(step + self._updates, occasion)
             data, stop = self._data.training(self._order_key, step, stop)
             if self._checkpoints:
-                self._checkpoints.begin_update()
+                self._checkpoints.begin_update(at)
             state, sums = self._programs.train(
                 at.state, at.sums, self._order_key, data, self._run.schedule, stop
             )
