@@ -1,15 +1,25 @@
 """Files that appear whole or not at all."""
 
+import contextlib
 import errno
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from vggres.errors import UserError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file that appears whole or not at all: see `opened_atomically`."""
+    with opened_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def opened_atomically(path: Path) -> Iterator[BinaryIO]:
     """Writes beside the target, then renames: neither a reader nor a crash ever sees half a file.
 
     What was written beside the target is removed where the disk is full or the name is taken.
@@ -17,7 +27,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     beside = path.with_name(f'.{path.name}.{secrets.token_hex(4)}')  # of no other machine's
     try:
         with beside.open('wb') as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -107,8 +107,8 @@ def _of_another_release(path):
 
 
 def _of_a_later_release(path):
-    content = path.read_bytes()[64:].replace(b'"format": 1', b'"format": 2', 1)
-    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
+    content = path.read_bytes()[:-64].replace(b'"format": 2', b'"format": 3', 1)
+    path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
 
 
 DAMAGES = [_truncate, _empty, _flip(0), _flip(0.001), _flip(0.5), _flip(1), _directory]

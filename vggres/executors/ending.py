@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that was told to end
-SECONDS_OF_UPDATES = 4.0  # which a save waits for; it ends itself within ten from the signal on
+SECONDS_OF_UPDATES = 3.0  # which a save waits for; it ends itself within ten from the signal on
 
 
 def when_told_to_end(end: Callable[[int], object], signals: Iterable[int]) -> None:

@@ -14,18 +14,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
-from flax import serialization
+import numpy as np
 
-from vggres.files import is_damage, write_atomically
+from vggres.files import is_damage, opened_atomically
 from vggres.results import Look
 from vggres.training import devices
 from vggres.training.train_step import TrainState
 
-_FORMAT = 1  # of a file: another one for other fields, or another state
+_FORMAT = 2  # of a file: another one for other fields, or another state
 _KEPT = 2
 _NAME = re.compile(r'step-(\d+)\.ckpt')
 _DIGEST_BYTES = 64  # of a SHA-256 in hexadecimal digits
@@ -214,37 +214,70 @@ class Checkpoints:
         path = self._directory / f'step-{snapshot.step:012d}.ckpt'
         if path.is_dir():
             shutil.rmtree(path)
-        write_atomically(path, _encoded(snapshot, self._notes(snapshot.begin)))
+        with opened_atomically(path) as file:
+            _write(file, snapshot, self._notes(snapshot.begin))
         for old in self._files()[:-_KEPT]:
             _remove(old)
         self._last_save = time.monotonic()
 
 
-def _encoded(snapshot: Snapshot, notes: Notes) -> bytes:
-    """A checksum, a line of JSON, and the arrays as MessagePack."""
-    numbers = {name: getattr(snapshot, name) for name in _NUMBERS}
-    line = json.dumps({'format': _FORMAT, 'numbers': numbers, 'notes': notes})
-    arrays = jax.device_get(devices.on_host({name: getattr(snapshot, name) for name in _ARRAYS}))
-    content = line.encode() + b'\n' + serialization.to_bytes(arrays)
-    return hashlib.sha256(content).hexdigest().encode() + content
+def _write(file: BinaryIO, snapshot: Snapshot, notes: Notes) -> None:
+    """A line of JSON, the arrays as they lie in memory, and a checksum.
+
+    Nothing is copied on the way: a gigabyte has to be saved within seconds.
+    """
+    tree = devices.on_host({name: getattr(snapshot, name) for name in _ARRAYS})
+    arrays = {name: np.asarray(leaf) for name, leaf in _by_name(jax.device_get(tree))}
+    values = {
+        'format': _FORMAT,
+        'numbers': {name: getattr(snapshot, name) for name in _NUMBERS},
+        'notes': notes,
+        'arrays': {name: [array.dtype.name, array.shape] for name, array in arrays.items()},
+    }
+    digest = hashlib.sha256()
+    in_bytes = (np.ravel(array).view(np.uint8) for array in arrays.values())
+    for part in (json.dumps(values).encode() + b'\n', *in_bytes):
+        digest.update(part)
+        file.write(part)
+    file.write(digest.hexdigest().encode())
 
 
 def _read(path: Path) -> tuple[Notes, bytes]:
     """The notes and the content of a file; ValueError where it is damaged."""
     stored = path.read_bytes()
-    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError('its checksum is another one')
-    values = json.loads(content.split(b'\n', 1)[0])
+    values, _ = _first_line(content)
     if values['format'] != _FORMAT:
         raise ValueError(f'it is of format {values["format"]}, and this release reads {_FORMAT}')
     return values['notes'], content
 
 
 def _decoded(content: bytes, like: dict) -> tuple[dict, dict]:
-    line, arrays = content.split(b'\n', 1)
-    restored = serialization.from_bytes(like, arrays)
-    return jax.tree.map(jnp.asarray, restored), json.loads(line)['numbers']
+    """The arrays, in a tree like the given one, and the numbers of a file's content."""
+    values, at = _first_line(content)
+    leaves = []
+    for name, leaf in _by_name(like):
+        dtype, shape = values['arrays'][name]
+        if (dtype, tuple(shape)) != (leaf.dtype.name, leaf.shape):
+            raise ValueError(f'the checkpoint has {name} as {dtype} {shape}')
+        array = np.frombuffer(content, leaf.dtype, leaf.size, at)
+        leaves.append(jnp.array(array.reshape(leaf.shape)))
+        at += array.nbytes
+    return jax.tree.unflatten(jax.tree.structure(like), leaves), values['numbers']
+
+
+def _first_line(content: bytes) -> tuple[dict, int]:
+    """The JSON at the beginning of a file's content, and where the arrays begin."""
+    end = content.index(b'\n')
+    return json.loads(content[:end]), end + 1
+
+
+def _by_name(tree: dict) -> list[tuple[str, Any]]:
+    """The arrays of a tree, always in the same order, with their names."""
+    found, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in found]
 
 
 def _remove(path: Path) -> None:
