@@ -9,10 +9,11 @@ import pytest
 from experiments import deepen
 from experiments.deepen.stages import FADED_ARM
 from vggres.config import set_defaults
-from vggres.sweeps.arms import network_of
+from vggres.sweeps.arms import network_of, protocol
 from vggres.sweeps.records import to_dict
 from vggres.sweeps.sweep import Sweep, assemble
 
+BUDGET = 400  # updates, of which shortcuts fade in the first half
 # The updates at the best rate, and that rate.
 UPDATES = {
     ('plain', 20): (60, 0.03),
@@ -62,7 +63,7 @@ def plant_errors(cell, errors):
 
 
 def ask(config):
-    set_defaults(config, deepen.defaults(config), [])
+    set_defaults(config, deepen.defaults(config) | protocol(BUDGET), [])
     return config
 
 
