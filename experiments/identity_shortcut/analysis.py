@@ -16,6 +16,7 @@ from experiments.identity_shortcut.jacobians import (
 from experiments.identity_shortcut.question import FACTORS, IDENTITY
 from vggres.findings import along_layers
 from vggres.findings.along_layers import along
+from vggres.findings.before_after import looks
 from vggres.findings.estimates import Interval, t_interval
 from vggres.findings.outcomes import CONFIDENCE, MARGIN
 from vggres.networks.spec import NetworkSpec
@@ -121,10 +122,9 @@ def analyse(sweep: Sweep) -> ShortcutVerdict:
 def _network(cell: Cell, result: Result, observations: Sequence[Observation]) -> ShortcutNetwork:
     names, _ = along(cell.network_spec, 'block')
     kept = same_shape(cell.network_spec)
-    before = [each for each in observations if each.step == 0]
+    before, after = looks(result, observations)
     fall = tuple(_fall(each, cell.network_spec, result.image_shape) for each in before)
     factor = FACTORS.get(result.variant)
-    after = observations[-1:] if result.status == 'finished' else []
     return ShortcutNetwork(
         cell=result.cell,
         variant=result.variant,

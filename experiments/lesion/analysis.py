@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from vggres.findings.before_after import looks
 from vggres.findings.outcomes import CONFIDENCE, failing_error
 from vggres.results import Observation, Result
 from vggres.sweeps.sweep import Sweep
@@ -81,9 +82,8 @@ def analyse(sweep: Sweep) -> LesionVerdict:
     networks, guessing = [], 90.0
     for _, result, observations in sweep.observed():
         guessing = 100 * (1 - 1 / result.num_classes)
-        last = observations[-1]
-        if result.status == 'finished' and last.values.get('lesion_deleted'):
-            networks.append(_lesioned(result, last))
+        _, after = looks(result, observations)
+        networks += [_lesioned(result, each) for each in after if each.values.get('lesion_deleted')]
     return LesionVerdict(tuple(networks), guessing)
 
 

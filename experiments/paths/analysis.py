@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.paths.question import PREACTIVATION, VARIANTS
-from vggres.findings.before_after import BEFORE, MOMENTS
+from vggres.findings.before_after import AFTER, BEFORE, MOMENTS, looks
 from vggres.findings.outcomes import CONFIDENCE, has_failed
 from vggres.networks.spec import NetworkSpec
 from vggres.results import Observation, Result
@@ -97,12 +97,10 @@ def _lengths(
     """The gradient by length of networks of one kind and depth; None where none was observed."""
     (cell, result, _), failed, rows = observed[0], 0, []
     for _, each, observations in observed:
-        if when == BEFORE:
-            looks = [look for look in observations if look.step == 0]
-        else:
-            looks = list(observations[-1:]) if each.status == 'finished' else []
-            failed += has_failed(each)
-        rows += [row for look in looks if (row := _values(look)) is not None]
+        before, after = looks(each, observations)
+        failed += when == AFTER and has_failed(each)
+        own = before if when == BEFORE else after
+        rows += [row for look in own if (row := _values(look)) is not None]
     if not rows:
         return None
     norm, share, single = np.mean(rows, axis=0)

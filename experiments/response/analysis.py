@@ -7,6 +7,7 @@ from statistics import fmean
 import numpy as np
 
 from vggres.findings.along_layers import along, values
+from vggres.findings.before_after import looks
 from vggres.findings.expected_response import branch_parts
 from vggres.findings.outcomes import CONFIDENCE, has_failed
 from vggres.results import Observation, Result
@@ -95,8 +96,7 @@ def _network(cell: Cell, result: Result, observations: Sequence[Observation]) ->
     names, positions = along(described, 'layer')
     if described.stem:
         names, positions = ['stem', *names], [1, *positions]
-    before = [each for each in observations if each.step == 0]
-    after = observations[-1:] if result.status == 'finished' else []
+    before, after = looks(result, observations)
     at_start = _mean(values(each, 'response', names) for each in before)
     at_end = _mean(values(each, 'response', names) for each in after)
     is_he = cell.config.init.scheme == 'he' and not cell.config.init.weights
