@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import os
@@ -138,6 +139,19 @@ def test_a_run_keeps_its_id_and_another_directory_has_another(config, tmp_path):
     assert len({*ids}) == 3
     # What the second attempt finds in the files, the first fragment holds already.
     assert first_steps == [0, math.inf, 0, 0]
+
+
+def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('WANDB_RUN_ID', 'abc')
+    single = wandb_run.Label('a-name', group='', job_type='cell', tags=())
+    assert wandb_run._run_of_agent(single) == ''
+    monkeypatch.setenv('WANDB_SWEEP_ID', 'xyz')
+    assert wandb_run._run_of_agent(dataclasses.replace(single, group='depth')) == ''
+    config.wandb.mode = 'offline'
+    with wandb_run.Mirror(config, tmp_path, single) as run:
+        assert run.run.id == 'abc'
 
 
 def test_processes_that_come_together_agree_on_the_id_of_their_directory(tmp_path):

@@ -70,12 +70,14 @@ class Label:
         group: what the run is part of; '' for nothing.
         job_type: 'cell' or 'summary'.
         tags: to filter by, besides those of the configuration.
+        variant: what its sweep compares, to group by; '' for none.
     """
 
     name: str
     group: str
     job_type: str
     tags: tuple[str, ...]
+    variant: str = ''
 
 
 class Mirror:
@@ -108,7 +110,7 @@ class Mirror:
             with self.guard():
                 import wandb
 
-                run_id = _run_id(directory, label.name)
+                run_id = _run_of_agent(label) or _run_id(directory, label.name)
                 is_new = not any(directory.glob(f'wandb/*run-*-{run_id}'))
                 self.run = wandb.init(
                     mode=mode,
@@ -121,7 +123,7 @@ class Mirror:
                     group=label.group or None,
                     job_type=label.job_type,
                     tags=[*label.tags, *config.wandb.tags],
-                    config=config.to_dict(),
+                    config=config.to_dict() | {'variant': label.variant},
                     settings=wandb.Settings(
                         silent=True,
                         console='off',
@@ -240,6 +242,15 @@ def mirror_sweep(
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
+
+
+def _run_of_agent(label: Label) -> str:
+    """The id of the run that `wandb agent` has asked for and waits for; '' for none.
+
+    A launch of a sweep has runs of its own in any case, one for each cell.
+    """
+    is_asked = os.environ.get('WANDB_SWEEP_ID') and not label.group
+    return os.environ.get('WANDB_RUN_ID', '') if is_asked else ''
 
 
 def _run_id(directory: Path, name: str) -> str:
