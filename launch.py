@@ -6,6 +6,7 @@ python launch.py --sweep depth --estimate here      and how long it would take
 python launch.py --sweep depth --report_only        its report again, from its results
 python launch.py --sweep depth --executor slurm     on a cluster: see docs/clusters.md
 python launch.py --claims                           the popular story, by the finished sweeps
+python launch.py --dashboard                        their views in Weights & Biases
 python launch.py --config.model.depth=56            one network, by family and depth
 python launch.py --config.model.name=resnet50       one network, by its published name
 python launch.py --evaluate --config.init.weights=FILE
@@ -30,6 +31,7 @@ from vggres.commands import (
     claims,
     command_line,
     conclude,
+    dashboard,
     estimate,
     evaluate,
     executor_flags,
@@ -38,7 +40,6 @@ from vggres.commands import (
     status,
     train,
 )
-from vggres.data.source import SPLITS
 from vggres.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -58,13 +59,8 @@ def define_flags() -> None:
     flags.DEFINE_string('sweep', None, f'the sweep to run: {", ".join(experiments.names())}')
     flags.DEFINE_string('workdir', None, 'the place of results; else runs/<name of --config>')
     flags.DEFINE_integer('workers', None, 'cells run at once; else one per GPU or CPU core', 1)
+    command_line.define_modes()
     executor_flags.define()
-    flags.DEFINE_bool('dry_run', False, 'print the cells and their cost, and run nothing')
-    flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'print time and memory, here or on a TPU')
-    flags.DEFINE_bool('report_only', False, 'rebuild verdict and report of --sweep, train nothing')
-    flags.DEFINE_bool('claims', False, 'judge the popular story from the finished sweeps')
-    flags.DEFINE_bool('evaluate', False, 'print the error of --config.init.weights, train nothing')
-    flags.DEFINE_enum('split', 'test', SPLITS, 'the split that --evaluate looks at')
 
 
 def main(argv: list[str]) -> int:
@@ -83,6 +79,8 @@ def main(argv: list[str]) -> int:
         ON_A_SWEEP[mode](workdir / FLAGS.sweep, console)
     elif mode == 'claims':
         claims.judge(workdir, command_line.where(given), console)
+    elif mode == 'dashboard':
+        dashboard.show(FLAGS.sweep or '', workdir, config, FLAGS.dry_run, console)
     elif mode == 'evaluate':
         evaluate.evaluate(config, overrides, FLAGS.split, console)
     else:

@@ -36,7 +36,12 @@ from vggres.training import inputs, programs
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
-MODULES = {'ray': 'ray', 'torch': 'torch', 'tpu': 'libtpu'}  # of the extras that tests may need
+MODULES = {  # of the extras that tests may need
+    'dashboard': 'wandb_workspaces',
+    'ray': 'ray',
+    'torch': 'torch',
+    'tpu': 'libtpu',
+}
 
 
 def pytest_runtest_setup(item):

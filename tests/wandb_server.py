@@ -23,12 +23,16 @@ class Runs:
         asked: the names of the queries, in their order.
         lines: of each run, by its id, the lines of each file, by its name.
         states: of each run whether it is over, and with which exit code.
+        groups: of each run the name of its group.
+        views: the saved views, each with its id, name, displayName and spec.
     """
 
     def __init__(self):
         self.asked = []
         self.lines = defaultdict(lambda: defaultdict(list))
         self.states = defaultdict(list)
+        self.groups = {}
+        self.views = []
 
     def history(self, run):
         """The records of a run, in the order of the server's lines."""
@@ -44,13 +48,40 @@ class Runs:
             bucket = self._bucket(variables['name']) if known else None
             return {'model': {'id': 'p', 'name': 'vggres', 'entity': ENTITY, 'bucket': bucket}}
         if name == 'UpsertBucket':
+            self.groups[variables['name']] = variables.get('groupName')
             inserted = variables['name'] not in self.lines
             bucket = self._bucket(variables['name'])
             return {'upsertBucket': {'bucket': bucket, 'inserted': inserted}}
         if name == 'CreateRunFiles':
             files = [{'name': name, 'uploadUrl': f'/uploads/{name}'} for name in variables['files']]
             return {'createRunFiles': {'runID': 'b', 'uploadHeaders': [], 'files': files}}
+        if name == 'GetDefaultEntity':
+            return {'viewer': {'id': '1', 'entity': ENTITY['name']}}
+        if name == 'Runs':
+            return {'project': self._counted(json.loads(variables['filters']).get('group'))}
+        if name == 'View':
+            found = [{'node': each} for each in self.views if each['name'] == variables['viewName']]
+            return {'project': {'allViews': {'edges': found}}}
+        if name == 'UpsertView2':
+            return {'upsertView': {'view': self._saved(variables), 'inserted': True}}
         return {}
+
+    def _counted(self, group):
+        """A project with the number of runs in a group; None where it has no runs at all."""
+        count = sum(each == group for each in self.groups.values())
+        page = {'edges': [], 'pageInfo': {'endCursor': None, 'hasNextPage': False}}
+        known = {'internalId': '1', 'runCount': count, 'readOnly': False, 'runs': page}
+        return known if self.groups else None
+
+    def _saved(self, variables):
+        """The view that was replaced, by its id, or one more."""
+        view = {key: variables[key] for key in ('name', 'displayName', 'spec')}
+        for each in self.views:
+            if each['id'] == variables.get('id'):
+                each.update(view)
+                return each
+        self.views.append(view | {'id': f'view{len(self.views)}'})
+        return self.views[-1]
 
     def take(self, run, stream):
         """Takes what a run streams."""

@@ -22,11 +22,8 @@ def defined():
     flags.DEFINE_string('sweep', None, 'which', flag_values=found)
     flags.DEFINE_string('workdir', None, 'where', flag_values=found)
     flags.DEFINE_integer('workers', None, 'how many', 1, flag_values=found)
-    flags.DEFINE_enum('estimate', None, ['here', 'v5e'], 'cost', flag_values=found)
-    flags.DEFINE_enum('split', 'test', ['train', 'test'], 'split', flag_values=found)
+    command_line.define_modes(found)
     executor_flags.define(found)
-    for name in ('dry_run', 'report_only', 'claims', 'evaluate'):
-        flags.DEFINE_bool(name, False, name, flag_values=found)
     return found
 
 
@@ -48,6 +45,8 @@ def given(monkeypatch):
     ('argv', 'expected'),
     [
         ((), None),
+        (('--dashboard',), 'dashboard'),
+        (('--dashboard', '--dry_run', '--config.wandb.project=mine'), 'dashboard'),
         (('--sweep=depth', '--workers=2', '--config.train.epochs=3'), None),
         (('--sweep=depth', '--dry_run'), 'dry_run'),
         (('--sweep=depth', '--report_only', '--workdir=x'), 'report_only'),

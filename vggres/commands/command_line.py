@@ -13,15 +13,26 @@ from ml_collections import ConfigDict
 from configs import base
 from vggres import checks
 from vggres.commands import executor_flags
+from vggres.data.source import SPLITS
 from vggres.errors import UserError
 
-MODES = ('report_only', 'status', 'cancel', 'claims', 'evaluate', 'estimate', 'dry_run')
+MODES = (
+    'report_only',
+    'status',
+    'cancel',
+    'claims',
+    'dashboard',
+    'evaluate',
+    'estimate',
+    'dry_run',
+)
 _OF_A_SWEEP = ('report_only', 'status', 'cancel')
 _ON_DEVICES = ('device', 'deterministic', 'multihost')
 # The flags that change nothing in each mode; 'overrides' are those of knobs.
 _NEEDLESS = {
     **dict.fromkeys(_OF_A_SWEEP, ('executor', 'workers', 'split', 'overrides', *_ON_DEVICES)),
     'claims': ('sweep', 'executor', 'workers', 'split', 'overrides', *_ON_DEVICES),
+    'dashboard': ('executor', 'workers', 'split', *_ON_DEVICES),
     'evaluate': ('sweep', 'executor', 'workers', 'workdir', 'multihost'),
     'estimate': ('executor', 'split', 'multihost'),
     'dry_run': ('executor', 'workers', 'split', *_ON_DEVICES),
@@ -31,6 +42,22 @@ _ONLY_OF_TRAINING = ('seed', 'train', 'optimizer', 'probes', 'checkpoint', 'swee
 _OVERRIDES = ('--config.', '--noconfig.')
 _HELP_WIDTH = 17
 _SCREEN_WIDTH = 110  # characters
+
+
+def define_modes(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines the flags that ask for something else than training."""
+    does = {
+        'dry_run': 'print the cells and their cost, or the views of --dashboard',
+        'report_only': 'rebuild verdict and report of --sweep, train nothing',
+        'claims': 'judge the popular story from the finished sweeps',
+        'dashboard': 'make W&B views of --sweep, else of all in the workdir',
+        'evaluate': 'print the error of --config.init.weights, train nothing',
+    }
+    for name, text in does.items():
+        flags.DEFINE_bool(name, False, text, values)
+    kinds = ['here', 'v5e']
+    flags.DEFINE_enum('estimate', None, kinds, 'print time and memory, here or on a TPU', values)
+    flags.DEFINE_enum('split', 'test', SPLITS, 'the split that --evaluate looks at', values)
 
 
 def check(argv: Sequence[str], default_config: Path) -> None:
@@ -82,6 +109,8 @@ def mode(given: Mapping[str, object]) -> str | None:
             and for a mode that looks at a sweep where none is named.
     """
     chosen = [name for name in MODES if given.get(name)]
+    if set(chosen) == {'dashboard', 'dry_run'}:
+        chosen = ['dashboard']
     if len(chosen) > 1:
         raise UserError(f'{" and ".join(f"--{name}" for name in chosen)}: give only one of them.')
     found = chosen[0] if chosen else None
@@ -93,8 +122,10 @@ def mode(given: Mapping[str, object]) -> str | None:
     executor_flags.check(given, found)
     for knob in given.get('overrides', ()):
         section = knob.split('.')[0]
-        if found == 'evaluate' and section in _ONLY_OF_TRAINING:
-            raise UserError(f'--config.{knob} changes nothing with --evaluate: leave it out.')
+        if (found == 'evaluate' and section in _ONLY_OF_TRAINING) or (
+            found == 'dashboard' and section != 'wandb'
+        ):
+            raise UserError(f'--config.{knob} changes nothing with --{found}: leave it out.')
         if section == 'sweep' and not given.get('sweep'):
             raise UserError(f'--config.{knob} changes nothing without --sweep NAME.')
     for name in ('workers', 'device', 'deterministic'):
@@ -126,7 +157,8 @@ def where(given: Mapping[str, object]) -> list[str]:
 def help_text(examples: str, values: flags.FlagValues, module: str) -> str:
     """The help of one screen: examples, what each flag of a module does, and where cells run."""
     modules = values.flags_by_module_dict()
-    lines = [examples.strip(), '', 'Flags:', *_help_lines(modules[module])]
+    main = [*modules[module], *modules[__name__]]
+    lines = [examples.strip(), '', 'Flags:', *_help_lines(main)]
     where = modules.get(executor_flags.__name__, [])
     own = [flag for flag in where if '.' not in flag.name]  # one executor understands the others
     lines += ['Where and how cells run:', *_help_lines(own)]

@@ -242,9 +242,9 @@ def _listeners(
 
 
 def _mirror(cell: Cell) -> Mirror:
-    model = cell.config.model
-    tags = cell.config.data.name, model.family, f'depth{model.depth}'
-    label = Label(cell.id, cell.sweep, 'cell', tags)
+    at, data = cell.coordinates(), cell.config.data.name
+    tags = data, at['family'], f'depth{at["depth"]}'
+    label = Label(cell.id, cell.sweep, 'cell', tags, at['variant'])
     return Mirror(cell.config, cell.workdir, label)
 
 
