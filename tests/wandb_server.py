@@ -25,6 +25,7 @@ class Runs:
         states: of each run whether it is over, and with which exit code.
         groups: of each run the name of its group.
         views: the saved views, each with its id, name, displayName and spec.
+        fault: how the server fails from now on: with a status of HTTP, or by 'silence'; None.
     """
 
     def __init__(self):
@@ -33,6 +34,8 @@ class Runs:
         self.states = defaultdict(list)
         self.groups = {}
         self.views = []
+        self.fault = None
+        self.is_over = threading.Event()
 
     def history(self, run):
         """The records of a run, in the order of the server's lines."""
@@ -126,6 +129,8 @@ def serving():
 
         def do_POST(self):
             body = self._body()
+            if self._fails():
+                return
             if self.path == '/graphql':
                 query = json.loads(body)
                 name = re.search(r'(?:query|mutation)\s+(\w+)', query['query'])[1]
@@ -139,28 +144,39 @@ def serving():
 
         def do_PUT(self):
             self._body()
-            self._say('{}')
+            if not self._fails():
+                self._say('{}')
 
         def do_GET(self):
-            self._say('{}')
+            if not self._fails():
+                self._say('{}')
+
+        def _fails(self):
+            if runs.fault == 'silence':
+                runs.is_over.wait()
+            if runs.fault:
+                self._say('{"errors": [{"message": "out of order"}]}', runs.fault)
+            return bool(runs.fault)
 
         def _body(self):
             body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
             is_packed = self.headers.get('Content-Encoding') == 'gzip'
             return gzip.decompress(body) if is_packed else body
 
-        def _say(self, text):
+        def _say(self, text, status=200):
             content = text.encode()
-            self.send_response(200)
+            self.send_response(status if status != 'silence' else 503)
             self.send_header('Content-Type', 'application/json')
             self.send_header('Content-Length', str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(OSError):  # the client waits no longer
+                self.wfile.write(content)
 
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f'http://127.0.0.1:{server.server_port}', runs
     finally:
+        runs.is_over.set()
         server.shutdown()
         server.server_close()

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ RESULTS = [
     for depth in (8, 20)
     for seed in (0, 1)
 ]
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch):
+    for flag in ('_is_hung', '_is_cut_off', '_has_told'):
+        monkeypatch.setattr(wandb_run.Mirror, flag, False)
 
 
 def mirror(config, directory, name='a-name'):
@@ -277,12 +284,44 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
         asked.append(mode)
         raise TimeoutError('no network')
 
-    config.wandb.mode = 'online'
+    config.wandb.mode, told = 'online', []
     monkeypatch.setattr(wandb, 'init', init)
-    run = mirror(config, tmp_path)
+    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    run = wandb_run.Mirror(config, tmp_path, label, told.append)
     assert asked == ['online', 'offline']
     assert run.run is None
     run.log({'epoch': 1}, 1)
+    assert told == ['W&B failed, further runs are logged offline: no network']
+    wandb_run.Mirror(config, tmp_path, label, told.append)  # nothing helps, so nothing is tried
+    assert (len(asked), len(told)) == (2, 1)
+
+
+def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, monkeypatch):
+    """The end of the first run goes on beside the next one, which asks no server."""
+    asked, told, ends = [], [], threading.Event()
+
+    class Slow:
+        starting_step = 0
+
+        def define_metric(self, *arguments, **options):
+            pass
+
+        def finish(self, exit_code):
+            ends.wait(60)
+
+    def init(mode, **options):
+        asked.append(mode)
+        return Slow()
+
+    monkeypatch.setattr(wandb, 'init', init)
+    monkeypatch.setattr(wandb_run, '_PATIENCE', 1)
+    config.wandb.mode = 'online'
+    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    for _ in range(2):
+        with wandb_run.Mirror(config, tmp_path, label, told.append):
+            ends.set() if asked[1:] else None
+    assert asked == ['online', 'offline']
+    assert told == ['W&B failed, further runs are logged offline: no answer within 1 s']
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,11 @@ def conclude(
     )
     verdict_path = sweep.directory / VERDICT_FILE
     stored = json.loads(json.dumps(dataclasses.asdict(verdict)))  # tuples become lists
+    address = None
     if _stored_verdict(verdict_path) != stored:
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in stored.items() if key != 'networks'}
-        wandb_run.mirror_sweep(
+        address = wandb_run.mirror_sweep(
             sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
         )
         write_json(verdict_path, stored)
@@ -77,6 +78,8 @@ def conclude(
         console.print(f'finished: {len(results)} of {cells_in_words(len(sweep.cells))}')
     console.print(words, soft_wrap=not console.is_terminal)
     console.print(f'report: {path}', soft_wrap=True)
+    if address:
+        console.print(f'W&B: {address}', soft_wrap=True)
 
 
 def report_again(directory: Path, console: Console) -> None:

@@ -115,7 +115,7 @@ def run(
                 mine.release()  # whoever continues the cell need not wait for this process to end
 
         on_begin(save)
-        with _mirror(cell) as mirror:
+        with _mirror(cell, on_notice) as mirror:
             _mirror_earlier(cell, mirror)
             listeners = _listeners(attempt, mirror, on_record, on_progress)
             with _saved_in_any_case(attempt.checkpoints):
@@ -241,11 +241,11 @@ def _listeners(
     return Listeners(record, observe, on_progress)
 
 
-def _mirror(cell: Cell) -> Mirror:
+def _mirror(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
     at, data = cell.coordinates(), cell.config.data.name
     tags = data, at['family'], f'depth{at["depth"]}'
     label = Label(cell.id, cell.sweep, 'cell', tags, at['variant'])
-    return Mirror(cell.config, cell.workdir, label)
+    return Mirror(cell.config, cell.workdir, label, on_failure)
 
 
 def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:

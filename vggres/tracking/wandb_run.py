@@ -28,8 +28,9 @@ from vggres.results import Result
 
 ID_FILE = 'wandb_id'  # of a directory
 _ID_LENGTH = 32  # hexadecimal digits
-_INIT_TIMEOUT = 30  # seconds
-_FINISH_TIMEOUT = 60  # seconds that a dead network may hold up the next cell
+_INIT_TIMEOUT = 15  # seconds
+_FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
+_PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
 _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
@@ -83,7 +84,8 @@ class Label:
 class Mirror:
     """A W&B run that may fail or hang at any moment without anybody having to care.
 
-    All runs of a process depend on one process of W&B: where that hangs, there are no further runs.
+    All runs of a process depend on one process of W&B and on one server: where the server fails,
+    further runs are offline, and where the process hangs, there are none.
 
     A context manager: the run ends with it, as failed where an exception ends it. Its id follows
     from its directory and its name, so that whoever continues it continues it in W&B as well.
@@ -94,26 +96,35 @@ class Mirror:
     """
 
     _is_hung = False
+    _is_cut_off = False  # from the server
+    _has_told = False
 
-    def __init__(self, config: Config, directory: Path, label: Label) -> None:
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        label: Label,
+        on_failure: Callable[[str], object] = lambda sentence: None,
+    ) -> None:
         """Starts a run or continues it, offline where online fails.
 
         Args:
             config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
             label: what the run is called; its name is the only one in the directory.
+            on_failure: called with a sentence, once in a process, where W&B fails.
         """
         self.run = None
         self.first_step = 0.0
-        modes = {'online': ('online', 'offline'), 'offline': ('offline',), 'disabled': ()}
-        for mode in () if Mirror._is_hung else modes[config.wandb.mode]:
+        self._on_failure = on_failure
+        for self._mode in _modes(config.wandb.mode):
             with self.guard():
                 import wandb
 
                 run_id = _run_of_agent(label) or _run_id(directory, label.name)
                 is_new = not any(directory.glob(f'wandb/*run-*-{run_id}'))
                 self.run = wandb.init(
-                    mode=mode,
+                    mode=self._mode,
                     id=run_id,
                     resume='allow',
                     project=config.wandb.project,
@@ -133,13 +144,14 @@ class Mirror:
                         finish_timeout=_FINISH_TIMEOUT,
                     ),
                 )
-                if mode == 'online':
+                if self._mode == 'online':
                     self.first_step = self.run.starting_step
                 elif not is_new:  # what it has logged lies in an earlier fragment
                     self.first_step = math.inf
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
+            Mirror._is_hung = self._mode == 'offline'  # which needs no server
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -147,13 +159,23 @@ class Mirror:
         try:
             yield
         except Exception as error:
-            logging.warning('W&B failed, going on without it: %s', error)
             failed, self.run = self.run, None
+            self._say(error)
             if isinstance(error, _HangsError):
                 Mirror._is_hung = True
             elif failed:
                 with contextlib.suppress(Exception):
                     _within(_FINISH_TIMEOUT + _GRACE, partial(failed.finish, exit_code=1))
+
+    def _say(self, error: Exception) -> None:
+        """Tells of a failure, in the log and, the first time, to the user."""
+        logging.warning('W&B failed, going on without it: %s', error)
+        Mirror._is_cut_off |= self._mode == 'online'
+        if not Mirror._has_told:
+            Mirror._has_told = True
+            then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            self._on_failure(f'W&B failed, {then}: {message}')
 
     def log(self, record: Mapping[str, object], step: int | None = None) -> None:
         """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
@@ -184,10 +206,17 @@ class Mirror:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if not self.run:
+            return
+        finish = partial(self.run.finish, exit_code=0 if kind is None else 1)
         with self.guard():
-            if self.run:
-                exit_code = 0 if kind is None else 1
-                _within(_FINISH_TIMEOUT + _GRACE, partial(self.run.finish, exit_code=exit_code))
+            if self._mode == 'offline':
+                _within(_FINISH_TIMEOUT + _GRACE, finish)
+                return
+            try:
+                _within(_PATIENCE, finish)
+            except _HangsError as error:  # it goes on in its thread, and may yet succeed
+                self._say(error)
 
 
 class _HangsError(Exception):
@@ -218,6 +247,13 @@ def _within(seconds: float, function: Callable[[], object]) -> None:
         raise raised[0]
 
 
+def _modes(asked: str) -> tuple[str, ...]:
+    """The ways to start a run, in the order in which they are tried."""
+    if asked == 'disabled' or Mirror._is_hung:
+        return ()
+    return ('offline',) if asked == 'offline' or Mirror._is_cut_off else ('online', 'offline')
+
+
 def mirror_sweep(
     config: Config,
     directory: Path,
@@ -225,7 +261,7 @@ def mirror_sweep(
     results: Sequence[Result],
     verdict: Mapping,
     figures: Sequence[Path],
-) -> None:
+) -> str | None:
     """The one W&B run that stands for a whole sweep: error against depth and the verdict.
 
     Args:
@@ -235,6 +271,9 @@ def mirror_sweep(
         results: one per finished cell.
         verdict: as in `verdict.json`; it becomes the run's summary.
         figures: PNG files.
+
+    Returns:
+        The address of the run; None where it is not online.
     """
     label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
     mirror = Mirror(config, directory, label)
@@ -242,6 +281,7 @@ def mirror_sweep(
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
+    return mirror.run.url if mirror.run else None
 
 
 def _run_of_agent(label: Label) -> str:
