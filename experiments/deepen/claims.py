@@ -34,8 +34,8 @@ from vggres.findings.contrasts import (
     below,
     sample,
 )
-from vggres.findings.controls import CONTROL_MARGIN, Control
-from vggres.findings.cures import CURED, log_ratios, ratio
+from vggres.findings.controls import CONTROL_MARGIN, Control, frequent
+from vggres.findings.cures import CURED, log_ratio, ratio
 from vggres.findings.cures_telling import ArmOutcome, ArmsVerdict
 
 _STARTS = {
@@ -51,7 +51,7 @@ def _starts(evidence: Evidence) -> list[Contrast]:
     control, contrasts = starts.deepest(CONTROL), []
     for arm, word in _STARTS.items():
         if control and (treated := starts.deepest(arm)):
-            contrasts.append(_start(treated, control, starts.budget, word))
+            contrasts.append(_start(treated, control, starts, word))
     if contrasts:
         return contrasts
     words = {
@@ -61,22 +61,22 @@ def _starts(evidence: Evidence) -> list[Contrast]:
     return [barred(Status.NOT_MEASURED, words)]
 
 
-def _start(treated: ArmOutcome, control: ArmOutcome, budget: int, word: Word) -> Contrast:
-    where = {'start': word}
+def _start(treated: ArmOutcome, control: ArmOutcome, starts: ArmsVerdict, word: Word) -> Contrast:
+    where, margin = {'start': word}, math.log(CURED)
     if edge := cure_claims.at_edge(treated, control, where):
         return edge
-    found = sample(log_ratios(treated.updates, control.updates, budget))
+    found = log_ratio(treated.updates, control.updates, starts.budget, starts.every)
     if found is None:
         words = {'en': 'no seed has both networks', 'zh': '没有两种网络都完成的随机种子'}
         return barred(Status.NOT_MEASURED, words, where)
-    contrast = below(found, math.log(CURED), where)
-    censored = ratio(treated.updates, control.updates, budget).at_least
+    contrast = below(found, margin, where)
+    censored = ratio(treated.updates, control.updates, starts.budget).at_least
     if not censored:
-        return contrast
+        return cure_claims.unless_often_late(contrast, margin, treated, starts.target)
     # Such runs need more updates than were counted: they can make the claim false, and not true.
     words = _censored_words(censored, found.n)
     contrast = dataclasses.replace(contrast, p_true=1.0, remark=words)
-    if found.mean < math.log(CURED):
+    if found.mean < margin:
         contrast = dataclasses.replace(contrast, barrier=Barrier(Status.BUDGET, words))
     return contrast
 
@@ -99,11 +99,11 @@ def _disease(evidence: Evidence) -> Control:
         }
         return Control(None, words)
     reached, runs = control.reached, len(control.updates)
-    slower = ratio(plain.updates, control.updates, starts.budget)
+    slower = ratio(plain.updates, control.updates, starts.budget, starts.every)
     factor, target = slower.factor or 0.0, starts.target
     sign = '≥ ' * bool(slower.at_least)
     return Control(
-        2 * reached > runs and factor > CURED,
+        reached == runs and factor > CURED,
         {
             'en': f'ResNet-{control.depth} reaches {target} % training error in {reached} of '
             f"{runs} runs, and plain-{plain.depth} from He's weights takes {sign}{factor:.1f} "
@@ -145,9 +145,25 @@ def _fading(evidence: Evidence) -> list[Contrast]:
 
 
 def _lost(held: Held | None, missing: Text) -> Contrast:
-    """By how many points of training error a network ends above the solution that it was given."""
-    found = held and sample([b - a for a, b in zip(held.start, held.final, strict=True)])
-    return below(found, CONTROL_MARGIN) if found else barred(Status.NOT_MEASURED, missing)
+    """By how many points of training error a network ends above the solution that it was given.
+
+    A mean says little where a few runs lose all and the others nothing: a loss has to be rare, too.
+    """
+    if not held:
+        return barred(Status.NOT_MEASURED, missing)
+    more = [b - a for a, b in zip(held.start, held.final, strict=True)]
+    found = sample(more)
+    assert found
+    contrast = below(found, CONTROL_MARGIN)
+    what = {
+        'en': f'a network ends more than {CONTROL_MARGIN:g} points above its solution',
+        'zh': f'网络最终比其解高出 {CONTROL_MARGIN:g} 个百分点以上',
+    }
+    remark = frequent(sum(each > CONTROL_MARGIN for each in more), len(more), what)
+    if remark is None:
+        return contrast
+    is_low = found.mean < CONTROL_MARGIN
+    return dataclasses.replace(contrast, p_true=1.0, remark=remark if is_low else None)
 
 
 def _solved(evidence: Evidence) -> Control:
@@ -250,9 +266,10 @@ CLAIMS = (
         unit={'en': 'points', 'zh': '个百分点'},
         criterion={
             'en': f'The claim is true below {CONTROL_MARGIN:g} points, the margin of all controls, '
-            'and false above. The rate is not chosen by these runs.',
+            'and false above. It is not true as long as a third of the runs may lose more than '
+            'that. The rate is not chosen by these runs.',
             'zh': f'小于 {CONTROL_MARGIN:g} 个百分点（所有对照的界限）为真，大于它为假；'
-            '学习率不由这些训练选择。',
+            '只要不能排除三分之一的训练损失更多，就不判为真。学习率不由这些训练选择。',
         },
         counted=SEEDS,
         figure=Picture(
@@ -294,10 +311,12 @@ CLAIMS = (
         criterion={
             'en': f'The claim is true below log {CURED:g} = {math.log(CURED):.2f}, where the plain '
             f'network is less than {CURED:g} times slower, and false above. Runs that the budget '
-            'ended can make it false, and not true. Where the fastest rate of either network lies '
-            'at the edge of the grid, nothing is decided.',
+            'ended can make it false, and not true; nor is it true as long as a third of the runs '
+            'may not reach the error. Where the fastest rate of either network lies at the edge of '
+            'the grid, nothing is decided.',
             'zh': f'小于 log {CURED:g} = {math.log(CURED):.2f}（普通网络慢不到 {CURED:g} 倍）为真，'
-            '大于它为假；被预算终止的训练只能使其为假。任一网络的最快学习率位于网格边缘时不作判定。',
+            '大于它为假；被预算终止的训练只能使其为假，'
+            '且只要不能排除三分之一的训练达不到该误差，就不判为真。任一网络的最快学习率位于网格边缘时不作判定。',
         },
         counted=SEEDS,
         figure=Picture(
@@ -336,10 +355,11 @@ CLAIMS = (
         unit={'en': 'points', 'zh': '个百分点'},
         criterion={
             'en': f'The claim is true below {CONTROL_MARGIN:g} points, the margin of all controls, '
-            'and false above. The rate is not chosen by these runs. Nothing is decided where the '
-            'residual network misses the error with shortcuts that stay or while they fade.',
+            'and false above. It is not true as long as a third of the runs may lose more than '
+            'that. The rate is not chosen by these runs. Nothing is decided where the residual '
+            'network misses the error with shortcuts that stay or while they fade.',
             'zh': f'小于 {CONTROL_MARGIN:g} 个百分点（所有对照的界限）为真，大于它为假；'
-            '学习率不由这些训练选择。若残差网络在捷径保留时或消失期间未达到该误差，则不作判定。',
+            '只要不能排除三分之一的训练损失更多，就不判为真。学习率不由这些训练选择。若残差网络在捷径保留时或消失期间未达到该误差，则不作判定。',
         },
         counted=SEEDS,
         figure=Picture(

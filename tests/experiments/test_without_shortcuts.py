@@ -54,5 +54,5 @@ def test_the_claim_is_about_tailored_rectifiers(sweep):
     evidence = Evidence((), without_shortcuts.analyse(sweep), {})
     (contrast,) = claim.contrasts(evidence)
     assert contrast.value == pytest.approx(0.0, abs=0.06)
-    assert contrast.p_true < 0.01
+    assert 'in 0 of 3 runs' in contrast.remark['en']  # a third of all runs may still not arrive
     assert claim.control(evidence).passed

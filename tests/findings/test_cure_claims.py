@@ -11,8 +11,8 @@ from vggres.findings.contrasts import Status, Word
 from vggres.findings.fastest import TunedRate
 
 RATE = TunedRate(0.01, (0.003, 0.01, 0.03), {}, '', 1)
-CONTROL = {0: 40, 1: 45, 2: 35, 3: 40}
-SICK = {0: 300, 1: 250, 2: 270, 3: 280}
+CONTROL = dict(enumerate((40, 45, 35, 40) * 2))
+SICK = dict(enumerate((300, 250, 270, 280) * 2))
 
 
 def planted(treated, sick=SICK, control=CONTROL, **rates):
@@ -28,12 +28,25 @@ def contrast(*updates, **rates):
 
 def test_the_number_is_the_mean_of_the_logarithms():
     """Ratios 1, 2, 1 and 2 have the mean logarithm log10(√2)."""
-    found = contrast({0: 40, 1: 90, 2: 35, 3: 80})
+    found = contrast(dict(enumerate((40, 90, 35, 80) * 2)))
     assert found.value == pytest.approx(math.log10(math.sqrt(2)))
-    logs = [0, math.log10(2)] * 2
+    logs = [0, math.log10(2)] * 4
     test = stats.ttest_1samp(logs, math.log10(2), alternative='less')
     assert found.p_true == pytest.approx(test.pvalue)
-    assert found.n == 4
+    assert found.n == 8
+
+
+def test_a_cure_is_not_true_while_a_third_of_the_runs_may_not_arrive():
+    """0 of 7 leaves 0.05^(1/7) = 65 % that arrive, and 0 of 8 leaves 69 %."""
+    seven = contrast(dict(enumerate((44, 46, 40, 41, 45, 40, 43))))
+    assert seven.p_true == 1
+    assert 'in 0 of 7 runs, which leaves a probability of up to 35 %' in seven.remark['en']
+    assert '; 8 runs' in seven.remark['en']
+    eight = contrast(dict(enumerate((44, 46, 40, 41, 45, 40, 43, 42))))
+    assert eight.p_true < 0.001
+    assert eight.remark is None
+    slow = contrast(dict(enumerate((240, 260, 230))))
+    assert slow.remark is None  # more runs would not make it a cure
 
 
 def test_a_slow_treated_network_refutes_and_a_censored_one_never_confirms():
@@ -70,7 +83,8 @@ def test_every_run_of_the_control_has_to_arrive():
 
 
 @pytest.mark.parametrize(
-    ('updates', 'status'), [((44, 46, 40, 41), Status.HOLDS), ((240, 260, 230, 270), Status.FAILS)]
+    ('updates', 'status'),
+    [((44, 46, 40, 41) * 2, Status.HOLDS), ((240, 260, 230, 270), Status.FAILS)],
 )
 def test_a_claim_is_judged_by_its_own_arm(updates, status):
     """About as many updates as the control, and about six times as many."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vggres.findings.cures import CLEAR, CURED, judge, ratio
+from vggres.findings.cures import CLEAR, CURED, judge, log_ratio, ratio
 
 BUDGET = 1000
 
@@ -106,3 +106,21 @@ def test_how_often_an_arm_that_does_nothing_is_said_to_help_or_harm():
         at_limit += judge(('arm', 56), edge, sick, control, BUDGET).status == 'helps'
     assert wrong <= 10
     assert 10 <= at_limit <= 40  # 25 expected; the standard deviation is 5
+
+
+def test_a_look_every_few_updates_limits_what_is_known():
+    """By hand: 77.5/37.5 and so on, with the variance of a number that is uniform within 5."""
+    above, below = {0: 80, 1: 85, 2: 75}, {0: 40, 1: 45, 2: 40}
+    logs = [math.log(77.5 / 37.5), math.log(82.5 / 42.5), math.log(72.5 / 37.5)]
+    unresolved = np.mean([(5 / a) ** 2 + (5 / b) ** 2 for a, b in ((80, 40), (85, 45), (75, 40))])
+    found = log_ratio(above, below, BUDGET, every=5)
+    assert found.mean == pytest.approx(np.mean(logs))
+    assert found.deviation == pytest.approx(math.sqrt(np.var(logs, ddof=1) + unresolved / 12))
+    # Equal counts have no spread, and are not certain.
+    equal = ratio({0: 40, 1: 40, 2: 40}, {0: 20, 1: 20, 2: 20}, BUDGET, every=5)
+    half = 4.303 * math.sqrt(((5 / 40) ** 2 + (5 / 20) ** 2) / 12 / 3)  # Student's, 2 degrees
+    assert equal.factor == pytest.approx(37.5 / 17.5)
+    assert equal.interval == pytest.approx(
+        [37.5 / 17.5 * math.exp(sign * half) for sign in (-1, 1)], rel=1e-3
+    )
+    assert ratio({0: 40, 1: 40}, {0: 20, 1: 20}, BUDGET).interval is None

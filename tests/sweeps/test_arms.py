@@ -109,8 +109,8 @@ def test_updates_are_those_to_the_first_error(config):
     assert verdict.outcome('plain', 8).updates == {0: 60}
     clipped = verdict.outcome('plain, clipped', 8)
     assert clipped.updates == {0: 30, 1: None}
-    assert clipped.cure.to_untreated.factor == pytest.approx(30 / 60)
-    assert (verdict.target, verdict.budget) == ('5', 200)
+    assert clipped.cure.to_untreated.factor == pytest.approx(27.5 / 57.5)  # looked at every 5
+    assert (verdict.target, verdict.budget, verdict.every) == ('5', 200, 5)
 
 
 def test_the_default_sweep_has_two_depths_and_a_warm_up_of_ten_updates(config):

@@ -113,6 +113,11 @@ class Sample:
         """Whether there are several values, and all of them are equal but for round-off."""
         return self.deviation is not None and self.deviation <= _ROUND_OFF * max(1, abs(self.mean))
 
+    def scaled(self, factor: float) -> 'Sample':
+        """The sample of the numbers times a positive factor."""
+        deviation = None if self.deviation is None else factor * self.deviation
+        return Sample(factor * self.mean, deviation, self.n)
+
 
 @dataclass(frozen=True)
 class Barrier:

@@ -84,6 +84,27 @@ def frequent_failures(failed: int, n: int, depth: int) -> Text | None:
     }
 
 
+def frequent(seen: int, n: int, what: Text) -> Text | None:
+    """Why it is not excluded that something happens in a third of the runs; None where it is.
+
+    Args:
+        seen: the number of runs in which it has happened.
+        n: the number of runs.
+        what: what happens, as a clause: 'plain-44 does not reach 5 %'.
+    """
+    level = 1 - SIGNIFICANCE
+    bound = proportion_bound(seen, n, level)
+    if bound < TOLERATED_FAILURES:
+        return None
+    needed = seeds_to_rule_out(seen, n, TOLERATED_FAILURES, level)
+    return {
+        'en': f'{what["en"]} in {seen} of {n} runs, which leaves a probability of up to '
+        f'{100 * bound:.0f} %; {needed} runs without another case would exclude a third',
+        'zh': f'{n} 次训练中有 {seen} 次{what["zh"]}，其概率的上限为 {100 * bound:.0f}%；'
+        f'共 {needed} 次且不再出现才能排除三分之一',
+    }
+
+
 def failure_probability(failed: int, n: int) -> Text:
     """The probability that a run fails to train, as an interval of Clopper and Pearson."""
     interval = proportion_interval(failed, n, CONFIDENCE)

@@ -4,8 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
+from vggres.findings import controls
 from vggres.findings.claims import Claim, Picture
 from vggres.findings.contrasts import (
     SEEDS,
@@ -15,18 +14,17 @@ from vggres.findings.contrasts import (
     Text,
     barred,
     below,
-    sample,
 )
 from vggres.findings.controls import Control
-from vggres.findings.cures import CURED, log_ratios
+from vggres.findings.cures import CURED, log_ratio
 from vggres.findings.cures_telling import ArmOutcome, ArmsVerdict
 
 CRITERION: Text = {
     'en': 'The treated network takes as many updates to the training error as the residual network '
     f'of the same depth, each at its own fastest rate: true below a factor of {CURED:g}, false '
-    'above it.',
+    'above it. It is not true as long as a third of the runs may not reach the error.',
     'zh': '处理后的网络达到该训练误差所需的更新次数与同深度的残差网络相当（各取自己最快的学习率）：'
-    f'比值低于 {CURED:g} 为真，高于为假。',
+    f'比值低于 {CURED:g} 为真，高于为假；只要不能排除三分之一的训练达不到该误差，就不判为真。',
 }
 QUANTITY: Text = {
     'en': 'Logarithm to base 10 of the updates to the training error, treated network by control; '
@@ -68,7 +66,8 @@ def claim(
 def cured(found: ArmsVerdict, arm: str) -> list[Contrast]:
     """How much slower than the control a treated network is, at the greatest depth of the sweep.
 
-    A run of the treated network that the budget ended speaks against a cure and never for one.
+    A run of the treated network that the budget ended speaks against a cure and never for one. Such
+    runs have to be rare besides: see `controls.frequent`.
 
     Args:
         found: the verdict of a sweep of arms.
@@ -85,13 +84,35 @@ def cured(found: ArmsVerdict, arm: str) -> list[Contrast]:
     assert control
     if barrier := _barrier(treated, untreated, control, found):
         return [barrier]
-    logs = log_ratios(treated.updates, control.updates, found.budget) / math.log(10)
-    values = sample(logs)
-    assert values
-    contrast = below(values, math.log10(CURED))
-    if None in treated.updates.values():
-        contrast = dataclasses.replace(contrast, p_true=1.0)
-    return [contrast]
+    logs = log_ratio(treated.updates, control.updates, found.budget, found.every)
+    assert logs
+    margin = math.log10(CURED)
+    contrast = below(logs.scaled(1 / math.log(10)), margin)
+    return [unless_often_late(contrast, margin, treated, found.target)]
+
+
+def unless_often_late(
+    contrast: Contrast, margin: float, treated: ArmOutcome, target: str
+) -> Contrast:
+    """A contrast that is not true as long as many runs of a treated network may miss the target.
+
+    Args:
+        contrast: true below the margin.
+        margin: in the unit of the contrast.
+        treated: the runs that it is about.
+        target: the training error in percent, as a text.
+    """
+    runs = len(treated.updates)
+    what = {
+        'en': f'{treated.label} does not reach {target} % training error',
+        'zh': f'{treated.label} 未达到 {target}% 的训练误差',
+    }
+    late = runs - treated.reached
+    remark = controls.frequent(late, runs, what)
+    if remark is None and not late:
+        return contrast
+    is_low = contrast.value is not None and contrast.value < margin
+    return dataclasses.replace(contrast, p_true=1.0, remark=remark if is_low else None)
 
 
 def _barrier(
@@ -99,8 +120,8 @@ def _barrier(
 ) -> Contrast | None:
     if edge := at_edge(treated, control):
         return edge
-    disease = log_ratios(untreated.updates, control.updates, found.budget)
-    if len(disease) and np.exp(disease.mean()) < CURED:
+    disease = log_ratio(untreated.updates, control.updates, found.budget, found.every)
+    if disease and math.exp(disease.mean) < CURED:
         words = {
             'en': f'{untreated.label} is less than {CURED:g} times slower than {control.label}, '
             'so that there is nothing to cure',

@@ -8,6 +8,10 @@ seed, and their logarithms are averaged.
 A run that the budget ended is censored: it needs more updates than the budget. The budget stands in
 its place, which makes a ratio too small above the line and too large below it. A status is given
 only where such a value cannot have made it.
+
+The error is looked at every few updates only. A run counts in the middle between the look that saw
+the target and the one before, and what is not known within these updates adds to the spread: few
+runs of equal counts would seem to be without any.
 """
 
 import math
@@ -16,7 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vggres.findings.estimates import Interval, t_interval
+from vggres.findings.contrasts import Sample, sample
+from vggres.findings.estimates import Interval, interval_of_mean
 from vggres.findings.outcomes import CONFIDENCE, MIN_SEEDS
 
 # Both were fixed before any intervention was looked at. A cured network is at most this many times
@@ -82,7 +87,7 @@ class Cure:
     reason: str
 
 
-def ratio(above: Updates, below: Updates, budget: int) -> Ratio:
+def ratio(above: Updates, below: Updates, budget: int, every: int = 0) -> Ratio:
     """The ratio of two networks' updates to an error.
 
     >>> found = ratio({0: 100, 1: 200}, {0: 50, 1: None}, budget=400)
@@ -93,24 +98,38 @@ def ratio(above: Updates, below: Updates, budget: int) -> Ratio:
         above: the updates above the line.
         below: those below it.
         budget: it stands in the place of a censored run.
+        every: the updates between two looks at the error; 0 for counts that are exact.
     """
-    logs = log_ratios(above, below, budget)
+    found = log_ratio(above, below, budget, every)
     seeds = sorted(above.keys() & below.keys())
-    interval = t_interval(logs, CONFIDENCE)
+    interval = found and interval_of_mean(found.mean, found.deviation, found.n, CONFIDENCE)
     return Ratio(
-        factor=math.exp(logs.mean()) if len(logs) else None,
+        factor=math.exp(found.mean) if found else None,
         interval=interval and (math.exp(interval[0]), math.exp(interval[1])),
-        n=len(logs),
+        n=len(seeds),
         at_least=sum(above[seed] is None for seed in seeds),
         at_most=sum(below[seed] is None for seed in seeds),
     )
 
 
-def log_ratios(above: Updates, below: Updates, budget: int) -> np.ndarray:
-    """The natural logarithms of the ratios, [seeds], of the seeds that have both; see `ratio`."""
+def log_ratio(above: Updates, below: Updates, budget: int, every: int = 0) -> Sample | None:
+    """The natural logarithm of the ratio, over the seeds that have both; None where none has.
+
+    See `ratio` for the arguments. Within `every` updates a count is uniform, with a variance of
+    every² / 12, which is that of the logarithm times the count squared.
+    """
     seeds = sorted(above.keys() & below.keys())
-    pairs = [(above[seed] or budget, below[seed] or budget) for seed in seeds]
-    return np.log([a / b for a, b in pairs])
+    logs, unresolved = [], []
+    for seed in seeds:
+        counts = [each[seed] for each in (above, below)]
+        middles = [budget if count is None else count - every / 2 for count in counts]
+        logs.append(math.log(middles[0] / middles[1]))
+        widths = [0 if count is None else every / count for count in counts]
+        unresolved.append(sum(width**2 for width in widths) / 12)
+    found = sample(logs)
+    if found is None or found.deviation is None:
+        return found
+    return Sample(found.mean, math.hypot(found.deviation, math.sqrt(np.mean(unresolved))), found.n)
 
 
 def judge(
@@ -119,6 +138,7 @@ def judge(
     untreated: Updates,
     control: Updates,
     budget: int,
+    every: int = 0,
 ) -> Cure:
     """Judges an intervention into one network.
 
@@ -129,10 +149,11 @@ def judge(
         control: the updates of the network that has no disease; the same mapping where that is
             what was treated.
         budget: the updates after which a run ended.
+        every: the updates between two looks at the error; 0 for counts that are exact.
     """
-    to_untreated = ratio(treated, untreated, budget)
-    to_control = ratio(treated, control, budget)
-    disease = ratio(untreated, control, budget)
+    to_untreated = ratio(treated, untreated, budget, every)
+    to_control = ratio(treated, control, budget, every)
+    disease = ratio(untreated, control, budget, every)
     status, reason = _status(to_untreated, to_control, disease, untreated is control)
     return Cure(*network, treated, to_untreated, to_control, status, reason)
 

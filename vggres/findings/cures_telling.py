@@ -65,12 +65,14 @@ class ArmsVerdict:
         treated: of each arm, the name of the untreated one and of the control that it is judged by.
         target: the training error in percent, as a text.
         budget: the updates after which a run ends in any case.
+        every: the updates between two looks at the training error.
     """
 
     arms: tuple[ArmOutcome, ...]
     treated: Mapping[str, tuple[str, str]]
     target: str
     budget: int
+    every: int = 0
 
     def outcome(self, arm: str, depth: int) -> ArmOutcome | None:
         """An arm at a depth; None where it has no runs yet."""
@@ -97,6 +99,7 @@ def verdict(
     treated: Mapping[str, tuple[str, str]],
     target: str,
     budget: int,
+    every: int = 0,
 ) -> ArmsVerdict:
     """Judges each treated network that has runs, against the two that it is compared with.
 
@@ -106,6 +109,7 @@ def verdict(
         treated: of each treated arm, the names of the untreated arm and of the control.
         target: the training error in percent, as a text.
         budget: the updates after which a run ends in any case.
+        every: the updates between two looks at the training error; 0 for counts that are exact.
     """
 
     def cure(network: Network) -> Cure | None:
@@ -113,13 +117,13 @@ def verdict(
         if arm not in treated or not updates.get(network):
             return None
         untreated, control = (updates.get((name, depth), {}) for name in treated[arm])
-        return judge(network, updates[network], untreated, control, budget)
+        return judge(network, updates[network], untreated, control, budget, every)
 
     arms = tuple(
         ArmOutcome(*network, each, updates.get(network, {}), cure(network))
         for network, each in tuned.items()
     )
-    return ArmsVerdict(arms, treated, target, budget)
+    return ArmsVerdict(arms, treated, target, budget, every)
 
 
 def within(verdict: object) -> ArmsVerdict | None:

@@ -137,9 +137,18 @@ def t_interval(sample: ArrayLike, confidence: float) -> Interval | None:
     sample = np.asarray(sample)
     if len(sample) < 2 or not has_spread(sample):
         return None
-    quantile = special.stdtrit(len(sample) - 1, 0.5 + confidence / 2)
-    half = quantile * sample.std(ddof=1) / math.sqrt(len(sample))
-    return float(sample.mean() - half), float(sample.mean() + half)
+    return interval_of_mean(sample.mean(), sample.std(ddof=1), len(sample), confidence)
+
+
+def interval_of_mean(
+    mean: float, deviation: float | None, n: int, confidence: float
+) -> Interval | None:
+    """As `t_interval`, by the mean and the standard deviation of n values."""
+    if deviation is None or not round(deviation, ROUND_OFF_DECIMALS):
+        return None
+    quantile = special.stdtrit(n - 1, 0.5 + confidence / 2)
+    half = quantile * deviation / math.sqrt(n)
+    return float(mean - half), float(mean + half)
 
 
 def has_spread(sample: np.ndarray) -> bool:

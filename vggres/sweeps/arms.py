@@ -224,7 +224,8 @@ def verdict_of(
         network: {run.seed: updates_to(run, target) for run in found}
         for network, found in runs.items()
     }
-    return cures_telling.verdict(updates, tuned, treated, target, config.train.steps)
+    every = config.evaluation.every_steps
+    return cures_telling.verdict(updates, tuned, treated, target, config.train.steps, every)
 
 
 def tuned_rates(sweep: Sweep, arms: Arms) -> dict[Network, TunedRate]:

@@ -16,7 +16,8 @@ def test_each_start_is_judged_by_hand(sweep):
     assert found['plain'].cure is None
     assert found['plain, delta-orthogonal'].cure.status == 'cures'
     assert found['plain, Dirac'].cure.status == 'helps'
-    expected = (50 / 40 * 55 / 45 * 60 / 50) ** (1 / 3)
+    # Each counts in the middle between two looks, five updates apart.
+    expected = (47.5 / 37.5 * 52.5 / 42.5 * 57.5 / 47.5) ** (1 / 3)
     factor = found['plain, delta-orthogonal'].cure.to_control.factor
     assert factor == pytest.approx(expected)
 

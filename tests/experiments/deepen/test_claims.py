@@ -40,12 +40,21 @@ def replanted(verdict, **updates):
 
 
 def test_an_orthogonal_start_that_is_as_fast_as_the_residual_network_is_true(sweep):
-    """By hand: log(50/40), log(55/45) and log(60/50) are below log 2 with little spread."""
-    finding = found(START, analyse(sweep))
-    judged = of_orthogonal(finding)
-    expected = sum(math.log(a / b) for a, b in ((50, 40), (55, 45), (60, 50))) / 3
-    assert judged.contrast.value == pytest.approx(expected)
-    assert judged.answer is True
+    """By hand: the logarithms of 50/40, 55/45 and 60/50 are below log 2 with little spread.
+
+    Each run counts in the middle between two looks, five updates apart. Three runs do not exclude
+    that a third of them misses the error, and eight do.
+    """
+    pairs = (47.5, 37.5), (52.5, 42.5), (57.5, 47.5)
+    judged = of_orthogonal(found(START, analyse(sweep)))
+    assert judged.contrast.value == pytest.approx(sum(math.log(a / b) for a, b in pairs) / 3)
+    assert judged.answer is None
+    assert 'in 0 of 3 runs' in judged.contrast.remark['en']
+    eight = {
+        'orthogonal': (50, 55, 60, 50, 55, 60, 50, 55),
+        'resnet': (40, 45, 50, 40, 45, 50, 40, 45),
+    }
+    finding = found(START, replanted(analyse(sweep), **eight))
     answers = [each.answer for each in finding.judged]
     assert answers == [False, True, False]  # Dirac: 2.7 times as slow, looks-linear: 5.4 times
     assert finding.status is Status.MIXED
@@ -94,14 +103,20 @@ def test_without_a_disease_or_a_residual_network_that_trains_nothing_is_said(swe
         assert not found(START, replanted(verdict, **updates)).control.passed
 
 
-def held(final, rate_of='plain-44', start=(0.0, 0.0, 0.0)):
+def held(final, rate_of='plain-44', start=()):
     seeds = tuple(range(len(final)))
+    start = start or (0.0,) * len(final)
     return Held(44, 0.003, rate_of, 0, 200, seeds, start, final, final, 'keeps')
 
 
 @pytest.mark.parametrize(
     ('final', 'answer'),
-    [((0.1, 0.2, 0.0), True), ((60.0, 70.0, 65.0), False), ((0.0, 0.0, 90.0), None)],
+    [
+        ((0.1, 0.2, 0.0, 0.1, 0.2, 0.0, 0.1, 0.2), True),
+        ((0.1, 0.2, 0.0), None),  # a third of all runs may still lose it
+        ((60.0, 70.0, 65.0), False),
+        ((0.0, 0.0, 90.0), None),
+    ],
 )
 def test_what_a_deep_network_can_hold(sweep, final, answer):
     verdict = dataclasses.replace(analyse(sweep), held=(held(final),))
@@ -119,7 +134,8 @@ def test_what_a_network_without_its_shortcuts_has_lost(sweep):
     finding = found(FADING, analyse(sweep))
     (judged,) = finding.judged
     assert judged.contrast.value == pytest.approx(-2.2)
-    assert judged.answer is True
+    assert judged.answer is None
+    assert 'above its solution in 0 of 3 runs' in judged.contrast.remark['en']
     assert finding.control.passed
     assert 'ResNet-44 reaches 5 % training error in 3 of 3 runs' in finding.control.words['en']
     assert 'down to 3.3 % in the mean, and to 3.6 % in the worst' in finding.control.words['en']
@@ -129,7 +145,11 @@ def test_what_a_network_without_its_shortcuts_has_lost(sweep):
 
 @pytest.mark.parametrize(
     ('final', 'answer'),
-    [((1.0, 1.2, 0.8), True), ((60.0, 70.0, 65.0), False), ((1.0, 1.0, 90.0), None)],
+    [
+        ((1.0, 1.2, 0.8, 1.0, 1.2, 0.8, 1.0, 1.1), True),
+        ((60.0, 70.0, 65.0), False),
+        ((1.0, 1.0, 90.0), None),
+    ],
 )
 def test_only_the_rate_of_the_plain_network_decides_what_fading_does(sweep, final, answer):
     high = held((90.0, 91.0, 90.0), 'resnet-44')

@@ -9,11 +9,13 @@ from vggres.findings.claims import Evidence, judge
 from vggres.sweeps.sweep import assemble
 
 
-@pytest.mark.parametrize(('cures', 'status'), [(True, 'holds'), (False, 'fails')])
+@pytest.mark.parametrize(('cures', 'status'), [(True, 'inconclusive'), (False, 'fails')])
 def test_the_claim_follows_from_the_cure(all_stages, cures, status):
     verdict = analyse(all_stages(cures))
     (finding,) = judge(CLAIMS, {'effective_rate': Evidence([], verdict, {})})
     assert finding.status == status
+    if cures:  # a third of all runs may still not arrive
+        assert 'in 0 of 3 runs' in finding.judged[0].contrast.remark['en']
     assert finding.control.passed
     assert finding.judged[0].contrast.n == 3
     values = [each.value for each in finding.descriptions]
