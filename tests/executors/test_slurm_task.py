@@ -172,7 +172,7 @@ def test_a_time_limit_in_which_nothing_can_be_saved_does_not_go_on_for_ever(star
         time.sleep(0.05)
     process.send_signal(signal.SIGUSR2)
     assert ended(process)[0] == 1
-    assert 'saved nothing within the time limit' in read_failure(cell.directory).message
+    assert 'came no further within the time limit' in read_failure(cell.directory).message
     assert fake.calls('scontrol') == []
 
 

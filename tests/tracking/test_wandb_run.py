@@ -2,6 +2,8 @@ import dataclasses
 import json
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -33,7 +35,7 @@ def _as_in_a_new_process(monkeypatch):
 def mirror(config, directory, name='a-name'):
     label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
     directory.mkdir(exist_ok=True)
-    return wandb_run.Mirror(config, directory, label)
+    return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
 
 
 def inspect(directory, *options):
@@ -142,9 +144,10 @@ def test_a_run_keeps_its_id_and_another_directory_has_another(config, tmp_path):
         with mirror(config, tmp_path / directory, name) as run:
             ids.append(run.run.id)
             first_steps.append(run.first_step)
+        shutil.rmtree(tmp_path / directory / 'wandb')  # as after an upload
     assert ids[0] == ids[1]
     assert len({*ids}) == 3
-    # What the second attempt finds in the files, the first fragment holds already.
+    # What the second attempt finds in the files, the first fragment held already.
     assert first_steps == [0, math.inf, 0, 0]
 
 
@@ -166,6 +169,7 @@ def test_processes_that_come_together_agree_on_the_id_of_their_directory(tmp_pat
         'import sys; from pathlib import Path; from vggres.tracking import wandb_run\n'
         'print(*[wandb_run._run_id(Path(sys.argv[1]), name) for name in "ab"])'
     )
+    wandb_run.draw_id(tmp_path)  # as a launch does before its workers start
     command = [sys.executable, '-c', code, str(tmp_path)]
     started = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)
@@ -176,14 +180,16 @@ def test_processes_that_come_together_agree_on_the_id_of_their_directory(tmp_pat
     assert one != two
 
 
-@pytest.mark.parametrize('left', ['', 'half'])
-def test_the_id_of_a_directory_whose_writer_was_killed_is_drawn_anew(tmp_path, monkeypatch, left):
-    monkeypatch.setattr(wandb_run.time, 'sleep', lambda seconds: None)
-    (tmp_path / 'wandb_id').write_text(left)
-    found = wandb_run._run_id(tmp_path, 'a')
-    assert wandb_run._run_id(tmp_path, 'a') == found
-    (tmp_path / 'wandb_id').unlink()
-    assert wandb_run._run_id(tmp_path, 'a') != found  # it does not follow from the path
+@pytest.mark.parametrize('left', [b'', b'half', b'\xff' * 32, b'x' * 32, None])
+def test_the_id_of_a_directory_is_drawn_anew_where_its_file_holds_none(tmp_path, left):
+    found = []
+    for name in 'ab':
+        path = tmp_path / name / 'wandb_id'
+        path.parent.mkdir()
+        path.mkdir() if left is None else path.write_bytes(left)
+        found += [wandb_run.draw_id(path.parent), path.read_text(), wandb_run.draw_id(path.parent)]
+        assert re.fullmatch('[0-9a-f]{32}', found[-1])
+    assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
 
 
 def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
@@ -248,7 +254,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         'from vggres.tracking.wandb_run import Label, Mirror\n'
         'config = configs.digits.get_config(); config.wandb.mode = "online"\n'
         'directory = Path(sys.argv[1]); label = Label("a", "depth", "cell", ())\n'
-        'with Mirror(config, directory, label) as run:\n'
+        'with Mirror(config, directory, label, directory / "marker") as run:\n'
         '    print(run.first_step)\n'
         '    for epoch in sys.argv[2:]:\n'
         '        if 5 * int(epoch) >= run.first_step:\n'
@@ -287,12 +293,14 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     config.wandb.mode, told = 'online', []
     monkeypatch.setattr(wandb, 'init', init)
     label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
-    run = wandb_run.Mirror(config, tmp_path, label, told.append)
+    run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
     assert asked == ['online', 'offline']
     assert run.run is None
     run.log({'epoch': 1}, 1)
     assert told == ['W&B failed, further runs are logged offline: no network']
-    wandb_run.Mirror(config, tmp_path, label, told.append)  # nothing helps, so nothing is tried
+    wandb_run.Mirror(
+        config, tmp_path, label, on_failure=told.append
+    )  # nothing helps, so nothing is tried
     assert (len(asked), len(told)) == (2, 1)
 
 
@@ -318,7 +326,7 @@ def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, mo
     config.wandb.mode = 'online'
     label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
     for _ in range(2):
-        with wandb_run.Mirror(config, tmp_path, label, told.append):
+        with wandb_run.Mirror(config, tmp_path, label, on_failure=told.append):
             ends.set() if asked[1:] else None
     assert asked == ['online', 'offline']
     assert told == ['W&B failed, further runs are logged offline: no answer within 1 s']

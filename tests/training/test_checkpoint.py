@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from vggres.errors import UserError
 from vggres.training import trainer
 from vggres.training.checkpoint import Checkpoints, Snapshot
 from vggres.training.trainer import Listeners, Observer, described_run
@@ -106,13 +107,18 @@ def _of_another_release(path):
     path.write_bytes(b'not even a checksum')
 
 
+def _of_format_1(path):
+    content = path.read_bytes()[:-64]
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
+
+
 def _of_a_later_release(path):
     content = path.read_bytes()[:-64].replace(b'"format": 2', b'"format": 3', 1)
     path.write_bytes(content + hashlib.sha256(content).hexdigest().encode())
 
 
 DAMAGES = [_truncate, _empty, _flip(0), _flip(0.001), _flip(0.5), _flip(1), _directory]
-DAMAGES += [_of_another_release, _of_a_later_release]
+DAMAGES += [_of_another_release, _of_a_later_release, _of_format_1]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
@@ -211,7 +217,7 @@ def test_a_request_waits_for_the_updates_that_run(snapshots, fresh, tmp_path):
     time.sleep(0.1)
     assert not saved
     checkpoints.offer(snapshots[1])
-    thread.join()
+    thread.join(timeout=20)  # it is woken, and does not wait for its minute to end
     assert saved == [True]
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), snapshots[1])
 
@@ -228,6 +234,44 @@ def test_where_updates_take_too_long_what_was_there_before_them_is_saved(
     assert checkpoints.save_on_request(0.05)
     assert time.monotonic() - started > 0.05
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), one)
+
+
+def test_what_was_saved_now_and_then_is_not_saved_again_on_request(snapshots, tmp_path):
+    checkpoints = Checkpoints(tmp_path, every_seconds=0)
+    checkpoints.save_now_and_then(snapshots[0])
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    checkpoints.begin_update(snapshots[0])
+    assert checkpoints.save_on_request(0)
+    assert list(tmp_path.iterdir()) == []
+    checkpoints.offer(snapshots[1])
+    assert checkpoints.save_on_request(0)
+    assert [path.name for path in tmp_path.iterdir()] == ['step-000000000004.ckpt']
+
+
+def test_a_request_does_not_wait_longer_where_something_is_being_saved(snapshots, tmp_path):
+    """A save of a second, within which a request comes: both take a second together."""
+    checkpoints = Checkpoints(tmp_path, 0, is_allowed=lambda: time.sleep(1))
+    checkpoints.offer(snapshots[0])
+    started = time.monotonic()
+    saves = threading.Thread(target=checkpoints.save_now_and_then, args=(snapshots[0],))
+    saves.start()
+    time.sleep(0.1)
+    assert checkpoints.save_on_request(0.5)
+    assert time.monotonic() - started < 1.9
+    saves.join()
+
+
+@pytest.mark.parametrize('change', ['sums', 'state'])
+def test_a_checkpoint_with_other_arrays_is_refused_in_one_line(snapshots, fresh, tmp_path, change):
+    save(tmp_path, snapshots)
+    state, sums = fresh
+    if change == 'sums':  # one less, which would shift all others
+        sums = {name: value for name, value in sums.items() if name != 'error'}
+    else:
+        state = state.replace(step=state.step.astype(jnp.float32))
+    with pytest.raises(UserError, match=r'step-000000000004.ckpt does not fit .*other arrays'):
+        Checkpoints(tmp_path, 0).restore(state, sums)
 
 
 class Killed(Exception):
@@ -308,7 +352,8 @@ def test_a_run_that_was_saved_anywhere_comes_to_the_same_bits(
     jax.tree.map(np.testing.assert_array_equal, final, state)
     done = int(stop.split()[1])
     assert after['update'] == [*range(done + 1, 11)]  # no update is done twice
-    begin = 5 if done + stop.startswith('within') > 5 else 0  # of the interrupted epoch
+    last_begun = done + 1 if stop.startswith('within') else done
+    begin = 5 if last_begun > 5 else 0  # of the interrupted epoch
     for kind in ('record', 'look'):
         kept = [entry for entry in before[kind] if entry.step <= begin]
         assert kept + after[kind] == whole[kind]

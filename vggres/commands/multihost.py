@@ -114,8 +114,10 @@ def run(sweep: Sweep, info: DatasetInfo, place: Coordinates | None, console: Con
         check_devices()
         _train(sweep, info, console, ending)
     except BaseException as error:
-        lost = _lost_process(error)
+        lost = '' if ending.is_told else _lost_process(error)
         atexit.register(_end_at_once, 2 if lost else ending.exit_code(error))
+        if ending.is_told:  # the first one may have ended already
+            raise KeyboardInterrupt from None
         if lost:
             raise UserError(lost) from None
         raise
@@ -159,6 +161,11 @@ class _Ending:
         self._told_at = 0.0
         self._save: Callable[[float], bool] | None = None
         self.has_joined = False  # the other processes
+
+    @property
+    def is_told(self) -> bool:
+        """Whether a signal has asked for it."""
+        return self._told is not None
 
     def begin(self, save: Callable[[float], bool]) -> None:
         """A run has begun, which this function saves."""

@@ -68,6 +68,8 @@ def run(
         failed: list[Failure] = []
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
+            if sweep.config.wandb.mode != 'disabled':
+                wandb_run.draw_id(sweep.directory)
         if has_run and isinstance(options, SlurmOptions):
             _submit(sweep, info, options, console)
             return []

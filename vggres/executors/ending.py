@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterable
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code of a process that was told to end
-SECONDS_OF_UPDATES = 3.0  # which a save waits for; it ends itself within ten from the signal on
+# A save at a signal waits so long for the updates that run; with it, it has to end within
+# `process.SECONDS_TO_END`.
+SECONDS_OF_UPDATES = 3.0
 
 
 def when_told_to_end(end: Callable[[int], object], signals: Iterable[int]) -> None:

@@ -79,7 +79,7 @@ def _end(end: Event, cell: Cell) -> int:
 def _queue_again(cell: Cell, saved: set[str]) -> int:
     """Lets Slurm start the task anew, unless that would go on without end."""
     if cell.saved() == saved:
-        return _fail('it saved nothing within the time limit: give more --slurm.time', cell)
+        return _fail('it came no further within the time limit: give more --slurm.time', cell)
     # SLURM_JOB_ID will not do: in the last task to start, it names the whole array.
     done = subprocess.run(
         ('scontrol', 'requeue', '_'.join(_task(os.environ))), capture_output=True, text=True

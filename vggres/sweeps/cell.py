@@ -100,7 +100,7 @@ class Cell:
             return None
 
     def saved(self) -> set[str]:
-        """The names of its checkpoints; they change whenever one is saved."""
+        """The names of its checkpoints; they change whenever more updates are saved."""
         return {path.name for path in self.directory.glob(f'{CHECKPOINTS_FOLDER}/[!.]*')}
 
     def damage(self) -> str | None:

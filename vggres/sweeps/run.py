@@ -30,7 +30,7 @@ from vggres.sweeps.records import (
     read_records,
     to_dict,
 )
-from vggres.tracking.wandb_run import Label, Mirror
+from vggres.tracking.wandb_run import ID_FILE, Label, Mirror
 from vggres.training import deepening, inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs
@@ -245,7 +245,7 @@ def _mirror(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
     at, data = cell.coordinates(), cell.config.data.name
     tags = data, at['family'], f'depth{at["depth"]}'
     label = Label(cell.id, cell.sweep, 'cell', tags, at['variant'])
-    return Mirror(cell.config, cell.workdir, label, on_failure)
+    return Mirror(cell.config, cell.workdir, label, cell.directory / ID_FILE, on_failure)
 
 
 def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:

@@ -9,10 +9,11 @@ import hashlib
 import io
 import math
 import os
+import re
 import secrets
 import shlex
+import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -104,6 +105,7 @@ class Mirror:
         config: Config,
         directory: Path,
         label: Label,
+        marker: Path | None = None,
         on_failure: Callable[[str], object] = lambda sentence: None,
     ) -> None:
         """Starts a run or continues it, offline where online fails.
@@ -111,7 +113,9 @@ class Mirror:
         Args:
             config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
-            label: what the run is called; its name is the only one in the directory.
+            label: what the run is called; no other run of the directory has its name.
+            marker: a file that says that the run was begun before; None for one that is not
+                continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
         """
         self.run = None
@@ -122,7 +126,7 @@ class Mirror:
                 import wandb
 
                 run_id = _run_of_agent(label) or _run_id(directory, label.name)
-                is_new = not any(directory.glob(f'wandb/*run-*-{run_id}'))
+                is_new = not (marker and marker.exists())
                 self.run = wandb.init(
                     mode=self._mode,
                     id=run_id,
@@ -146,8 +150,10 @@ class Mirror:
                 )
                 if self._mode == 'online':
                     self.first_step = self.run.starting_step
-                elif not is_new:  # what it has logged lies in an earlier fragment
+                elif not is_new:  # an earlier fragment has what was logged, or had it
                     self.first_step = math.inf
+                if marker:
+                    write_atomically(marker, run_id + '\n')
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
@@ -299,19 +305,35 @@ def _run_id(directory: Path, name: str) -> str:
 
 
 def _directory_id(directory: Path) -> str:
-    """What tells a directory from all others, drawn once by whoever comes first.
+    """What tells a directory from all others: see `draw_id`."""
+    found = _read_id(directory / ID_FILE)
+    return found or draw_id(directory)
+
+
+def draw_id(directory: Path) -> str:
+    """Draws what tells a directory from all others, unless it is there.
 
     A path would not do: it is the same in another container, and in a new directory of an old name.
+    A launch calls this before its workers start, so that they find one id. In the place of a file
+    that holds none, two processes at once would draw two.
     """
     path = directory / ID_FILE
     with contextlib.suppress(FileExistsError), path.open('x') as file:
         file.write(secrets.token_hex(_ID_LENGTH // 2))
-    for _ in range(10):
-        if len(found := path.read_text()) == _ID_LENGTH:
-            return found
-        time.sleep(0.1)  # another process has created the file, and will write into it
-    write_atomically(path, secrets.token_hex(_ID_LENGTH // 2))  # it was killed before
-    return path.read_text()
+    if not _read_id(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        write_atomically(path, secrets.token_hex(_ID_LENGTH // 2))
+    return _read_id(path)
+
+
+def _read_id(path: Path) -> str:
+    """The id in a file; '' where it holds none."""
+    try:
+        found = path.read_text(errors='replace')
+    except OSError:
+        return ''
+    return found if re.fullmatch(f'[0-9a-f]{{{_ID_LENGTH}}}', found) else ''
 
 
 def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:

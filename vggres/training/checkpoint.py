@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vggres.errors import UserError
 from vggres.files import is_damage, opened_atomically
 from vggres.results import Look
 from vggres.training import devices
@@ -93,7 +94,8 @@ class Checkpoints:
         self._notes = notes
         self._is_allowed = is_allowed
         self._last_save = time.monotonic()
-        self._chosen: bytes | None = None
+        self._saved_step = 0
+        self._chosen: tuple[Path, bytes] | None = None
         self._has_chosen = False
         self._state = threading.Condition()
         self._offered: Snapshot | None = None
@@ -130,7 +132,7 @@ class Checkpoints:
             except (ValueError, KeyError, TypeError) as error:
                 problem = str(error)
             if problem is None:
-                self._chosen = content
+                self._chosen = path, content
                 return notes
             on_damage(f'the checkpoint {path.name} cannot be used: {problem}.')
             _remove(path)  # or it would count as newer than what the run saves from now on
@@ -144,15 +146,26 @@ class Checkpoints:
         Args:
             state: a state with the shapes of the one that was saved.
             sums: sums of the metrics that were saved.
+
+        Raises:
+            UserError: where it is whole, and has other arrays or numbers: it is of other code.
         """
         if not self._has_chosen:
             self.choose()
         if self._chosen is None:
             return None
-        content, self._chosen = self._chosen, None
-        arrays, numbers = _decoded(content, {'state': state, 'sums': sums})
-        numbers['looks'] = tuple((step, error) for step, error in numbers['looks'])
-        return Snapshot(**arrays, **numbers)
+        (path, content), self._chosen = self._chosen, None
+        try:
+            arrays, numbers = _decoded(content, {'state': state, 'sums': sums})
+            numbers['looks'] = tuple((step, error) for step, error in numbers['looks'])
+            snapshot = Snapshot(**arrays, **numbers)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f'{path} does not fit this network with this code ({error}): where its folder is '
+                'removed, the run begins anew.'
+            ) from None
+        self._saved_step = snapshot.step
+        return snapshot
 
     def save_now_and_then(self, snapshot: Snapshot) -> None:
         """Saves a snapshot if the last save is long enough ago."""
@@ -183,13 +196,15 @@ class Checkpoints:
                 them is saved.
 
         Returns:
-            Whether something was saved. Nothing is before the first update.
+            Whether what was offered is saved now. Nothing is before the first update.
         """
-        with self._state:
-            self._state.wait_for(lambda: not self._is_updating, timeout)
+        deadline = time.monotonic() + timeout
+        with self._state:  # while something is saved now and then, this takes until it is
+            self._state.wait_for(lambda: not self._is_updating, deadline - time.monotonic())
             if self._offered is None or self._offered.step == 0:
                 return False
-            self._save(self._offered)
+            if self._offered.step > self._saved_step:
+                self._save(self._offered)
             return True
 
     def remove(self) -> None:
@@ -218,13 +233,13 @@ class Checkpoints:
             _write(file, snapshot, self._notes(snapshot.begin))
         for old in self._files()[:-_KEPT]:
             _remove(old)
-        self._last_save = time.monotonic()
+        self._last_save, self._saved_step = time.monotonic(), snapshot.step
 
 
 def _write(file: BinaryIO, snapshot: Snapshot, notes: Notes) -> None:
     """A line of JSON, the arrays as they lie in memory, and a checksum.
 
-    Nothing is copied on the way: a gigabyte has to be saved within seconds.
+    On a CPU nothing is copied on the way: a gigabyte has to be saved within seconds.
     """
     tree = devices.on_host({name: getattr(snapshot, name) for name in _ARRAYS})
     arrays = {name: np.asarray(leaf) for name, leaf in _by_name(jax.device_get(tree))}
@@ -246,6 +261,8 @@ def _read(path: Path) -> tuple[Notes, bytes]:
     """The notes and the content of a file; ValueError where it is damaged."""
     stored = path.read_bytes()
     content, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
+    if stored[:_DIGEST_BYTES] == hashlib.sha256(stored[_DIGEST_BYTES:]).hexdigest().encode():
+        raise ValueError(f'it is of format 1, and this release reads {_FORMAT}')
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError('its checksum is another one')
     values, _ = _first_line(content)
@@ -255,16 +272,22 @@ def _read(path: Path) -> tuple[Notes, bytes]:
 
 
 def _decoded(content: bytes, like: dict) -> tuple[dict, dict]:
-    """The arrays, in a tree like the given one, and the numbers of a file's content."""
+    """The arrays, in a tree like the given one, and the numbers of a file's content.
+
+    Raises:
+        ValueError: where the arrays are others.
+    """
     values, at = _first_line(content)
     leaves = []
-    for name, leaf in _by_name(like):
-        dtype, shape = values['arrays'][name]
-        if (dtype, tuple(shape)) != (leaf.dtype.name, leaf.shape):
-            raise ValueError(f'the checkpoint has {name} as {dtype} {shape}')
+    wanted = {name: [leaf.dtype.name, [*leaf.shape]] for name, leaf in _by_name(like)}
+    if values['arrays'] != wanted or [*values['arrays']] != [*wanted]:
+        raise ValueError('it has other arrays')
+    for _, leaf in _by_name(like):
         array = np.frombuffer(content, leaf.dtype, leaf.size, at)
         leaves.append(jnp.array(array.reshape(leaf.shape)))
         at += array.nbytes
+    if at != len(content):
+        raise ValueError('its arrays are longer')
     return jax.tree.unflatten(jax.tree.structure(like), leaves), values['numbers']
 
 

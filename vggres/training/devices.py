@@ -129,8 +129,13 @@ def copied(tree: Any) -> Any:
 
     It lies on the host where several processes have the arrays, of which one may copy them alone.
     """
-    copy = jnp.copy if jax.process_count() == 1 else np.array
-    return jax.tree.map(copy, tree)
+    return _copying()(tree) if jax.process_count() == 1 else jax.tree.map(np.array, tree)
+
+
+@functools.cache
+def _copying() -> Callable[[Any], Any]:
+    """One program for all arrays: one by one, small networks would wait for it."""
+    return jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
 def on_host(tree: Any) -> Any:
