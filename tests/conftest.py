@@ -31,6 +31,7 @@ from small_color import SmallColor
 from configs import digits
 from vggres.config import program
 from vggres.probes import observation
+from vggres.tracking.wandb_run import Mirror
 from vggres.training import inputs, programs
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -49,6 +50,13 @@ def pytest_runtest_setup(item):
         (extra,) = mark.args
         if find_spec(MODULES[extra]) is None:
             pytest.skip(f"needs an extra: pip install -e '.[{extra}]'")
+
+
+@pytest.fixture(autouse=True)
+def _wandb_as_in_a_new_process(monkeypatch):
+    """A test that makes W&B fail would end the mirroring of those that follow in this process."""
+    for flag in ('_is_hung', '_is_cut_off', '_has_told'):
+        monkeypatch.setattr(Mirror, flag, False)
 
 
 @pytest.fixture(scope='session')

@@ -26,12 +26,6 @@ RESULTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _as_in_a_new_process(monkeypatch):
-    for flag in ('_is_hung', '_is_cut_off', '_has_told'):
-        monkeypatch.setattr(wandb_run.Mirror, flag, False)
-
-
 def mirror(config, directory, name='a-name'):
     label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
     directory.mkdir(exist_ok=True)
