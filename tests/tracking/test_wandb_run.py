@@ -143,6 +143,10 @@ def test_a_run_keeps_its_id_and_another_directory_has_another(config, tmp_path):
     assert len({*ids}) == 3
     # What the second attempt finds in the files, the first fragment held already.
     assert first_steps == [0, math.inf, 0, 0]
+    (tmp_path / 'a' / 'wandb_id').unlink()  # another run then, which has nothing yet
+    with mirror(config, tmp_path / 'a', 'one') as run:
+        assert run.run.id not in ids
+        assert run.first_step == 0
 
 
 def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for(

@@ -236,14 +236,22 @@ def test_where_updates_take_too_long_what_was_there_before_them_is_saved(
     assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), one)
 
 
-def test_what_was_saved_now_and_then_is_not_saved_again_on_request(snapshots, tmp_path):
+def test_what_was_saved_now_and_then_is_not_saved_again_on_request(snapshots, fresh, tmp_path):
     checkpoints = Checkpoints(tmp_path, every_seconds=0)
     checkpoints.save_now_and_then(snapshots[0])
     (path,) = tmp_path.iterdir()
-    path.unlink()
+    first = path.stat().st_ino
     checkpoints.begin_update(snapshots[0])
     assert checkpoints.save_on_request(0)
-    assert list(tmp_path.iterdir()) == []
+    assert path.stat().st_ino == first
+    seen = dataclasses.replace(snapshots[0], looks=(*snapshots[0].looks, (2, 30.0)))
+    checkpoints.offer(seen)  # no more updates, but a look that took its time
+    assert checkpoints.save_on_request(0)
+    assert_equal(Checkpoints(tmp_path, 0).restore(*fresh), seen)
+    path.unlink()
+    assert checkpoints.save_on_request(0)
+    assert path.is_file()
+    path.unlink()
     checkpoints.offer(snapshots[1])
     assert checkpoints.save_on_request(0)
     assert [path.name for path in tmp_path.iterdir()] == ['step-000000000004.ckpt']

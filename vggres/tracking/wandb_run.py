@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from vggres.config import Config
 from vggres.figures.rendering import to_png
-from vggres.files import write_atomically
+from vggres.files import is_damage, write_atomically
 from vggres.results import Result
 
 ID_FILE = 'wandb_id'  # of a directory
@@ -126,7 +126,7 @@ class Mirror:
                 import wandb
 
                 run_id = _run_of_agent(label) or _run_id(directory, label.name)
-                is_new = not (marker and marker.exists())
+                is_new = not (marker and _text(marker).strip() == run_id)
                 self.run = wandb.init(
                     mode=self._mode,
                     id=run_id,
@@ -153,7 +153,8 @@ class Mirror:
                 elif not is_new:  # an earlier fragment has what was logged, or had it
                     self.first_step = math.inf
                 if marker:
-                    write_atomically(marker, run_id + '\n')
+                    with contextlib.suppress(OSError):  # it might log twice then, and goes on
+                        write_atomically(marker, run_id + '\n')
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
@@ -328,12 +329,23 @@ def draw_id(directory: Path) -> str:
 
 
 def _read_id(path: Path) -> str:
-    """The id in a file; '' where it holds none."""
-    try:
-        found = path.read_text(errors='replace')
-    except OSError:
-        return ''
+    """The id in a file; '' where it holds none.
+
+    Raises:
+        OSError: where it cannot be read for the moment, as on a network folder.
+    """
+    found = _text(path)
     return found if re.fullmatch(f'[0-9a-f]{{{_ID_LENGTH}}}', found) else ''
+
+
+def _text(path: Path) -> str:
+    """What a file says; '' where there is none."""
+    try:
+        return path.read_text(errors='replace')
+    except OSError as error:
+        if not is_damage(error):
+            raise
+        return ''
 
 
 def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:

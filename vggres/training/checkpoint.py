@@ -94,7 +94,7 @@ class Checkpoints:
         self._notes = notes
         self._is_allowed = is_allowed
         self._last_save = time.monotonic()
-        self._saved_step = 0
+        self._saved: dict[str, Any] | None = None  # the numbers of the snapshot saved last
         self._chosen: tuple[Path, bytes] | None = None
         self._has_chosen = False
         self._state = threading.Condition()
@@ -164,7 +164,7 @@ class Checkpoints:
                 f'{path} does not fit this network with this code ({error}): where its folder is '
                 'removed, the run begins anew.'
             ) from None
-        self._saved_step = snapshot.step
+        self._saved = _progress(snapshot)
         return snapshot
 
     def save_now_and_then(self, snapshot: Snapshot) -> None:
@@ -203,7 +203,8 @@ class Checkpoints:
             self._state.wait_for(lambda: not self._is_updating, deadline - time.monotonic())
             if self._offered is None or self._offered.step == 0:
                 return False
-            if self._offered.step > self._saved_step:
+            is_there = self._file(self._offered).is_file()
+            if not is_there or self._saved != _progress(self._offered):
                 self._save(self._offered)
             return True
 
@@ -226,14 +227,22 @@ class Checkpoints:
         if self._directory.exists() and not self._directory.is_dir():
             self._directory.unlink()  # whatever it was, it was no checkpoint
         self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f'step-{snapshot.step:012d}.ckpt'
+        path = self._file(snapshot)
         if path.is_dir():
             shutil.rmtree(path)
         with opened_atomically(path) as file:
             _write(file, snapshot, self._notes(snapshot.begin))
         for old in self._files()[:-_KEPT]:
             _remove(old)
-        self._last_save, self._saved_step = time.monotonic(), snapshot.step
+        self._last_save, self._saved = time.monotonic(), _progress(snapshot)
+
+    def _file(self, snapshot: Snapshot) -> Path:
+        return self._directory / f'step-{snapshot.step:012d}.ckpt'
+
+
+def _progress(snapshot: Snapshot) -> dict[str, Any]:
+    """What differs wherever a run has come further, be it by a look at the error alone."""
+    return {'step': snapshot.step} | {name: getattr(snapshot, name) for name in _NUMBERS}
 
 
 def _write(file: BinaryIO, snapshot: Snapshot, notes: Notes) -> None:
