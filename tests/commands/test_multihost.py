@@ -115,6 +115,14 @@ class TestEnding:
         assert (len(self.asked), self.saved, self.ended) == (1, [0.0], [143])
         assert 'Ctrl-C again' in self.console.file.getvalue()
 
+    def test_the_others_have_time_to_agree_before_it_saves(self, monkeypatch):
+        events = []
+        monkeypatch.setattr(multihost, 'SECONDS_OF_UPDATES', 3.5)
+        monkeypatch.setattr(multihost.time, 'sleep', events.append)
+        self.ending.begin(lambda timeout: events.append('saved'))
+        self.ending.end(signal.SIGTERM)
+        assert events == [3.5, 'saved']
+
     @pytest.mark.parametrize(('later', 'ended'), [(0.5, [130]), (2.0, [130, 130])])
     def test_a_later_signal_ends_it_at_once_and_an_echo_does_not(self, monkeypatch, later, ended):
         now = [100.0]

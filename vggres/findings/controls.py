@@ -70,11 +70,9 @@ def frequent_failures(failed: int, n: int, depth: int) -> Text | None:
 
     The bound on the probability of a failure is that of Clopper and Pearson (see `verdict`).
     """
-    level = 1 - SIGNIFICANCE
-    bound = proportion_bound(failed, n, level)
-    if bound < TOLERATED_FAILURES:
+    if not (found := _not_excluded(failed, n)):
         return None
-    needed = seeds_to_rule_out(failed, n, TOLERATED_FAILURES, level)
+    bound, needed = found
     return {
         'en': f'depth {depth} failed to train in {failed} of {n} runs, which leaves a probability '
         f'of failure of up to {100 * bound:.0f} %; {needed} runs without another failure would '
@@ -92,17 +90,24 @@ def frequent(seen: int, n: int, what: Text) -> Text | None:
         n: the number of runs.
         what: what happens, as a clause: 'plain-44 does not reach 5 %'.
     """
-    level = 1 - SIGNIFICANCE
-    bound = proportion_bound(seen, n, level)
-    if bound < TOLERATED_FAILURES:
+    if not (found := _not_excluded(seen, n)):
         return None
-    needed = seeds_to_rule_out(seen, n, TOLERATED_FAILURES, level)
+    bound, needed = found
     return {
         'en': f'{what["en"]} in {seen} of {n} runs, which leaves a probability of up to '
         f'{100 * bound:.0f} %; {needed} runs without another case would exclude a third',
         'zh': f'{n} 次训练中有 {seen} 次{what["zh"]}，其概率的上限为 {100 * bound:.0f}%；'
         f'共 {needed} 次且不再出现才能排除三分之一',
     }
+
+
+def _not_excluded(seen: int, n: int) -> tuple[float, int] | None:
+    """The bound on a probability and the runs that would exclude a third; None where it is."""
+    level = 1 - SIGNIFICANCE
+    bound = proportion_bound(seen, n, level)
+    if bound < TOLERATED_FAILURES:
+        return None
+    return bound, seeds_to_rule_out(seen, n, TOLERATED_FAILURES, level)
 
 
 def failure_probability(failed: int, n: int) -> Text:
