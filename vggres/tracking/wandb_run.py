@@ -288,7 +288,7 @@ def mirror_sweep(
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
-    return mirror.run.url if mirror.run else None
+    return mirror.run.url if mirror.run and not mirror.run.offline else None
 
 
 def _run_of_agent(label: Label) -> str:
