@@ -89,7 +89,7 @@ def test_the_table_shows_what_is_judged(planned, count):
 
 def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     calls = []
-    monkeypatch.setattr(conclude.wandb_run, 'mirror_sweep', lambda *args: calls.append(args))
+    monkeypatch.setattr(conclude, 'mirror_sweep', lambda *args: calls.append(args))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     ((_, directory, name, results, verdict, figures),) = calls

@@ -1,8 +1,5 @@
-import dataclasses
-import json
 import math
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,33 +8,18 @@ from pathlib import Path
 
 import pytest
 import wandb
+import wandb_files
 import wandb_server
-from planted import result
 
-from vggres.tracking import wandb_run
+from vggres.tracking import run_ids, wandb_run
 
 ROOT = Path(__file__).parents[2]
-# Seeds 0 and 1 err by their depth and by ten points more.
-RESULTS = [
-    result(variant, depth, seed, error=10.0 * seed + depth)
-    for variant in ('plain', 'resnet')
-    for depth in (8, 20)
-    for seed in (0, 1)
-]
 
 
 def mirror(config, directory, name='a-name'):
     label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
     directory.mkdir(exist_ok=True)
     return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
-
-
-def inspect(directory, *options):
-    """What W&B itself reads from the one offline run below a directory."""
-    (run,) = Path(directory).glob('wandb/offline-run-*')
-    command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', *options, str(run)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output) if options else [json.loads(line) for line in output.splitlines()]
 
 
 @pytest.mark.slow
@@ -48,7 +30,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
         for epoch in (1, 2):
             run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
         run.summarise({'status': 'finished'})
-    found = inspect(tmp_path, '--summary')
+    found = wandb_files.inspect(tmp_path, '--summary')
     assert found['state'] == 'finished'
     assert found['project'] == 'vggres'
     assert found['name'] == 'a-name'
@@ -57,7 +39,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     assert found['summary']['train/error'] == 25
     assert found['summary']['epoch'] == 2
     assert found['summary']['status'] == 'finished'
-    records = inspect(tmp_path)
+    records = wandb_files.inspect(tmp_path)
     (started,) = [record['run'] for record in records if record['type'] == 'run']
     assert started['run_group'] == 'depth'
     assert started['job_type'] == 'cell'
@@ -65,36 +47,10 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     assert {'glob_name': '*', 'step_metric': 'epoch'}.items() <= axes[-1].items()
 
 
-def test_the_summary_run_holds_error_against_depth_and_the_verdict(config, tmp_path):
-    config.wandb.mode = 'offline'
-    (tmp_path / 'figure.png').write_bytes(PNG)
-    verdict = {'families': {'plain': {'verdict': 'degrades', 'excess_error': 12.0}}}
-    wandb_run.mirror_sweep(config, tmp_path, 'depth', RESULTS, verdict, [tmp_path / 'figure.png'])
-    found = inspect(tmp_path, '--summary')
-    assert found['summary']['verdict'] == verdict
-    assert {'error_by_cell', 'figures/figure'} <= set(found['summary'])
-    tables = [
-        json.loads(path.read_text())
-        for path in tmp_path.glob('wandb/offline-run-*/files/**/*.table.json')
-    ]
-    # Seeds 0 and 1 have errors depth and depth + 10: their mean is depth + 5.
-    means = [[8, 13.0, 'plain'], [20, 25.0, 'plain'], [8, 13.0, 'resnet'], [20, 25.0, 'resnet']]
-    assert [table['data'] for table in tables].count(means) == 2  # training and validation
-    assert max(len(table['data']) for table in tables) == len(RESULTS)
-    charts = {}
-    for record in inspect(tmp_path):
-        charts |= record['config']['update'] if record['type'] == 'config' else {}
-    for metric in ('train_error', 'validation_error'):
-        panel = charts[f'_wandb.visualize.{metric}_against_depth']['panel_config']
-        assert panel['panelDefId'] == 'wandb/line/v0'
-        assert panel['fieldSettings'] == {'x': 'depth', 'y': 'error', 'stroke': 'variant'}
-
-
 def test_disabled_writes_nothing(config, tmp_path):
     with mirror(config, tmp_path) as run:
         run.log({'epoch': 1}, 1)
         run.summarise({'a': 1})
-    wandb_run.mirror_sweep(config, tmp_path, 'depth', RESULTS, {}, [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,19 +69,19 @@ def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatc
         broken.log({'epoch': 2}, 2)
         broken.summarise({'a': 1})
     assert calls == [{'epoch': 1}]
-    assert inspect(tmp_path, '--summary')['exit_code'] == 1
+    assert wandb_files.inspect(tmp_path, '--summary')['exit_code'] == 1
     # The next cell of the same process has a run of its own.
     with mirror(config, tmp_path / 'next') as run:
         assert run.run.id != first
         run.log({'epoch': 3}, 3)
-    assert inspect(tmp_path / 'next', '--summary')['summary']['epoch'] == 3
+    assert wandb_files.inspect(tmp_path / 'next', '--summary')['summary']['epoch'] == 3
 
 
 def test_a_run_that_an_exception_ends_has_failed_and_the_next_is_another(config, tmp_path):
     config.wandb.mode = 'offline'
     with pytest.raises(ArithmeticError), mirror(config, tmp_path):
         raise ArithmeticError
-    assert inspect(tmp_path, '--summary')['exit_code'] == 1
+    assert wandb_files.inspect(tmp_path, '--summary')['exit_code'] == 1
     with mirror(config, tmp_path):
         pass
     assert len(list(tmp_path.glob('wandb/offline-run-*'))) == 2
@@ -154,40 +110,12 @@ def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for
 ):
     monkeypatch.setenv('WANDB_RUN_ID', 'abc')
     single = wandb_run.Label('a-name', group='', job_type='cell', tags=())
-    assert wandb_run._run_of_agent(single) == ''
+    assert run_ids.run_of_agent(single.group) == ''
     monkeypatch.setenv('WANDB_SWEEP_ID', 'xyz')
-    assert wandb_run._run_of_agent(dataclasses.replace(single, group='depth')) == ''
+    assert run_ids.run_of_agent('depth') == ''
     config.wandb.mode = 'offline'
     with wandb_run.Mirror(config, tmp_path, single) as run:
         assert run.run.id == 'abc'
-
-
-def test_processes_that_come_together_agree_on_the_id_of_their_directory(tmp_path):
-    code = (
-        'import sys; from pathlib import Path; from vggres.tracking import wandb_run\n'
-        'print(*[wandb_run._run_id(Path(sys.argv[1]), name) for name in "ab"])'
-    )
-    wandb_run.draw_id(tmp_path)  # as a launch does before its workers start
-    command = [sys.executable, '-c', code, str(tmp_path)]
-    started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)
-    ]
-    found = {process.communicate()[0] for process in started}
-    assert len(found) == 1
-    one, two = found.pop().split()
-    assert one != two
-
-
-@pytest.mark.parametrize('left', [b'', b'half', b'\xff' * 32, b'x' * 32, None])
-def test_the_id_of_a_directory_is_drawn_anew_where_its_file_holds_none(tmp_path, left):
-    found = []
-    for name in 'ab':
-        path = tmp_path / name / 'wandb_id'
-        path.parent.mkdir()
-        path.mkdir() if left is None else path.write_bytes(left)
-        found += [wandb_run.draw_id(path.parent), path.read_text(), wandb_run.draw_id(path.parent)]
-        assert re.fullmatch('[0-9a-f]{32}', found[-1])
-    assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
 
 
 def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
@@ -345,10 +273,3 @@ def test_the_mode_follows_the_credential(monkeypatch, login, mode):
     assert wandb_run.resolve_mode('disabled') == 'disabled'
     monkeypatch.setenv('WANDB_MODE', 'disabled')
     assert wandb_run.resolve_mode('auto') == 'disabled'
-
-
-# One grey pixel.
-PNG = bytes.fromhex(
-    '89504e470d0a1a0a0000000d4948445200000001000000010800000000'
-    '3a7e9b550000000a49444154789c6368000000820081774cd2bd0000000049454e44ae426082'
-)

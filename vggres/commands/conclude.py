@@ -20,7 +20,7 @@ from vggres.findings.report import LostRun, Report
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs
-from vggres.tracking import wandb_run
+from vggres.tracking.summary import mirror_sweep
 
 VERDICT_FILE = 'verdict.json'
 
@@ -66,7 +66,7 @@ def conclude(
     if _stored_verdict(verdict_path) != stored:
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in stored.items() if key != 'networks'}
-        address = wandb_run.mirror_sweep(
+        address = mirror_sweep(
             sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
         )
         write_json(verdict_path, stored)

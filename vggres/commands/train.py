@@ -29,7 +29,7 @@ from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
-from vggres.tracking import wandb_run
+from vggres.tracking import run_ids, wandb_run
 
 Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
@@ -69,7 +69,7 @@ def run(
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
             if sweep.config.wandb.mode != 'disabled':
-                wandb_run.draw_id(sweep.directory)
+                run_ids.draw_id(sweep.directory)
         if has_run and isinstance(options, SlurmOptions):
             _submit(sweep, info, options, console)
             return []

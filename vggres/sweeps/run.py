@@ -30,7 +30,8 @@ from vggres.sweeps.records import (
     read_records,
     to_dict,
 )
-from vggres.tracking.wandb_run import ID_FILE, Label, Mirror
+from vggres.tracking.run_ids import ID_FILE
+from vggres.tracking.wandb_run import Label, Mirror
 from vggres.training import deepening, inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs

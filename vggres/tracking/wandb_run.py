@@ -5,16 +5,12 @@ training. `wandb` is imported only where something is mirrored.
 """
 
 import contextlib
-import hashlib
 import io
 import math
 import os
-import re
-import secrets
 import shlex
-import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +20,9 @@ from matplotlib.figure import Figure
 
 from vggres.config import Config
 from vggres.figures.rendering import to_png
-from vggres.files import is_damage, write_atomically
-from vggres.results import Result
+from vggres.files import write_atomically
+from vggres.tracking import run_ids
 
-ID_FILE = 'wandb_id'  # of a directory
-_ID_LENGTH = 32  # hexadecimal digits
 _INIT_TIMEOUT = 15  # seconds
 _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
@@ -125,8 +119,8 @@ class Mirror:
             with self.guard():
                 import wandb
 
-                run_id = _run_of_agent(label) or _run_id(directory, label.name)
-                is_new = not (marker and _text(marker).strip() == run_id)
+                run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
+                is_new = not (marker and run_ids.text(marker).strip() == run_id)
                 self.run = wandb.init(
                     mode=self._mode,
                     id=run_id,
@@ -259,117 +253,3 @@ def _modes(asked: str) -> tuple[str, ...]:
     if asked == 'disabled' or Mirror._is_hung:
         return ()
     return ('offline',) if asked == 'offline' or Mirror._is_cut_off else ('online', 'offline')
-
-
-def mirror_sweep(
-    config: Config,
-    directory: Path,
-    name: str,
-    results: Sequence[Result],
-    verdict: Mapping,
-    figures: Sequence[Path],
-) -> str | None:
-    """The one W&B run that stands for a whole sweep: error against depth and the verdict.
-
-    Args:
-        config: the sweep's, with a resolved wandb.mode.
-        directory: of the sweep.
-        name: of the sweep.
-        results: one per finished cell.
-        verdict: as in `verdict.json`; it becomes the run's summary.
-        figures: PNG files.
-
-    Returns:
-        The address of the run; None where it is not online.
-    """
-    label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
-    mirror = Mirror(config, directory, label)
-    with mirror, mirror.guard():
-        if mirror.run:
-            mirror.log(_sweep_record(results, figures))
-            mirror.summarise({'verdict': verdict})
-    return mirror.run.url if mirror.run and not mirror.run.offline else None
-
-
-def _run_of_agent(label: Label) -> str:
-    """The id of the run that `wandb agent` has asked for and waits for; '' for none.
-
-    A launch of a sweep has runs of its own in any case, one for each cell.
-    """
-    is_asked = os.environ.get('WANDB_SWEEP_ID') and not label.group
-    return os.environ.get('WANDB_RUN_ID', '') if is_asked else ''
-
-
-def _run_id(directory: Path, name: str) -> str:
-    """The id of a run: it follows from the id of its directory and from its name."""
-    return hashlib.sha256(f'{_directory_id(directory)} {name}'.encode()).hexdigest()[:16]
-
-
-def _directory_id(directory: Path) -> str:
-    """What tells a directory from all others: see `draw_id`."""
-    found = _read_id(directory / ID_FILE)
-    return found or draw_id(directory)
-
-
-def draw_id(directory: Path) -> str:
-    """Draws what tells a directory from all others, unless it is there.
-
-    A path would not do: it is the same in another container, and in a new directory of an old name.
-    A launch calls this before its workers start, so that they find one id. In the place of a file
-    that holds none, two processes at once would draw two.
-    """
-    path = directory / ID_FILE
-    with contextlib.suppress(FileExistsError), path.open('x') as file:
-        file.write(secrets.token_hex(_ID_LENGTH // 2))
-    if not _read_id(path):
-        if path.is_dir():
-            shutil.rmtree(path)
-        write_atomically(path, secrets.token_hex(_ID_LENGTH // 2))
-    return _read_id(path)
-
-
-def _read_id(path: Path) -> str:
-    """The id in a file; '' where it holds none.
-
-    Raises:
-        OSError: where it cannot be read for the moment, as on a network folder.
-    """
-    found = _text(path)
-    return found if re.fullmatch(f'[0-9a-f]{{{_ID_LENGTH}}}', found) else ''
-
-
-def _text(path: Path) -> str:
-    """What a file says; '' where there is none."""
-    try:
-        return path.read_text(errors='replace')
-    except OSError as error:
-        if not is_damage(error):
-            raise
-        return ''
-
-
-def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:
-    import wandb
-
-    columns = ['variant', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
-    rows = [[getattr(result, key) for key in columns] for result in results]
-    cells = wandb.Table(columns, rows)
-    record: dict[str, object] = {'error_by_cell': cells}
-    for metric in ('train_error', 'validation_error'):
-        means = wandb.Table(['depth', 'error', 'variant'], _means(results, metric))
-        title = f'{metric.replace("_", " ")} [%] against depth'
-        record[f'{metric}_against_depth'] = wandb.plot.line(
-            means, 'depth', 'error', stroke='variant', title=title
-        )
-    return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
-
-
-def _means(results: Sequence[Result], metric: str) -> list[list]:
-    """[depth, mean over seeds, variant] for each network, ordered by depth within a variant."""
-    errors: dict[tuple[str, int], list[float]] = {}
-    for result in results:
-        errors.setdefault((result.variant, result.depth), []).append(getattr(result, metric))
-    return [
-        [depth, sum(values) / len(values), variant]
-        for (variant, depth), values in sorted(errors.items())
-    ]

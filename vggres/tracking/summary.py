@@ -1,0 +1,65 @@
+"""The run of Weights & Biases that stands for a whole sweep."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vggres.config import Config
+from vggres.results import Result
+from vggres.tracking.wandb_run import Label, Mirror
+
+
+def mirror_sweep(
+    config: Config,
+    directory: Path,
+    name: str,
+    results: Sequence[Result],
+    verdict: Mapping,
+    figures: Sequence[Path],
+) -> str | None:
+    """The one W&B run that stands for a whole sweep: error against depth and the verdict.
+
+    Args:
+        config: the sweep's, with a resolved wandb.mode.
+        directory: of the sweep.
+        name: of the sweep.
+        results: one per finished cell.
+        verdict: as in `verdict.json`; it becomes the run's summary.
+        figures: PNG files.
+
+    Returns:
+        The address of the run; None where it is not online.
+    """
+    label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
+    mirror = Mirror(config, directory, label)
+    with mirror, mirror.guard():
+        if mirror.run:
+            mirror.log(_sweep_record(results, figures))
+            mirror.summarise({'verdict': verdict})
+    return mirror.run.url if mirror.run and not mirror.run.offline else None
+
+
+def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:
+    import wandb
+
+    columns = ['variant', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
+    rows = [[getattr(result, key) for key in columns] for result in results]
+    cells = wandb.Table(columns, rows)
+    record: dict[str, object] = {'error_by_cell': cells}
+    for metric in ('train_error', 'validation_error'):
+        means = wandb.Table(['depth', 'error', 'variant'], _means(results, metric))
+        title = f'{metric.replace("_", " ")} [%] against depth'
+        record[f'{metric}_against_depth'] = wandb.plot.line(
+            means, 'depth', 'error', stroke='variant', title=title
+        )
+    return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
+
+
+def _means(results: Sequence[Result], metric: str) -> list[list]:
+    """[depth, mean over seeds, variant] for each network, ordered by depth within a variant."""
+    errors: dict[tuple[str, int], list[float]] = {}
+    for result in results:
+        errors.setdefault((result.variant, result.depth), []).append(getattr(result, metric))
+    return [
+        [depth, sum(values) / len(values), variant]
+        for (variant, depth), values in sorted(errors.items())
+    ]
