@@ -13,8 +13,9 @@ import experiments
 from experiments import Experiment
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
+from vggres.figures.charts import Chart
 from vggres.files import read_json, write_json
-from vggres.findings import report
+from vggres.findings import report, run_charts
 from vggres.findings.outcomes import failing_error, has_failed
 from vggres.findings.report import LostRun, Report
 from vggres.results import Failure, Result
@@ -45,6 +46,8 @@ def conclude(
     results = sweep.results()
     verdict = experiment.analyse(sweep)
     words = experiment.words(verdict)
+    judged = experiment.judged(sweep)
+    charts = _charts(sweep, judged or results)
     path = report.write(
         sweep.directory,
         Report(
@@ -58,6 +61,7 @@ def conclude(
             protocol=_protocol(sweep),
             environment=_environment(sweep, results),
             lost=_without_result(sweep, failures),
+            charts=charts,
         ),
     )
     verdict_path = sweep.directory / VERDICT_FILE
@@ -67,10 +71,9 @@ def conclude(
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in stored.items() if key != 'networks'}
         address = mirror_sweep(
-            sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
+            sweep.config, sweep.directory, sweep.name, charts, summary | {'words': words}, pictures
         )
         write_json(verdict_path, stored)
-    judged = experiment.judged(sweep)
     console.print(_table(judged or results))
     if 0 < len(judged) < len(results):
         console.print(f'The verdict is about these runs. The report shows all {len(results)}.')
@@ -116,6 +119,12 @@ def _stored_verdict(path: Path) -> dict | None:
 def _protocol(sweep: Sweep) -> dict:
     """The configuration without what the grid varies."""
     return _shared([cell.config.to_dict() for cell in sweep.cells])
+
+
+def _charts(sweep: Sweep, results: Sequence[Result]) -> list[Chart]:
+    """What the report shows of some results to a pointer."""
+    observed = [(run, cell.network_spec, looks) for cell, run, looks in sweep.observed()]
+    return run_charts.of_sweep(results, observed)
 
 
 def _shared(parts: list[dict]) -> dict:

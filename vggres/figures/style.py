@@ -81,6 +81,17 @@ def styles(variants: Iterable[str]) -> dict[str, Style]:
     return taken | dict(zip(others, looks, strict=False))
 
 
+def cycled_styles(variants: Iterable[str]) -> dict[str, Style]:
+    """How each variant is drawn where a reader may hide others: as `styles`, for any number.
+
+    From the eleventh on, looks are those of earlier ones.
+    """
+    ordered = order_variants(variants)
+    number = len(FAMILY_STYLES) + len(_MORE_STYLES)
+    parts = [ordered[start : start + number] for start in range(0, len(ordered), number)]
+    return {variant: style for part in parts for variant, style in styles(part).items()}
+
+
 def depth_colors(depths: Iterable[int]) -> dict[int, str]:
     """A colour for each depth: deeper is darker, in even steps that survive printing in grey."""
     depths = sorted(set(depths))

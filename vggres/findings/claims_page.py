@@ -11,7 +11,7 @@ from vggres.findings.claims import Description, Finding, Judged
 from vggres.findings.contrasts import Contrast, Counted, Status
 from vggres.findings.controls import Control
 from vggres.findings.languages import LANGUAGES, Language, SweepProtocol
-from vggres.findings.report import templates
+from vggres.findings.page_templates import templates
 from vggres.findings.tables import MISSING, number, p_value
 
 _DECIDED = (Status.HOLDS, Status.FAILS, Status.MIXED)

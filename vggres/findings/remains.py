@@ -20,7 +20,7 @@ from vggres.findings.cures import CLEAR, CURED
 from vggres.findings.cures_telling import ArmOutcome, ArmsVerdict, factor
 from vggres.findings.languages import CHINESE, ENGLISH, Language
 from vggres.findings.outcomes import CONFIDENCE
-from vggres.findings.report import templates
+from vggres.findings.page_templates import templates
 from vggres.findings.tables import MISSING
 
 PICTURE = 'remains.png'

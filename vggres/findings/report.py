@@ -1,7 +1,7 @@
 """Writes the report of a sweep: `report.html`, `figures/` and `results.csv`.
 
-`report.html` is one file that needs nothing else: its figures are inline SVG, it has no scripts and
-loads nothing.
+`report.html` is one file that needs nothing else and loads nothing: its figures are inline SVG, and
+charts bring their own scripts. Where scripts do not run, and on paper, the figures say the same.
 """
 
 import csv
@@ -15,15 +15,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from vggres.figures.charts import Chart
 from vggres.figures.rendering import to_png, to_svg
 from vggres.figures.style import order_variants
 from vggres.files import write_atomically
-from vggres.findings import published_errors
+from vggres.findings import chart_page, published_errors
 from vggres.findings.outcomes import has_failed
+from vggres.findings.page_templates import templates
 from vggres.findings.published_errors import PublishedError
 from vggres.findings.tables import MISSING, Column, Table, error_range
 from vggres.findings.verdict import METRIC_WORDS
@@ -108,6 +109,7 @@ class Report:
         protocol: the configuration, nested.
         environment: versions, hardware, commit and times, nested.
         lost: the cells without a result; runs that diverged are added from the results.
+        charts: what answers to a pointer.
     """
 
     title: str
@@ -120,15 +122,17 @@ class Report:
     protocol: Mapping[str, Any]
     environment: Mapping[str, Any]
     lost: Sequence[LostRun] = ()
+    charts: Sequence[Chart] = ()
 
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure as the page shows it."""
+    """A figure as the page shows it, where no chart shows the same."""
 
     name: str
     caption: str
     svg: Markup
+    has_chart: bool
 
 
 @dataclass(frozen=True)
@@ -168,14 +172,16 @@ def write(directory: Path, report: Report) -> Path:
     (directory / 'figures').mkdir(parents=True, exist_ok=True)
     variants = order_variants(result.variant for result in report.results)
     results = sorted(report.results, key=lambda r: (variants.index(r.variant), r.depth, r.seed))
+    charted = {chart.figure for chart in report.charts}
     figures = [
-        _write_figure(directory, name, figure, caption)
+        _write_figure(directory, name, figure, caption, name in charted)
         for name, (figure, caption) in report.figures.items()
     ]
     write_atomically(directory / 'results.csv', results_csv(results))
     html = templates().get_template('report.html').render(
         report=report,
         figures=figures,
+        charts=chart_page.shown(report.charts),
         network_columns=NETWORK_COLUMNS,
         networks=[list(rows) for _, rows in groupby(network_rows(results), lambda r: r.variant)],
         published=published_table(report.protocol, results),
@@ -189,13 +195,15 @@ def write(directory: Path, report: Report) -> Path:
     return directory / 'report.html'
 
 
-def _write_figure(directory: Path, name: str, figure: Figure, caption: str) -> ShownFigure:
+def _write_figure(
+    directory: Path, name: str, figure: Figure, caption: str, has_chart: bool
+) -> ShownFigure:
     """Writes the files of a figure; returns it as the page shows it."""
     label = caption or name.replace('_', ' ')
     path = directory / 'figures' / name
     write_atomically(path.with_suffix('.svg'), to_svg(figure, name, label, background='white'))
     write_atomically(path.with_suffix('.png'), to_png(figure))
-    return ShownFigure(name, caption, Markup(to_svg(figure, name, label)))
+    return ShownFigure(name, caption, Markup(to_svg(figure, name, label)), has_chart)
 
 
 def results_csv(results: Iterable[Result]) -> str:
@@ -420,15 +428,3 @@ def _text(value: Any, decimals: int | None = None) -> str:
     if decimals is not None:
         return f'{value:.{decimals}f}'
     return f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
-
-
-def templates() -> jinja2.Environment:
-    """The templates of the pages, which escape whatever they are given."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / 'templates'),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vggres.config import Config
-from vggres.results import Result
+from vggres.figures.charts import Chart, RunTable
+from vggres.findings import chart_page
 from vggres.tracking.wandb_run import Label, Mirror
 
 
@@ -12,17 +13,20 @@ def mirror_sweep(
     config: Config,
     directory: Path,
     name: str,
-    results: Sequence[Result],
+    charts: Sequence[Chart],
     verdict: Mapping,
     figures: Sequence[Path],
 ) -> str | None:
-    """The one W&B run that stands for a whole sweep: error against depth and the verdict.
+    """The one W&B run that stands for a whole sweep: its charts, its figures and the verdict.
+
+    The runs that charts show are logged as tables, of which charts of W&B draw what they are told
+    to (see `workspace`), and as one page that draws them without any.
 
     Args:
         config: the sweep's, with a resolved wandb.mode.
         directory: of the sweep.
         name: of the sweep.
-        results: one per finished cell.
+        charts: those of the report.
         verdict: as in `verdict.json`; it becomes the run's summary.
         figures: PNG files.
 
@@ -33,33 +37,24 @@ def mirror_sweep(
     mirror = Mirror(config, directory, label)
     with mirror, mirror.guard():
         if mirror.run:
-            mirror.log(_sweep_record(results, figures))
+            mirror.log(_record(name, charts, figures))
             mirror.summarise({'verdict': verdict})
     return mirror.run.url if mirror.run and not mirror.run.offline else None
 
 
-def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:
+def table_key(table: RunTable) -> str:
+    """What W&B calls the table of a chart."""
+    return f'{table.name}_by_run'
+
+
+def _record(name: str, charts: Sequence[Chart], figures: Sequence[Path]) -> dict[str, object]:
+    """What is logged; of what a reader of a chart chooses from, tables hold what is shown first."""
     import wandb
 
-    columns = ['variant', 'depth', 'seed', 'train_error', 'validation_error', 'test_error']
-    rows = [[getattr(result, key) for key in columns] for result in results]
-    cells = wandb.Table(columns, rows)
-    record: dict[str, object] = {'error_by_cell': cells}
-    for metric in ('train_error', 'validation_error'):
-        means = wandb.Table(['depth', 'error', 'variant'], _means(results, metric))
-        title = f'{metric.replace("_", " ")} [%] against depth'
-        record[f'{metric}_against_depth'] = wandb.plot.line(
-            means, 'depth', 'error', stroke='variant', title=title
-        )
-    return record | {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
-
-
-def _means(results: Sequence[Result], metric: str) -> list[list]:
-    """[depth, mean over seeds, variant] for each network, ordered by depth within a variant."""
-    errors: dict[tuple[str, int], list[float]] = {}
-    for result in results:
-        errors.setdefault((result.variant, result.depth), []).append(getattr(result, metric))
-    return [
-        [depth, sum(values) / len(values), variant]
-        for (variant, depth), values in sorted(errors.items())
-    ]
+    record: dict[str, object] = {f'figures/{path.stem}': wandb.Image(str(path)) for path in figures}
+    for table in {chart.table.name: chart.shown_at_first() for chart in charts}.values():
+        rows = [list(row) for row in table.rows]
+        record[table_key(table)] = wandb.Table(list(table.columns), rows)
+    if charts:
+        record['charts'] = wandb.Html(chart_page.page(name, charts), inject=False)
+    return record

@@ -1,0 +1,99 @@
+"""Puts charts that answer to a pointer into a page that needs nothing else, not even a network."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from vggres import environment
+from vggres.figures.charts import VEGA_LITE, Chart, specification
+from vggres.figures.style import cycled_styles
+from vggres.figures.swatches import swatch
+from vggres.files import write_atomically
+from vggres.findings.page_templates import templates
+
+# Lines that are shown at first; a reader may switch on the others.
+_MOST_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A box to tick in front of a variant, and how it is drawn.
+
+    Attributes:
+        variant: its name.
+        swatch: a piece of its line with its marker, as SVG.
+        is_shown: whether it is ticked at first.
+    """
+
+    variant: str
+    swatch: Markup
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class ShownCharts:
+    """Charts as the template shows them.
+
+    Attributes:
+        charts: for headings and boxes.
+        legend: for all of them together.
+        data: their specifications and tables, as JSON that can stand in a page.
+        library: the JavaScript that draws them.
+    """
+
+    charts: Sequence[Chart]
+    legend: Sequence[LegendEntry]
+    data: Markup
+    library: Markup
+
+
+def shown(charts: Sequence[Chart]) -> ShownCharts | None:
+    """Prepares charts for a page; None without any."""
+    if not charts:
+        return None
+    variants = dict.fromkeys(name for chart in charts for name in chart.table.distinct('variant'))
+    legend = [
+        LegendEntry(variant, Markup(swatch(style)), place < _MOST_SHOWN)
+        for place, (variant, style) in enumerate(cycled_styles(variants).items())
+    ]
+    tables = {
+        each.table.name: {'columns': each.table.columns, 'rows': each.table.rows} for each in charts
+    }
+    told = [
+        {'name': each.name, 'table': each.table.name, 'specification': specification(each)}
+        for each in charts
+    ]
+    text = json.dumps({'charts': told, 'tables': tables}, separators=(',', ':'), ensure_ascii=False)
+    return ShownCharts(charts, legend, Markup(text.replace('<', '\\u003c')), Markup(library()))
+
+
+def page(title: str, charts: Sequence[Chart]) -> str:
+    """A page of its own for some charts, at least one."""
+    return templates().get_template('only_charts.html').render(title=title, charts=shown(charts))
+
+
+def library() -> str:
+    """The JavaScript of Vega-Lite, which is put together once and kept in the cache (0.9 MB)."""
+    import vl_convert
+
+    path = environment.cache_directory() / f'vega-{VEGA_LITE}-{vl_convert.__version__}.js'
+    try:
+        return path.read_text()
+    except OSError:
+        bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace(
+            '</script', '<\\/script'
+        )
+        _keep(path, bundle)
+        return bundle
+
+
+def _keep(path: Path, text: str) -> None:
+    """Writes a file where that is possible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError:
+        pass

@@ -1,0 +1,153 @@
+"""Chooses the charts of a sweep: single runs against depth, and along the layers.
+
+Charts show what every sweep has, whatever its question: the errors of its runs, the updates to a
+training error where they were counted, and the gradient that reaches each block where it was
+observed. A line stands for a variant, or for all rates of one where each depth has a rate of its
+own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from vggres.figures.charts import Chart, RunTable
+from vggres.figures.style import order_variants
+from vggres.findings.along_layers import along
+from vggres.findings.outcomes import has_failed
+from vggres.networks.spec import NetworkSpec
+from vggres.results import Observation, Result
+
+# What the name of a variant has before its learning rate, where depths have rates of their own.
+_RATE = ', rate '
+_RUN = ('variant', 'depth', 'seed')
+_ERRORS = {'train_error': 'Training error', 'validation_error': 'Validation error'}
+_GRADIENT = 'input_gradient'
+_MOMENTS = ('before training', 'after training')
+
+Observed = tuple[Result, NetworkSpec, Sequence[Observation]]
+
+
+def of_sweep(results: Sequence[Result], observed: Iterable[Observed]) -> list[Chart]:
+    """The charts of a sweep; none against depth where no line has two depths.
+
+    Args:
+        results: of the runs that its verdict is about.
+        observed: the runs whose gradient was observed, each with its network and its observations.
+            Those that the verdict is not about are left out.
+    """
+    cells = {result.cell for result in results}
+    runs = sorted(results, key=lambda run: (run.depth, run.seed))
+    gradients = _gradients(each for each in observed if each[0].cell in cells)
+    if not _has_depths(runs):
+        return list(gradients)
+    errors = () if _ended_by_error(runs) else _errors(runs)
+    return [*errors, *_updates(runs), *gradients]
+
+
+def _line(result: Result) -> str:
+    """What the line of a run stands for."""
+    return result.variant.partition(_RATE)[0]
+
+
+def _has_depths(results: Iterable[Result]) -> bool:
+    depths: dict[str, set[int]] = {}
+    for result in results:
+        depths.setdefault(_line(result), set()).add(result.depth)
+    return any(len(each) > 1 for each in depths.values())
+
+
+def _ended_by_error(results: Iterable[Result]) -> bool:
+    """Whether runs ended as soon as they reached their last error, so that all have the same."""
+    reached = [
+        (run.steps, updates)
+        for run in results
+        if None not in (updates := (run.steps_to_error or {'': None}).values())
+    ]
+    return bool(reached) and all(steps == max(updates) for steps, updates in reached)
+
+
+def _ordered(rows: Iterable[tuple]) -> list[tuple]:
+    """Rows that begin with a variant, in the order in which variants are drawn."""
+    rows = list(rows)
+    places = {name: place for place, name in enumerate(order_variants(row[0] for row in rows))}
+    return sorted(rows, key=lambda row: places[row[0]])
+
+
+def _errors(results: Sequence[Result]) -> Iterator[Chart]:
+    """Training and validation error against depth."""
+    rows = [
+        (_line(run), run.depth, run.seed, *(getattr(run, each) for each in _ERRORS), _ended(run))
+        for run in results
+    ]
+    table = RunTable('errors', (*_RUN, *_ERRORS, 'ended'), _ordered(rows))
+    for column, title in _ERRORS.items():
+        yield Chart(
+            name=f'{column}_against_depth',
+            kind='error_against_depth',
+            title=f'{title} against depth',
+            table=table,
+            renamed={'error': column},
+            figure='error_against_depth',
+        )
+
+
+def _ended(run: Result) -> str:
+    if run.status == 'diverged':
+        return 'diverged'
+    return 'failed to train' if has_failed(run) else 'trained'
+
+
+def _updates(results: Sequence[Result]) -> Iterator[Chart]:
+    """The updates to each training error against depth; those that a budget ended have its size."""
+    targets = dict.fromkeys(name for run in results for name in run.steps_to_error or {})
+    for target in targets:
+        rows = [
+            (_line(run), run.depth, run.seed, *_reached(run, run.steps_to_error[target]))
+            for run in results
+            if run.steps_to_error and target in run.steps_to_error
+        ]
+        name = f'updates_to_{target.replace(".", "_")}'
+        yield Chart(
+            name=f'{name}_against_depth',
+            kind='updates_against_depth',
+            title=f'Updates to {target} % training error against depth',
+            table=RunTable(name, (*_RUN, 'updates', 'ended'), _ordered(rows)),
+            figure='updates_against_depth',
+        )
+
+
+def _reached(run: Result, updates: int | None) -> tuple[int, str]:
+    return (run.steps, 'not reached') if updates is None else (max(updates, 1), 'reached')
+
+
+def _gradients(observed: Iterable[Observed]) -> Iterator[Chart]:
+    """The gradient that reaches each block, at first that in the deepest networks."""
+    rows = [row for each in observed for row in _blocks(*each)]
+    if not rows:
+        return
+    columns = (*_RUN, 'moment', 'draw', 'block', 'name', 'gradient')
+    table = RunTable('gradients', columns, _ordered(rows))
+    moments = table.distinct('moment')
+    yield Chart(
+        name=_GRADIENT,
+        kind='gradient_along_layers',
+        title='Gradient that reaches each block',
+        table=table,
+        choices={
+            'depth': sorted(table.distinct('depth'), reverse=True),
+            'moment': [each for each in _MOMENTS if each in moments],
+        },
+    )
+
+
+def _blocks(
+    run: Result, network_spec: NetworkSpec, observations: Sequence[Observation]
+) -> Iterator[tuple]:
+    """A row for each block before the first update, in each draw of weights, and after the last."""
+    names, _ = along(network_spec, 'block')
+    first = [(_MOMENTS[0], each) for each in observations if each.step == 0]
+    last = [(_MOMENTS[1], each) for each in observations[-1:] if each.step > 0]
+    for moment, each in [*first, *last]:
+        values: Mapping[str, float | None] = each.values.get(_GRADIENT, {})
+        for place, name in enumerate(names, start=1):
+            if (value := values.get(name)) is not None:
+                row = (moment, each.draw, place, name, float(f'{value:.4g}'))
+                yield (_line(run), run.depth, run.seed, *row)
