@@ -40,7 +40,7 @@ def test_a_directory_has_a_view_for_each_of_its_sweeps(config, tmp_path):
     views = shown('', tmp_path, config)
     assert list(views) == ['depth']
     found = keys(views, 'depth')
-    assert found[0] == 'figures/learning_curves'
+    assert found[:2] == ['charts', 'figures/learning_curves']
     assert {'by_layer/activation', 'heat_map/feature_cosine'} <= {*found}
     assert not any('identity_distance' in key for key in found)  # for which nobody has asked
     assert 'he et al' in json.dumps(views).lower()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ import planted
 import pytest
 import wandb_server
 
+from vggres.findings import run_charts
+from vggres.findings.along_layers import along
+from vggres.networks.grammar import network_spec
 from vggres.probes.quantities import QUANTITIES
+from vggres.results import Observation
 from vggres.sweeps.records import to_dict
 from vggres.tracking.workspace import View, specification
 
@@ -79,6 +84,33 @@ def test_figures_and_courses_along_the_layers_are_asked_for_by_their_keys():
         for name in ('activation', 'weight_gradient')
         for kind in ('by_layer', 'heat_map')
     ]
+
+
+def test_charts_of_the_summary_run_are_drawn_by_presets():
+    results = [planted.result('plain', depth, steps_to_error={'5': 3}) for depth in (8, 20)]
+    network = network_spec('plain', 8)
+    names, _ = along(network, 'block')
+    look = Observation(0.0, 0, 0, {'input_gradient': dict.fromkeys(names, 1.0)})
+    charts = run_charts.of_sweep(results, [(results[0], network, [look])])
+    spec = specification(dataclasses.replace(VIEW, charts=charts))
+    drawn = [c for kind, c in panels(spec, 'Error against depth') if kind == 'Vega2']
+    drawn += [c for kind, c in panels(spec, 'Gradients along layers') if kind == 'Vega2']
+    tables = [
+        json.dumps(each['userQuery']).partition('"tableKey", "value": "')[2].partition('"')[0]
+        for each in drawn
+    ]
+    assert tables == [
+        *('errors_by_run', 'errors_by_run', 'updates_to_5_by_run', 'gradients_by_run'),
+    ]
+    kinds = [re.fullmatch('vggres_(.*)_[0-9a-f]{8}', each['panelDefId'])[1] for each in drawn]
+    assert kinds == [
+        *('error_against_depth', 'error_against_depth'),
+        *('updates_against_depth', 'gradient_along_layers'),
+    ]
+    assert [each['fieldSettings'].get('error') for each in drawn[:2]] == [
+        *('train_error', 'validation_error'),
+    ]
+    assert drawn[2]['stringSettings'] == {'title': 'Updates to 5 % training error against depth'}
 
 
 def test_the_library_reads_what_is_printed():

@@ -47,7 +47,7 @@ def conclude(
     verdict = experiment.analyse(sweep)
     words = experiment.words(verdict)
     judged = experiment.judged(sweep)
-    charts = _charts(sweep, judged or results)
+    charts = charts_of(sweep, judged)
     path = report.write(
         sweep.directory,
         Report(
@@ -85,6 +85,12 @@ def conclude(
         console.print(f'W&B: {address}', soft_wrap=True)
 
 
+def charts_of(sweep: Sweep, judged: Sequence[Result]) -> list[Chart]:
+    """The charts of a sweep: of the runs that its verdict is about or, without any, of all."""
+    observed = [(run, cell.network_spec, looks) for cell, run, looks in sweep.observed()]
+    return run_charts.of_sweep(judged or sweep.results(), observed)
+
+
 def report_again(directory: Path, console: Console) -> None:
     """Rebuilds verdict and report of a sweep from the results in its directory.
 
@@ -119,12 +125,6 @@ def _stored_verdict(path: Path) -> dict | None:
 def _protocol(sweep: Sweep) -> dict:
     """The configuration without what the grid varies."""
     return _shared([cell.config.to_dict() for cell in sweep.cells])
-
-
-def _charts(sweep: Sweep, results: Sequence[Result]) -> list[Chart]:
-    """What the report shows of some results to a pointer."""
-    observed = [(run, cell.network_spec, looks) for cell, run, looks in sweep.observed()]
-    return run_charts.of_sweep(results, observed)
 
 
 def _shared(parts: list[dict]) -> dict:

@@ -6,8 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 import experiments
+from vggres.commands.conclude import charts_of
 from vggres.config import Config
 from vggres.errors import UserError
+from vggres.figures.charts import Chart
 from vggres.findings.languages import ENGLISH
 from vggres.probes.quantities import QUANTITIES, Quantity
 from vggres.sweeps import sweep as sweeps
@@ -46,8 +48,10 @@ def show(name: str, workdir: Path, config: Config, is_dry: bool, console: Consol
 
 def _view(name: str, directory: Path, config: Config) -> View:
     experiment = experiments.load(name)
+    charts: list[Chart] = []
     if (directory / SWEEP_FILE).exists():
-        config = sweeps.load(directory).config
+        sweep = sweeps.load(directory)
+        config, charts = sweep.config, charts_of(sweep, experiment.judged(sweep))
     code = ENGLISH.code
     told = [f'- {claim.sentence[code]} ({claim.source[code]})' for claim in experiment.CLAIMS]
     return View(
@@ -56,6 +60,7 @@ def _view(name: str, directory: Path, config: Config) -> View:
         text='\n'.join([f'{experiment.CLAIM} ({experiment.SOURCE})', '', *told]),
         figures=sorted(path.stem for path in (directory / 'figures').glob('*.png')),
         quantities=[each for each in QUANTITIES.values() if _is_drawn(each, config)],
+        charts=charts,
     )
 
 

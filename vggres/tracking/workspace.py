@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vggres.errors import UserError
+from vggres.figures.charts import Chart, preset
 from vggres.probes.quantities import Quantity
+from vggres.tracking.summary import table_key
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
 
 _MOST_RUNS = 100  # drawn in a panel; W&B's default is ten
+_ALONG_LAYERS = 'gradient_along_layers'  # the kind of charts in the section of gradients
 _MARK = re.compile(r'<!-- vggres [0-9a-f]{16} -->')
 _DRAWN_ANEW = ('__id__', 'id', 'ref')  # keys in a view whose values are random
 _ABOUT = (
@@ -39,6 +42,7 @@ class View:
         text: what is claimed of the sweep, as Markdown.
         figures: the names of the sweep's own figures, which its summary run has.
         quantities: the quantities whose courses along the layers are shown.
+        charts: those of the summary run, as far as they are known.
     """
 
     sweep: str
@@ -46,6 +50,7 @@ class View:
     text: str
     figures: Sequence[str]
     quantities: Sequence[Quantity]
+    charts: Sequence[Chart] = ()
 
 
 def specification(view: View) -> dict[str, Any]:
@@ -77,6 +82,8 @@ def save(view: View, entity: str, project: str) -> str:
         api = wandb.Api()
         entity = entity or api.default_entity
         _check_runs(api, f'{entity}/{project}', view.sweep)
+        for kind in dict.fromkeys(chart.kind for chart in view.charts):
+            _make_preset(api, entity, kind)
         workspace = _workspace(view, entity, project)
         from wandb_workspaces.workspaces import internal
 
@@ -94,6 +101,32 @@ def _check_runs(api: Any, path: str, sweep: str) -> None:
         raise UserError(
             f'{path} has no runs of {sweep}: run the sweep online, or upload it by `wandb sync`.'
         )
+
+
+def _make_preset(api: Any, entity: str, kind: str) -> None:
+    """Stores how charts of a kind are drawn, where it is not stored yet.
+
+    Its name has a digest of it, so that one that has changed is another one.
+    """
+    import wandb
+
+    try:
+        api.create_custom_chart(
+            entity=entity,
+            name=_preset_name(kind),
+            display_name=f'vggres: {kind.replace("_", " ")}',
+            spec_type='vega2',
+            access='private',
+            spec=preset(kind),
+        )
+    except wandb.Error as error:
+        if 'exist' not in str(error):
+            raise
+
+
+def _preset_name(kind: str) -> str:
+    text = json.dumps(preset(kind), sort_keys=True)
+    return f'vggres_{kind}_{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
 
 def _place(internal: Any, workspace: 'Workspace', sweep: str) -> tuple[str, str]:
@@ -131,7 +164,7 @@ def _built(view: View, entity: str, project: str, mark: str) -> 'Workspace':
         name=f'vggres: {view.sweep}',
         sections=[
             workspaces.Section(name, panels=[*own], is_open=is_open, pinned=is_open)
-            for name, own, is_open in _sections(panels, view, mark)
+            for name, own, is_open in _sections(panels, view, entity, mark)
         ],
         settings=workspaces.WorkspaceSettings(x_axis='epoch', max_runs=_MOST_RUNS),
         runset_settings=workspaces.RunsetSettings(
@@ -145,12 +178,18 @@ def _built(view: View, entity: str, project: str, mark: str) -> 'Workspace':
     )
 
 
-def _sections(panels: Any, view: View, mark: str) -> Iterator[tuple[str, Iterable[Any], bool]]:
+def _sections(
+    panels: Any, view: View, entity: str, mark: str
+) -> Iterator[tuple[str, Iterable[Any], bool]]:
     """The name, the panels and whether it is open, of each section."""
+    drawn = {
+        chart.name: (chart.kind, _custom_chart(panels, chart, entity)) for chart in view.charts
+    }
     errors = {'train': 'Training', 'validation': 'Validation'}
     yield (
         'Error against depth',
         [
+            *(chart for kind, chart in drawn.values() if kind != _ALONG_LAYERS),
             *(
                 panels.ScatterPlot(
                     title=f'{name} error [%] against depth',
@@ -159,6 +198,7 @@ def _sections(panels: Any, view: View, mark: str) -> Iterator[tuple[str, Iterabl
                 )
                 for split, name in errors.items()
             ),
+            *(panels.MediaBrowser(media_keys=['charts']) for _ in view.charts[:1]),
             *(panels.MediaBrowser(media_keys=[f'figures/{name}']) for name in view.figures),
         ],
         True,
@@ -169,9 +209,12 @@ def _sections(panels: Any, view: View, mark: str) -> Iterator[tuple[str, Iterabl
     yield (
         'Gradients along layers',
         [
-            panels.MediaBrowser(title=each.title, media_keys=[f'{kind}/{each.name}'])
-            for each in view.quantities
-            for kind in ('by_layer', 'heat_map')
+            *(chart for kind, chart in drawn.values() if kind == _ALONG_LAYERS),
+            *(
+                panels.MediaBrowser(title=each.title, media_keys=[f'{kind}/{each.name}'])
+                for each in view.quantities
+                for kind in ('by_layer', 'heat_map')
+            ),
         ],
         False,
     )
@@ -195,6 +238,17 @@ def _sections(panels: Any, view: View, mark: str) -> Iterator[tuple[str, Iterabl
         False,
     )
     yield 'About this view', [panels.MarkdownPanel(markdown=f'{_ABOUT}\n\n{mark}')], False
+
+
+def _custom_chart(panels: Any, chart: Chart, entity: str) -> Any:
+    """A chart of W&B of the runs in the summary run's table."""
+    name = _preset_name(chart.kind)
+    return panels.CustomChart(
+        query={'summaryTable': {'tableKey': table_key(chart.table)}},
+        chart_name=f'{entity}/{name}' if entity else name,
+        chart_fields=chart.fields(),
+        chart_strings={'title': chart.title},
+    )
 
 
 def _lines(panels: Any, titles: dict[str, str]) -> list[Any]:
