@@ -27,6 +27,14 @@ def test_a_median_is_drawn_where_most_runs_arrive():
     assert [line.get_xdata()[0] for line in bars] == [300, 50]  # of 250, 300 and beyond; 40, 50, 60
 
 
+def test_a_row_without_runs_says_so():
+    panels = {'depth 20': [ARMS[0], ArmRuns('plain, clipped', [], 'harms')], 'depth 44': ARMS}
+    shallow, deep = updates_by_arm(panels, 400, '5').axes
+    assert sorted(text.get_position()[1] for text in shallow.texts) == [1, 2]
+    assert {text.get_text() for text in shallow.texts} == {'no runs'}
+    assert not deep.texts
+
+
 def test_the_legend_names_what_is_there():
     figure = updates_by_arm({'depth 44': ARMS}, 400, '5')
     (legend,) = figure.legends

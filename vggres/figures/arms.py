@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from vggres.figures.style import (
     FIGURE_WIDTH,
+    FONT,
     GRID,
     INK,
     MARKER_SIZE,
@@ -31,6 +32,7 @@ STATUS_COLORS = {
     'reference': INK,
 }
 UNDECIDED = '#9a7b00'
+_NOTE = {'color': QUIET_INK, 'fontdict': FONT}
 _SPREAD = 0.22  # rows, over which the seeds of an arm stand
 
 
@@ -52,7 +54,8 @@ def updates_by_arm(panels: Mapping[str, Sequence[ArmRuns]], budget: int, target:
     """Draws the updates to an error of each arm, one row an arm, on a logarithmic axis.
 
     Each run is a dot, or an arrow at the budget where that ended it; a bar marks the median where
-    most runs reached the error. Colours say what became of an intervention.
+    most runs reached the error. Colours say what became of an intervention. A row says so where an
+    arm has no runs.
 
     Args:
         panels: the arms, in the order of their rows, by the title of a panel.
@@ -75,6 +78,9 @@ def updates_by_arm(panels: Mapping[str, Sequence[ArmRuns]], budget: int, target:
         ax.axvline(budget, color=QUIET_INK, linewidth=0.8, linestyle=(0, (2, 2)))
         for arm in arms:
             _draw(ax, arm, names.index(arm.name), budget)
+        for name in set(names) - {arm.name for arm in arms if arm.updates}:
+            place = (0.02, names.index(name))
+            ax.text(*place, 'no runs', transform=ax.get_yaxis_transform(), va='center', **_NOTE)
         ax.set_xscale('log')
         ax.set_xlim(0.8 * min(counts), 1.35 * budget)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -93,7 +99,7 @@ def _draw(ax: Axes, arm: ArmRuns, row: int, budget: int) -> None:
     for place, updates in zip(places, arm.updates, strict=True):
         shape = 'o' if updates else '>'
         ax.plot([updates or budget], [place], zorder=3, **marker(shape, color, MARKER_SIZE))
-    middle = median(np.inf if each is None else each for each in arm.updates)
+    middle = median([np.inf if each is None else each for each in arm.updates] or [np.inf])
     if np.isfinite(middle):
         ends = [row - 1.5 * _SPREAD, row + 1.5 * _SPREAD]
         ax.plot([middle, middle], ends, color=color, linewidth=1.6, zorder=2)
