@@ -77,6 +77,19 @@ def test_a_run_costs_its_updates_and_its_evaluations(config):
 
 
 @pytest.mark.parametrize(
+    ('every_epochs', 'observations'), [(0, 0), (1, 12), (5, 3), (12, 1), (20, 1)]
+)
+def test_a_run_costs_its_observations(config, every_epochs, observations):
+    # 12 epochs: after those that are due, and after the last; before them, each of four draws.
+    config.train.epochs = 12
+    config.probes.every_epochs, config.probes.draws = every_epochs, 4
+    info = datasets.describe(config.data)
+    cost = Cost(1.0, 50.0, 0.0, 0.0, batch_size=7, observation_seconds=2.0)
+    times = observations + 4 if observations else 0
+    assert cost.run_seconds(config, info) == pytest.approx(2.0 * times)
+
+
+@pytest.mark.parametrize(
     ('every_steps', 'epochs', 'every_epochs', 'looks'),
     [
         (0, 3, 1, 3),  # the evaluations at the ends of three epochs, of 5 updates each
@@ -105,9 +118,10 @@ def test_the_cost_of_runs_that_may_stop_is_a_bound(config, tmp_path):
     info = datasets.describe(config.data)
     text = printed(cost.grid_table(planned, info))
     assert '8 cells, 8 to run: at most 16.0 of 16.0 TFLOPs' in text
-    costs = {cell.id: Cost(12.0, 30.0, 0.1, 0.0, 7) for cell in planned.cells}
+    costs = {cell.id: Cost(12.0, 30.0, 0.1, 0.0, 7, process_mb=700.0) for cell in planned.cells}
     text = printed(cost.cost_table(planned.cells, info, costs, 'here', workers=2))
     assert 'TFLOPs: at most' in text
+    assert 'A process holds 700 MB, 2 of them 1,400 MB.' in text
 
 
 @pytest.mark.usefixtures('flops')

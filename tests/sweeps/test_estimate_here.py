@@ -1,5 +1,7 @@
 import time
 
+import pytest
+
 from vggres.sweeps import estimate_here
 from vggres.training.trainer import described_run
 
@@ -18,4 +20,17 @@ def test_a_few_steps_tell_what_the_run_takes(config, data, build):
     assert found.batch_size == 7
     assert found.compile_seconds > 0.1
     image_bytes = data.images.size
+    assert found.observation_seconds == 0
     assert found.memory_mb > (3 * 4 * compiled.parameters + image_bytes) / 1e6
+
+
+def test_observations_are_timed_where_they_are_asked_for(config):
+    config.probes.every_epochs = 1
+    assert 0 < estimate_here.estimate(config).observation_seconds < 5
+
+
+def test_a_process_holds_what_it_held_before_and_what_a_step_holds(config):
+    found = estimate_here.estimate(config)
+    with open('/proc/self/status') as status:
+        (peak,) = [int(line.split()[1]) for line in status if line.startswith('VmHWM')]  # kB
+    assert found.process_mb == pytest.approx(peak / 1e3, rel=0.1)

@@ -29,6 +29,9 @@ class Cost:
         step_seconds: the time of an update.
         batch_seconds: the time to evaluate a batch.
         batch_size: the images in that batch.
+        observation_seconds: the time of an observation, where any is asked for.
+        process_mb: the most memory that a process has held that ran it, in MB; None where nothing
+            was run.
     """
 
     memory_mb: float
@@ -36,9 +39,11 @@ class Cost:
     step_seconds: float
     batch_seconds: float
     batch_size: int
+    observation_seconds: float = 0.0
+    process_mb: float | None = None
 
     def run_seconds(self, config: Config, info: DatasetInfo) -> float:
-        """The time of a whole cell without compilation: its updates and its evaluations.
+        """The time of a whole cell without compilation: updates, evaluations and observations.
 
         A run that may stop by its training error is counted to the end, with all its looks.
         """
@@ -46,7 +51,8 @@ class Cost:
         _, updates = steps(config, images['train'])
         batches = {name: -(-n // self.batch_size) for name, n in images.items()}
         evaluated = sum(batches[name] * times for name, times in _passes(config, info).items())
-        return updates * self.step_seconds + evaluated * self.batch_seconds
+        observed = _observations(config, info) * self.observation_seconds
+        return updates * self.step_seconds + evaluated * self.batch_seconds + observed
 
 
 def flops(cell: Cell, info: DatasetInfo) -> float:
@@ -92,6 +98,14 @@ def _passes(config: Config, info: DatasetInfo) -> dict[str, int]:
         every = config.evaluation.every_steps or updates
         looks = len(ends | {*range(every, updates, every)}) - epochs
     return {'train': epochs + looks, 'validation': epochs, 'test': 1}
+
+
+def _observations(config: Config, info: DatasetInfo) -> int:
+    """How often a network is observed: each draw of its weights, and at ends of epochs."""
+    if not config.probes.every_epochs:
+        return 0
+    per_epoch, updates = steps(config, info.num_images['train'])
+    return config.probes.draws + -(-updates // (per_epoch * config.probes.every_epochs))
 
 
 def of_cells(
@@ -164,7 +178,7 @@ def cost_table(
         target: 'here' or the name of a TPU.
         workers: cells run at a time.
     """
-    table = Table('cell', 'TFLOPs', 'memory [MB]', 'update [ms]', 'time')
+    table = Table('cell', 'TFLOPs', 'a step holds [MB]', 'update [ms]', 'time')
     for column in table.columns[1:]:
         column.justify = 'right'
     operations = {cell.id: flops(cell, info) for cell in cells}
@@ -190,11 +204,13 @@ def cost_table(
     workers = min(workers, len(cells))
     networks = {id(cost): cost for cost in (costs[cell.id] for cell in cells)}
     compiling = sum(cost.compile_seconds for cost in networks.values())
+    memory = max((cost.process_mb or 0.0 for cost in networks.values()), default=0.0)
     return Group(
         table,
         f'{work}{_at_most(cells)}{_duration((total + compiling) / workers)} on this machine, '
         f'{workers} at a time, '
-        f'{_duration(compiling)} of {_duration(total + compiling)} for compilation.',
+        f'{_duration(compiling)} of {_duration(total + compiling)} for compilation. A process '
+        f'holds {memory:,.0f} MB, {workers} of them {workers * memory:,.0f} MB.',
     )
 
 
