@@ -77,6 +77,16 @@ def words(verdict: FlowVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: FlowVerdict) -> dict[str, str]:
+    """What the gradient does before training at the greatest shared depth, by family and norm."""
+    deepest = _deepest((network.variant, network.depth) for network in verdict.networks)
+    deep = [network for network in verdict.networks if network.depth == deepest]
+    return {
+        f'{family}, {NORMS[norm]}': ' or '.join(dict.fromkeys(each.judgement for each in group))
+        for (family, norm), group in _pooled(deep, 'family', 'norm').items()
+    }
+
+
 def _deepest(networks: Iterable[tuple[str, int]]) -> int:
     """The greatest depth that all variants have; where they share none, the greatest of all.
 

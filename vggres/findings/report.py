@@ -24,6 +24,7 @@ from vggres.figures.style import order_variants
 from vggres.files import write_atomically
 from vggres.findings import published_errors
 from vggres.findings.outcomes import has_failed
+from vggres.findings.phrases import by_word
 from vggres.findings.published_errors import PublishedError
 from vggres.findings.tables import MISSING, Column, Table, error_range
 from vggres.findings.verdict import METRIC_WORDS
@@ -108,6 +109,7 @@ class Report:
         protocol: the configuration, nested.
         environment: versions, hardware, commit and times, nested.
         lost: the cells without a result; runs that diverged are added from the results.
+        in_short: the verdict in a word or two on each thing that it is about.
     """
 
     title: str
@@ -120,6 +122,7 @@ class Report:
     protocol: Mapping[str, Any]
     environment: Mapping[str, Any]
     lost: Sequence[LostRun] = ()
+    in_short: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ def write(directory: Path, report: Report) -> Path:
     write_atomically(directory / 'results.csv', results_csv(results))
     html = templates().get_template('report.html').render(
         report=report,
+        in_short=by_word(report.in_short),
         figures=figures,
         network_columns=NETWORK_COLUMNS,
         networks=[list(rows) for _, rows in groupby(network_rows(results), lambda r: r.variant)],

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments.gradient_flow.analysis import analyse
-from experiments.gradient_flow.telling import figures, tables, words
+from experiments.gradient_flow.telling import figures, in_short, tables, words
 
 
 def test_the_words_carry_the_numbers(sweep):
@@ -82,3 +82,18 @@ def test_every_scheme_has_its_figures(sweep):
         assert caption.endswith('.')
     panels = drawn['gradient_by_layer_he'][0].axes
     assert [len(ax.lines) for ax in panels] == 6 * [2]  # one line per depth
+
+
+def test_in_short_it_shrinks_where_a_decade_a_layer_was_planted(sweep):
+    verdict = analyse(sweep)
+    assert in_short(verdict) == {
+        **{f'{family}, batch norm': 'level' for family in ('vgg', 'plain', 'resnet')},
+        **{'vgg, no norm': 'shrinks', 'plain, no norm': 'shrinks', 'resnet, no norm': 'level'},
+    }
+    dead = [
+        dataclasses.replace(each, judgement='dead' if each.scheme == 'vgg' else each.judgement)
+        for each in verdict.networks
+    ]
+    mixed = in_short(dataclasses.replace(verdict, networks=tuple(dead)))
+    assert mixed['plain, no norm'] == 'shrinks or dead'
+    assert in_short(dataclasses.replace(verdict, networks=())) == {}
