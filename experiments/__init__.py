@@ -120,12 +120,19 @@ class Experiment(Protocol):
         It is asked of unfinished sweeps as well: cells may lack results, and where `next_cells` has
         not been asked yet, the cells that it would name are not there at all.
 
-        `verdict.json` is `dataclasses.asdict` of it.
+        `verdict.json` is `dataclasses.asdict` of it, and `in_short`.
         """
         ...
 
     def words(self, verdict: Any) -> str:
         """The verdict in words, one finding per line."""
+        ...
+
+    def in_short(self, verdict: Any) -> Mapping[str, str]:
+        """The verdict in a word or two on each thing that it is about, as in 'plain': 'degrades'.
+
+        It is empty where there is nothing to judge yet. `verdict.json` has it as `in_short`.
+        """
         ...
 
     def tables(self, verdict: Any) -> Sequence[Table]:

@@ -180,6 +180,12 @@ def words(verdict: RateVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: RateVerdict) -> dict[str, str]:
+    """The rate that the rule chooses."""
+    rate = verdict.choice.rate
+    return {'learning rate': 'none' if rate is None else f'{rate:g}'}
+
+
 def _control(verdict: RateVerdict) -> str:
     """Which networks train at the chosen rate, the shallowest of each family above all."""
     place = verdict.choice.rates.index(verdict.choice.rate)

@@ -58,6 +58,7 @@ UNTREATED, CONTROL = 'plain', 'resnet'
 _EQUAL = f'{UNTREATED}, equal gradients'
 
 words, tables = cures_telling.words, cures_telling.tables
+in_short = cures_telling.in_short
 
 
 def defaults(config: ConfigDict) -> dict[str, object]:

@@ -20,9 +20,9 @@ from ml_collections import ConfigDict
 
 from experiments import all_results, depth, no_more_cells
 from vggres.errors import UserError
+from vggres.findings import verdict_words
 from vggres.findings.tables import Table, outcomes_table, verdict_table
 from vggres.findings.verdict import Verdict, decide
-from vggres.findings.verdict_words import in_words
 from vggres.sweeps.grid import grid
 from vggres.sweeps.sweep import Sweep
 
@@ -75,6 +75,7 @@ def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:
 
 next_cells = no_more_cells
 judged = all_results
+in_short = verdict_words.in_short
 
 
 def analyse(sweep: Sweep) -> VggVerdict:
@@ -93,7 +94,7 @@ def analyse(sweep: Sweep) -> VggVerdict:
 
 def words(verdict: VggVerdict) -> str:
     """The verdict in words, one finding per line, and how these networks differ from VGG."""
-    said = in_words(verdict)
+    said = verdict_words.in_words(verdict)
     if verdict.pools < VGG_POOLS:
         said += (
             f'\nThese VGGs have {verdict.pools} pools instead of {VGG_POOLS}, because the images '

@@ -63,6 +63,7 @@ VARIES = arms.varied(ARMS)
 
 defaults = arms.defaults
 words, tables = cures_telling.words, cures_telling.tables
+in_short = cures_telling.in_short
 
 
 def cells(config: ConfigDict) -> Iterator[tuple[str, ConfigDict]]:

@@ -67,6 +67,7 @@ STAGES = SimpleNamespace(
     judged=experiments.all_results,
     analyse=analyse,
     words=lambda verdict: f'{sum(verdict.runs.values())} runs.',
+    in_short=lambda verdict: {},
     tables=lambda verdict: [],
     figures=lambda sweep, verdict: {},
 )

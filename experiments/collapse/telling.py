@@ -18,6 +18,7 @@ from vggres.findings.before_after import (
     groups,
 )
 from vggres.findings.before_after_telling import (
+    beside_margin,
     deepest,
     in_words,
     network_columns,
@@ -34,6 +35,11 @@ def words(verdict: CollapseVerdict) -> str:
     """The verdict in words, one finding per line."""
     said = [_sentence(verdict, each) for each in deepest(verdict.differences)]
     return '\n'.join(said) or 'No plain network can be compared with a residual one.'
+
+
+def in_short(verdict: CollapseVerdict) -> dict[str, str]:
+    """How alike features are in the deepest plain networks beside residual ones."""
+    return beside_margin(verdict.differences, verdict.margin, 'more alike in plain networks')
 
 
 def _sentence(verdict: CollapseVerdict, found: Difference) -> str:

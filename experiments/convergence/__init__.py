@@ -4,7 +4,7 @@ from experiments.convergence.analysis import analyse
 from experiments.convergence.claims import CLAIMS
 from experiments.convergence.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
 from experiments.convergence.stages import judged, next_cells
-from experiments.convergence.telling import figures, tables, words
+from experiments.convergence.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -16,6 +16,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

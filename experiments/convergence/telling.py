@@ -53,6 +53,15 @@ def words(verdict: ConvergenceVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: ConvergenceVerdict) -> dict[str, str]:
+    """How the updates grow with depth, by family and target."""
+    return {
+        f'{family} to {target} %': found[target].status
+        for family, found in verdict.growth.items()
+        for target in verdict.targets
+    }
+
+
 def _growth_words(verdict: ConvergenceVerdict, family: str, target: str) -> Iterator[str]:
     growth = verdict.growth[family][target]
     said = [growth.status]

@@ -4,7 +4,7 @@ from experiments.deepen.analysis import analyse
 from experiments.deepen.claims import CLAIMS
 from experiments.deepen.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
 from experiments.deepen.stages import judged, next_cells
-from experiments.deepen.telling import figures, tables, words
+from experiments.deepen.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -16,6 +16,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

@@ -41,6 +41,15 @@ def words(verdict: DeepenVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: DeepenVerdict) -> dict[str, str]:
+    """What other starts do, and whether solutions that were given are kept, by network and rate."""
+    told = cures_telling.in_short(verdict.starts)
+    for found, what in ((verdict.held, 'deepened'), (verdict.faded, 'faded')):
+        for each in found:
+            told[f'{UNTREATED}-{each.depth}, {what}, rate {each.rate:g}'] = each.status
+    return told
+
+
 def _dirac_words(depth: int) -> str:
     spec = network_spec('plain', depth)
     count = len(identities(spec))

@@ -6,6 +6,7 @@ from experiments.depth.analysis import analyse
 from experiments.depth.claims import CLAIMS
 from experiments.depth.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
 from experiments.depth.telling import figures, tables, words
+from vggres.findings.verdict_words import in_short
 
 __all__ = [
     'CLAIM',
@@ -17,6 +18,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

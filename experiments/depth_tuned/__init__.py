@@ -11,7 +11,7 @@ from experiments.depth_tuned.question import (
     defaults,
 )
 from experiments.depth_tuned.stages import judged, next_cells
-from experiments.depth_tuned.telling import figures, tables, words
+from experiments.depth_tuned.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -23,6 +23,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

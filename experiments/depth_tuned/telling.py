@@ -84,6 +84,11 @@ def _interaction_words(found: Interaction) -> str:
     )
 
 
+def in_short(verdict: TunedVerdict) -> dict[str, str]:
+    """The status of each family over all budgets."""
+    return {family: judged.status for family, judged in verdict.families.items()}
+
+
 def tables(verdict: TunedVerdict) -> list[Table]:
     """The verdict in numbers: networks, gaps with their interaction, slopes, tuning losses."""
     return [

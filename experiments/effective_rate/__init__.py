@@ -12,7 +12,7 @@ from experiments.effective_rate.question import (
     judged,
     next_cells,
 )
-from experiments.effective_rate.telling import figures, tables, words
+from experiments.effective_rate.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -24,6 +24,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

@@ -51,6 +51,11 @@ def words(verdict: EffectiveRateVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: EffectiveRateVerdict) -> dict[str, str]:
+    """What it does to hold the norms, by network."""
+    return cures_telling.in_short(verdict.arms)
+
+
 def _compared(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """A line for each quantity, with all its moments."""
     for quantity, what in _WHAT.items():

@@ -77,6 +77,16 @@ def words(verdict: FlowVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: FlowVerdict) -> dict[str, str]:
+    """What the gradient does before training at the greatest shared depth, by family and norm."""
+    deepest = _deepest((network.variant, network.depth) for network in verdict.networks)
+    deep = [network for network in verdict.networks if network.depth == deepest]
+    return {
+        f'{family}, {NORMS[norm]}': ' or '.join(dict.fromkeys(each.judgement for each in group))
+        for (family, norm), group in _pooled(deep, 'family', 'norm').items()
+    }
+
+
 def _deepest(networks: Iterable[tuple[str, int]]) -> int:
     """The greatest depth that all variants have; where they share none, the greatest of all.
 
@@ -140,14 +150,14 @@ def _expected_words(networks: Sequence[NetworkFlow], confidence: float) -> Itera
 def _training_words(networks: Sequence[FlowInTraining]) -> Iterator[str]:
     seen = [network for network in networks if network.gradient.n]
     for judgement in along_layers.JUDGEMENTS:
-        found = [network.variant for network in seen if network.judgement == judgement]
+        found = [_called(network) for network in seen if network.judgement == judgement]
         if found:
             yield (
                 f'During training, judged over {_seeds(seen)}: '
                 f'{_JUDGED[judgement][0].lower()}{_JUDGED[judgement][1:]} in: {"; ".join(found)}.'
             )
     described = [
-        f'{network.variant} {number(-network.gradient.decades, "+.1f")}'
+        f'{_called(network)} {number(-network.gradient.decades, "+.1f")}'
         for network in seen
         if network.judgement is None and network.gradient.decades is not None
     ]
@@ -157,7 +167,7 @@ def _training_words(networks: Sequence[FlowInTraining]) -> Iterator[str]:
             f'{_seeds(seen)} cannot speak for others: {"; ".join(described)}.'
         )
     fallen = [
-        f'{network.variant} {number(-network.fallen, "+.1f")}'
+        f'{_called(network)} {number(-network.fallen, "+.1f")}'
         for network in seen
         if network.fallen is not None
     ]
@@ -179,15 +189,21 @@ def _seeds(networks: Sequence[FlowInTraining]) -> str:
 def _update_words(networks: Sequence[NetworkFlow]) -> Iterator[str]:
     updates = []
     he = [network for network in networks if network.scheme == 'he']
-    for (variant,), group in _pooled(he, 'variant').items():
+    for (family, norm), group in _pooled(he, 'family', 'norm').items():
         first, last = (_mean(each.update_ratio.before.ends[i] for each in group) for i in (0, 1))
         if first is not None and last is not None:
-            updates.append(f'{variant} {scientific(first)} and {scientific(last)}')
+            name = f'{family}, {NORMS[norm]}'
+            updates.append(f'{name} {scientific(first)} and {scientific(last)}')
     if updates:
         yield (
-            'The ratio of the first update, weight decay included, to the weights in the first and '
-            f'in the last layer: {"; ".join(updates)}.'
+            'With He initialisation, the ratio of the first update, weight decay included, to the '
+            f'weights in the first and in the last layer: {"; ".join(updates)}.'
         )
+
+
+def _called(network: NetworkFlow | FlowInTraining) -> str:
+    """Its family, norm and initialisation; those of VGG are told apart from the family."""
+    return f'{network.family}, {NORMS[network.norm]}, {SCHEMES[network.scheme].split()[0]} init'
 
 
 def _pooled(networks: Sequence[NetworkFlow], *keys: str) -> dict[tuple, list[NetworkFlow]]:
@@ -209,7 +225,7 @@ def _correlation_words(verdict: FlowVerdict) -> Iterator[str]:
         said = '; '.join(
             f'{_which(found)} {number(found.correlation)} ({interval(found.interval)}, '
             f'n = {found.n})'
-            for found in verdict.correlations
+            for found in _distinct(verdict)
             if found.norm == norm and found.interval
         )
         if said:
@@ -218,6 +234,12 @@ def _correlation_words(verdict: FlowVerdict) -> Iterator[str]:
                 'the shrinking with the training error at the end is '
                 f'({100 * verdict.confidence:g} % intervals in brackets): {said}.'
             )
+
+
+def _distinct(verdict: FlowVerdict) -> list[FailureCorrelation]:
+    """The correlations; among networks of one depth, those of all depths are the same."""
+    is_one = len({network.depth for network in verdict.networks}) < 2
+    return [each for each in verdict.correlations if not (is_one and each.among == 'all depths')]
 
 
 def _which(found: FailureCorrelation) -> str:
@@ -271,7 +293,7 @@ def _gradient_table(verdict: FlowVerdict) -> Table:
 def _gradient_row(network: NetworkFlow) -> list[str]:
     before = network.input_gradient.before
     return [
-        network.variant,
+        _called(network),
         str(network.depth),
         number(network.train_error, '.2f'),
         network.judgement,
@@ -321,7 +343,7 @@ def _shape_rows(network: NetworkFlow) -> Iterator[list[str]]:
     for local in before.local:
         ends = local.interval and (100 * local.interval[0], 100 * local.interval[1])
         yield [
-            network.variant,
+            _called(network),
             str(network.depth),
             local.part,
             number(local.slope, '+.3f'),
@@ -360,7 +382,7 @@ def _training_row(network: FlowInTraining) -> list[str]:
     found = network.gradient
     is_judged = network.judgement is not None
     return [
-        network.variant,
+        _called(network),
         str(network.depth),
         network.judgement or 'described',
         (network.shape if network.judgement in ('shrinks', 'grows') else None) or MISSING,
@@ -395,7 +417,7 @@ def _weights_table(verdict: FlowVerdict) -> Table:
 def _weights_row(network: NetworkFlow) -> list[str]:
     update = network.update_ratio.before
     return [
-        network.variant,
+        _called(network),
         str(network.depth),
         number(network.weight_gradient.before.decades),
         number(update.decades),
@@ -424,7 +446,7 @@ def _correlation_table(verdict: FlowVerdict) -> Table:
                 interval(found.interval),
                 str(found.n),
             ]
-            for found in verdict.correlations
+            for found in _distinct(verdict)
         ],
         note="Spearman's correlation between the decades by which the gradient shrinks, before the "
         'first update or in the median observation after it, and the training error at the end, '

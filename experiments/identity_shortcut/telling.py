@@ -59,6 +59,20 @@ def words(verdict: ShortcutVerdict) -> str:
     return '\n'.join(lines)
 
 
+def in_short(verdict: ShortcutVerdict) -> dict[str, str]:
+    """How the deepest networks with each other kind of shortcut train beside the identity."""
+    deepest = max((network.depth for network in verdict.networks), default=0)
+    errors = _mean_errors([each for each in verdict.networks if each.depth == deepest])
+    if IDENTITY not in errors:
+        return {}
+    limit = errors[IDENTITY] + verdict.margin
+    return {
+        name: 'trains worse' if error > limit else 'trains as well'
+        for name, error in errors.items()
+        if name not in IDENTITIES
+    }
+
+
 def _shape_words(networks: Sequence[ShortcutNetwork]) -> Iterator[str]:
     """One line for each depth at which at most one block can be compared with the identity."""
     for depth, kept in {network.depth: network.kept for network in networks}.items():

@@ -5,7 +5,7 @@ from experiments import no_more_cells as next_cells
 from experiments.landscape.analysis import analyse
 from experiments.landscape.claims import CLAIMS
 from experiments.landscape.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
-from experiments.landscape.telling import figures, tables, words
+from experiments.landscape.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -17,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

@@ -19,6 +19,7 @@ from experiments.landscape.question import FAMILIES
 from vggres.figures.lines import Axis, Line, in_panels
 from vggres.figures.surfaces import contours
 from vggres.findings.estimates import t_interval
+from vggres.findings.phrases import beside
 from vggres.findings.tables import Column, Table, number
 from vggres.sweeps.sweep import Sweep
 
@@ -35,6 +36,18 @@ def words(verdict: LandscapeVerdict) -> str:
         'wide.'
     )
     return '\n'.join(lines)
+
+
+def in_short(verdict: LandscapeVerdict) -> dict[str, str]:
+    """Whether solutions of the deepest plain networks are sharper than those of residual ones."""
+    deepest = max((network.depth for network in verdict.curvatures), default=0)
+    compared = [network for network in verdict.curvatures if network.depth == deepest]
+    if not (found := doublings(compared, deepest)):
+        return {}
+    said = beside(found, SHARPER, 'sharper', 'not sharper')
+    if any(network.failed for network in compared):
+        said = 'budget insufficient'
+    return {f'plain beside residual, depth {deepest}': said}
 
 
 def _width_lines(verdict: LandscapeVerdict) -> Iterator[str]:

@@ -5,7 +5,7 @@ from experiments import no_more_cells as next_cells
 from experiments.lesion.analysis import analyse
 from experiments.lesion.claims import CLAIMS
 from experiments.lesion.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
-from experiments.lesion.telling import figures, tables, words
+from experiments.lesion.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -17,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

@@ -5,10 +5,11 @@ from statistics import fmean
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.lesion.analysis import Lesioned, LesionVerdict
+from experiments.lesion.analysis import DESTROYED, HARDLY, Lesioned, LesionVerdict
 from vggres.figures.lesions import Lesions, lesions
 from vggres.findings.estimates import t_interval
 from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.phrases import beside
 from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
@@ -24,6 +25,22 @@ def words(verdict: LesionVerdict) -> str:
         'without a shortcut, it is replaced by what passes its input on.'
     )
     return '\n'.join(lines)
+
+
+def in_short(verdict: LesionVerdict) -> dict[str, str]:
+    """What the deletion of one block does, by family and depth."""
+    return {
+        f'{family}, depth {depth}': _hurt(own) for (family, depth), own in verdict.groups().items()
+    }
+
+
+def _hurt(networks: list[Lesioned]) -> str:
+    if any(network.has_failed for network in networks):
+        return 'budget insufficient'
+    damages = [network.damage for network in networks]
+    if beside(damages, DESTROYED, 'destroys', '') == 'destroys':
+        return 'destroys'
+    return beside(damages, HARDLY, 'hurts', 'hardly hurts')
 
 
 def _group_words(place: tuple[str, int], networks: list[Lesioned]) -> str:

@@ -18,6 +18,7 @@ from vggres.figures.lengths import LengthLine, by_length
 from vggres.findings.before_after import AFTER
 from vggres.findings.estimates import t_interval
 from vggres.findings.outcomes import CONFIDENCE
+from vggres.findings.phrases import beside
 from vggres.findings.tables import Column, Table, interval, number
 from vggres.sweeps.sweep import Sweep
 
@@ -37,6 +38,18 @@ def words(verdict: PathsVerdict) -> str:
         'of this holds for one learning rate and the few epochs of this protocol.'
     )
     return '\n'.join(lines)
+
+
+def in_short(verdict: PathsVerdict) -> dict[str, str]:
+    """Whether short paths carry most of the gradient of the deepest networks, by kind."""
+    deepest = max((each.depth for each in verdict.lengths), default=0)
+    return {
+        f'{each.variant}, {each.when}': 'budget insufficient'
+        if each.failed
+        else beside(each.short, verdict.most, 'mostly short paths', 'not mostly short paths')
+        for each in verdict.lengths
+        if is_unscaled(each.variant) and each.depth == deepest
+    }
 
 
 def _share_words(found: PathLengths) -> str:

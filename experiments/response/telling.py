@@ -11,6 +11,7 @@ from experiments.response.claims import SMALLER
 from experiments.response.question import FAMILIES
 from vggres.figures.layers import BlockLine, along_blocks
 from vggres.findings.estimates import t_interval
+from vggres.findings.phrases import beside
 from vggres.findings.tables import MISSING, Column, Table, number
 from vggres.findings.tables import interval as interval_text
 from vggres.sweeps.sweep import Sweep
@@ -30,6 +31,18 @@ def words(verdict: ResponseVerdict) -> str:
         'All of this is at one learning rate and one budget, and n counts seeds.',
     ]
     return '\n'.join(lines)
+
+
+def in_short(verdict: ResponseVerdict) -> dict[str, str]:
+    """Whether residual networks respond more weakly than plain ones, by depth."""
+    told = {}
+    for depth in sorted({each.depth for each in verdict.networks if each.variant in FAMILIES}):
+        if found := ratios(verdict.networks, ('resnet', depth), ('plain', depth)):
+            said = beside(found, SMALLER, 'not weaker', 'weaker')
+            compared = [n for n in verdict.networks if n.variant in FAMILIES and n.depth == depth]
+            is_trained = not any(network.failed for network in compared)
+            told[f'resnet-{depth} beside plain'] = said if is_trained else 'budget insufficient'
+    return told
 
 
 def _ratio_lines(verdict: ResponseVerdict) -> Iterator[str]:

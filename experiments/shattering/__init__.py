@@ -5,7 +5,7 @@ from experiments import no_more_cells as next_cells
 from experiments.shattering.analysis import analyse
 from experiments.shattering.claims import CLAIMS
 from experiments.shattering.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
-from experiments.shattering.telling import figures, tables, words
+from experiments.shattering.telling import figures, in_short, tables, words
 
 __all__ = [
     'CLAIM',
@@ -17,6 +17,7 @@ __all__ = [
     'cells',
     'defaults',
     'figures',
+    'in_short',
     'judged',
     'next_cells',
     'tables',

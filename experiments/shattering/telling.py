@@ -27,6 +27,7 @@ from vggres.findings.before_after import (
 )
 from vggres.findings.before_after_telling import (
     UNDER,
+    beside_margin,
     deepest,
     in_words,
     network_columns,
@@ -46,6 +47,11 @@ def words(verdict: ShatteringVerdict) -> str:
     said = [_slope_words(verdict, each) for each in deepest(verdict.differences)]
     said += [_neighbour_words(verdict, norm) for norm in _norms(verdict)]
     return '\n'.join(said) or 'No network was observed before or after training.'
+
+
+def in_short(verdict: ShatteringVerdict) -> dict[str, str]:
+    """How the correlation of gradients falls in the deepest plain networks beside residual ones."""
+    return beside_margin(verdict.differences, verdict.margin, 'falls faster in plain networks')
 
 
 def _norms(verdict: ShatteringVerdict) -> list[str]:

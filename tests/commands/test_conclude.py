@@ -38,8 +38,9 @@ def test_a_sweep_ends_with_verdict_report_figures_and_table(planned):
     assert verdict['variants']['plain']['n'] == 3
     assert verdict['variants']['resnet']['verdict'] == 'inconclusive'
     assert verdict['differences'][0]['excess_error'] == 41
+    assert verdict['in_short'] == {'plain': 'degrades', 'resnet': 'inconclusive'}
     path = planned.directory / 'report.html'
-    assert path.exists()
+    assert '<dt>degrades</dt><dd>plain</dd>' in path.read_text()
     for name in ('error_against_depth', 'learning_curves'):
         assert (planned.directory / 'figures' / f'{name}.png').stat().st_size > 10_000
         assert (planned.directory / 'figures' / f'{name}.svg').exists()

@@ -13,7 +13,8 @@ from vggres.findings.languages import LANGUAGES
 
 OFFERED = {
     *('TITLE', 'CLAIM', 'SOURCE', 'VARIES', 'CLAIMS'),
-    *('defaults', 'cells', 'next_cells', 'judged', 'analyse', 'words', 'tables', 'figures'),
+    *('defaults', 'cells', 'next_cells', 'judged', 'analyse', 'words', 'in_short'),
+    *('tables', 'figures'),
 }
 FUNCTIONS = sorted(each for each in OFFERED if each.islower())
 EVERY_CLAIM = [*experiments.claims(), *experiments.causes()]

@@ -113,3 +113,10 @@ def test_seeds_of_other_sweeps_are_refused(config, tmp_path):
     set_defaults(config, rate.defaults(config) | {'seed': 5}, [])
     with pytest.raises(UserError, match='seed 5 serves the sweeps that are judged'):
         rate.cells(config)
+
+
+def test_in_short_it_is_the_rate(sweep):
+    verdict = rate.analyse(sweep)
+    assert rate.in_short(verdict) == {'learning rate': '0.1'}
+    none = dataclasses.replace(verdict.choice, rate=None)
+    assert rate.in_short(dataclasses.replace(verdict, choice=none)) == {'learning rate': 'none'}

@@ -109,6 +109,10 @@ def test_every_arm_is_told(finished):
     (table,) = surgery.tables(verdict)
     assert len(table.rows) == 14
     assert 'plain, equal gradients-14: cures' in surgery.words(verdict)
+    told = surgery.in_short(verdict)
+    assert len(told) == 12  # arms without the two that others are compared with
+    assert told['plain, equal gradients'] == 'cures'
+    assert told['resnet, clipped'] == 'nothing to cure'
 
 
 def test_before_any_run_there_is_nothing_to_say(begun):

@@ -38,6 +38,7 @@ def test_the_verdict_compares_with_and_without_shortcuts(sweep):
     assert [judged.verdict for judged in verdict.variants.values()] == [
         *('fails to train', 'fails to train', 'inconclusive', 'inconclusive')
     ]
+    assert vgg_depth.in_short(verdict)['vgg, no norm'] == 'fails to train'
     assert [each.variants for each in verdict.differences] == [
         ('vgg, batch norm', 'vgg, batch norm, shortcuts'),
         ('vgg, no norm', 'vgg, no norm, shortcuts'),

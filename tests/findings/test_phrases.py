@@ -2,7 +2,15 @@
 
 import pytest
 
-from vggres.findings.phrases import counted, interval_in_words, p_in_words, percent_interval, points
+from vggres.findings.phrases import (
+    beside,
+    by_word,
+    counted,
+    interval_in_words,
+    p_in_words,
+    percent_interval,
+    points,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +40,18 @@ def test_intervals_have_a_level_and_a_true_minus_sign():
 )
 def test_p_values_have_two_digits(p, said):
     assert p_in_words(p) == said
+
+
+def test_a_sample_lies_beside_a_margin_with_its_whole_interval():
+    """Of 1 and 2, Student's interval is 1.5 ± 12.7 · 0.5; of 1, 1.1 and 1.2 it is 1.1 ± 0.25."""
+    assert beside([1.0, 1.1, 1.2], 0.8, 'above', 'below') == 'above'
+    assert beside([1.0, 1.1, 1.2], 1.4, 'above', 'below') == 'below'
+    assert beside([1.0, 1.1, 1.2], 0.9, 'above', 'below') == 'inconclusive'
+    assert beside([1.0, 2.0], 0.8, 'above', 'below') == 'inconclusive'
+    for without_interval in ([1.0], [1.0, 1.0], []):
+        assert beside(without_interval, 0.8, 'above', 'below') == 'inconclusive'
+
+
+def test_a_verdict_in_short_is_told_word_by_word():
+    told = {'plain, batch norm': 'degrades', 'resnet': 'does not degrade', 'vgg': 'degrades'}
+    assert by_word(told) == {'degrades': 'plain, batch norm; vgg', 'does not degrade': 'resnet'}

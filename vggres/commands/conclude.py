@@ -45,9 +45,9 @@ def conclude(
     check_outputs(sweep)
     results = sweep.results()
     verdict = experiment.analyse(sweep)
-    words = experiment.words(verdict)
     judged = experiment.judged(sweep)
     charts = charts_of(sweep, judged)
+    words, in_short = experiment.words(verdict), dict(experiment.in_short(verdict))
     path = report.write(
         sweep.directory,
         Report(
@@ -62,10 +62,12 @@ def conclude(
             environment=_environment(sweep, results),
             lost=_without_result(sweep, failures),
             charts=charts,
+            in_short=in_short,
         ),
     )
     verdict_path = sweep.directory / VERDICT_FILE
-    stored = json.loads(json.dumps(dataclasses.asdict(verdict)))  # tuples become lists
+    stored = dataclasses.asdict(verdict) | {'in_short': in_short}
+    stored = json.loads(json.dumps(stored))  # tuples become lists
     address = None
     if _stored_verdict(verdict_path) != stored:
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))

@@ -20,7 +20,7 @@ from vggres.findings.before_after import (
 )
 from vggres.findings.estimates import t_interval
 from vggres.findings.outcomes import CONFIDENCE
-from vggres.findings.phrases import counted, interval_in_words
+from vggres.findings.phrases import beside, counted, interval_in_words
 from vggres.findings.tables import Column, interval, number
 
 UNDER = {'batch': 'With batch norm', 'none': 'Without norm'}
@@ -31,6 +31,24 @@ def deepest(differences: Sequence[AnyDifference]) -> list[AnyDifference]:
     """The differences between the deepest networks."""
     depth = max((each.depth for each in differences), default=0)
     return [each for each in differences if each.depth == depth]
+
+
+def beside_margin(
+    differences: Sequence[AnyDifference], margin: float, larger: str
+) -> dict[str, str]:
+    """Whether the differences between the deepest networks are above a margin, by norm and moment.
+
+    Args:
+        differences: plain minus residual networks.
+        margin: what they are compared with.
+        larger: what is said where one is above it; where it is below, 'not' stands in front.
+    """
+    return {
+        f'{UNDER[each.norm].lower()}, {each.moment}': beside(
+            each.values, margin, larger, f'not {larger}'
+        )
+        for each in deepest(differences)
+    }
 
 
 def opening(found: Difference) -> str:

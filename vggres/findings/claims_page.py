@@ -87,6 +87,7 @@ def write(
         .get_template('claims.html')
         .render(
             page=page,
+            missing=MISSING,
             languages=LANGUAGES,
             tables=tables,
             notes=notes,

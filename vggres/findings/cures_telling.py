@@ -135,6 +135,12 @@ def within(verdict: object) -> ArmsVerdict | None:
     return next((each for each in fields if isinstance(each, ArmsVerdict)), None)
 
 
+def in_short(verdict: ArmsVerdict) -> dict[str, str]:
+    """What each intervention does at the greatest depth at which it has runs."""
+    treated = sorted((arm for arm in verdict.arms if arm.cure), key=lambda arm: arm.depth)
+    return {arm.arm: arm.status for arm in treated}
+
+
 def words(verdict: ArmsVerdict) -> str:
     """The verdict in words: a line for each treated arm at each depth, after the two others."""
     lines = []

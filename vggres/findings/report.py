@@ -25,6 +25,7 @@ from vggres.files import write_atomically
 from vggres.findings import chart_page, published_errors
 from vggres.findings.outcomes import has_failed
 from vggres.findings.page_templates import templates
+from vggres.findings.phrases import by_word
 from vggres.findings.published_errors import PublishedError
 from vggres.findings.tables import MISSING, Column, Table, error_range
 from vggres.findings.verdict import METRIC_WORDS
@@ -110,6 +111,7 @@ class Report:
         environment: versions, hardware, commit and times, nested.
         lost: the cells without a result; runs that diverged are added from the results.
         charts: what answers to a pointer.
+        in_short: the verdict in a word or two on each thing that it is about.
     """
 
     title: str
@@ -123,6 +125,7 @@ class Report:
     environment: Mapping[str, Any]
     lost: Sequence[LostRun] = ()
     charts: Sequence[Chart] = ()
+    in_short: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,7 @@ def write(directory: Path, report: Report) -> Path:
     write_atomically(directory / 'results.csv', results_csv(results))
     html = templates().get_template('report.html').render(
         report=report,
+        in_short=by_word(report.in_short),
         figures=figures,
         charts=chart_page.shown(report.charts),
         network_columns=NETWORK_COLUMNS,

@@ -22,6 +22,11 @@ def in_words(verdict: Verdict) -> str:
     return '\n'.join(sentences)
 
 
+def in_short(verdict: Verdict) -> dict[str, str]:
+    """The status of each variant, by its name."""
+    return {variant: judged.verdict for variant, judged in verdict.variants.items()}
+
+
 def _basis(verdict: Verdict) -> str:
     """What the verdict rests on, and what a failure is."""
     protocol = []

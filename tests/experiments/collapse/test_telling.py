@@ -1,6 +1,8 @@
 """The words, the table and the figures say what was planted."""
 
-from experiments.collapse import analyse, figures, tables, words
+import dataclasses
+
+from experiments.collapse import analyse, figures, in_short, tables, words
 from experiments.collapse.analysis import CollapseVerdict
 from vggres.findings.random_networks import relu_cosine
 
@@ -33,3 +35,16 @@ def test_the_table_and_the_figure_show_the_recursion_where_it_applies(sweep):
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ['plain', 'resnet', 'arc-cosine', 'variances added']
     assert figures(sweep, CollapseVerdict((), ())) == {}
+
+
+def test_in_short_plain_networks_collapse_further(sweep):
+    """0.8 beside 0.50 to 0.54, and the margin is 0.1."""
+    verdict = analyse(sweep)
+    assert in_short(verdict) == {
+        f'{norm}, {moment} training': 'more alike in plain networks'
+        for norm in ('with batch norm', 'without norm')
+        for moment in ('before', 'after')
+    }
+    strict = dataclasses.replace(verdict, margin=0.4)
+    assert {*in_short(strict).values()} == {'not more alike in plain networks', 'inconclusive'}
+    assert in_short(CollapseVerdict((), ())) == {}

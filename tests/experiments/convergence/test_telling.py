@@ -82,3 +82,10 @@ def test_before_any_fresh_seed_nothing_is_claimed(asked, tmp_path):
     assert words(verdict) == 'No fresh seed of any network is finished yet.'
     assert figures(sweep, verdict) == {}
     assert {len(row) for row in tables(verdict)[0].rows} == {13}
+
+
+def test_in_short_there_is_a_law_for_each_family_and_target(sweep):
+    assert convergence.in_short(analyse(sweep)) == {
+        **dict.fromkeys(('plain to 5 %', 'plain to 1 %'), 'exponential'),
+        **dict.fromkeys(('resnet to 5 %', 'resnet to 1 %'), 'flat'),
+    }

@@ -65,3 +65,12 @@ def test_an_unfinished_sweep_says_so(asked, tmp_path):
     assert words(verdict) == 'No fresh seed of any network is finished yet.'
     assert tables(verdict)
     assert figures(sweep, verdict) == {}
+
+
+def test_in_short_starts_and_solutions_have_their_statuses(sweep):
+    said = deepen.in_short(analyse(sweep))
+    assert said['plain, delta-orthogonal'] == 'cures'
+    assert said['plain, Dirac'] == 'helps'
+    assert said['plain-44, deepened, rate 0.003'] == 'keeps'
+    assert said['plain-44, deepened, rate 0.03'] == 'regains'
+    assert said['plain-44, faded, rate 0.03'] == 'loses'

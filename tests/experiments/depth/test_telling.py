@@ -50,3 +50,7 @@ def test_published_errors_are_drawn_where_the_protocol_is_theirs(tmp_path, steps
         # Nothing is published on plain-110, whose error of 60 % and more would hide the others.
         assert 'resnet 110 seed 0' in dict(lines)
         assert 'plain 110 seed 0' not in dict(lines)
+
+
+def test_in_short_each_family_has_its_status(sweep):
+    assert depth.in_short(depth.analyse(sweep)) == {'plain': 'degrades', 'resnet': 'inconclusive'}

@@ -8,6 +8,7 @@ def test_a_whole_sweep_is_told(config, tmp_path, world):
     verdict = depth_tuned.analyse(sweep)
     said = depth_tuned.words(verdict)
     assert 'plain: shrinks with budget.' in said
+    assert depth_tuned.in_short(verdict)['plain'] == 'shrinks with budget'
     assert 'edge of the grid' not in said
     for table in depth_tuned.tables(verdict):
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.effective_rate.analysis import analyse
-from experiments.effective_rate.telling import figures, tables, words
+from experiments.effective_rate.telling import figures, in_short, tables, words
 
 
 @pytest.fixture
@@ -49,3 +49,10 @@ def test_the_figure_shows_both_families_at_the_full_rate(sweep):
     assert residual.get_lines()[0].get_ydata()[0] == pytest.approx(0.03 / 32)
     assert [len(ax.get_lines()) for ax in turns] == [2, 2]  # not during the warm-up
     assert turns[0].get_lines()[0].get_ydata()[0] == pytest.approx(0.1)
+
+
+def test_in_short_holding_the_norms_does_nothing(sweep):
+    assert in_short(analyse(sweep)) == {
+        'plain, fixed norms': 'no effect',
+        'resnet, fixed norms': 'nothing to cure',
+    }

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments.gradient_flow.analysis import analyse
-from experiments.gradient_flow.telling import figures, tables, words
+from experiments.gradient_flow.telling import figures, in_short, tables, words
 
 
 def test_the_words_carry_the_numbers(sweep):
@@ -28,7 +28,7 @@ def test_the_words_carry_the_numbers(sweep):
     assert 'resnet' not in predicted
     (described,) = [line for line in said if 'described and not judged' in line]
     assert 'because one seed cannot speak for others' in described
-    assert 'plain, no norm, he −9.7' in described
+    assert 'plain, no norm, He init −9.7' in described
     assert not any('judged over' in line for line in said)
     (correlation,) = [
         line for line in said if line.startswith('In networks without shortcuts and with no norm')
@@ -64,7 +64,7 @@ def test_seeds_in_training_are_judged_in_words(sweep):
     ]
     said = words(dataclasses.replace(verdict, training=tuple(judged))).splitlines()
     (line,) = [line for line in said if line.startswith('During training, judged over 3 seeds: it')]
-    assert 'it shrinks in: vgg, batch norm, he' in line
+    assert 'it shrinks in: vgg, batch norm, He init' in line
     assert not any('described and not judged' in line for line in said)
 
 
@@ -82,3 +82,29 @@ def test_every_scheme_has_its_figures(sweep):
         assert caption.endswith('.')
     panels = drawn['gradient_by_layer_he'][0].axes
     assert [len(ax.lines) for ax in panels] == 6 * [2]  # one line per depth
+
+
+def test_in_short_it_shrinks_where_a_decade_a_layer_was_planted(sweep):
+    verdict = analyse(sweep)
+    assert in_short(verdict) == {
+        **{f'{family}, batch norm': 'level' for family in ('vgg', 'plain', 'resnet')},
+        **{'vgg, no norm': 'shrinks', 'plain, no norm': 'shrinks', 'resnet, no norm': 'level'},
+    }
+    dead = [
+        dataclasses.replace(each, judgement='dead' if each.scheme == 'vgg' else each.judgement)
+        for each in verdict.networks
+    ]
+    mixed = in_short(dataclasses.replace(verdict, networks=tuple(dead)))
+    assert mixed['plain, no norm'] == 'shrinks or dead'
+    assert in_short(dataclasses.replace(verdict, networks=())) == {}
+
+
+def test_with_one_depth_a_correlation_is_told_once(sweep):
+    verdict = analyse(sweep)
+    both = tables(verdict)[-1]
+    assert {row[2] for row in both.rows} == {'among all depths', 'among networks of one depth'}
+    shallow = tuple(each for each in verdict.networks if each.depth == 8)
+    one = dataclasses.replace(verdict, networks=shallow)
+    assert {row[2] for row in tables(one)[-1].rows} == {'among networks of one depth'}
+    assert 'among all depths' in words(verdict)
+    assert 'among all depths' not in words(one)

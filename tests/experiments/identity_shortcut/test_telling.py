@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.identity_shortcut.analysis import analyse
-from experiments.identity_shortcut.telling import figures, tables, words
+from experiments.identity_shortcut.telling import figures, in_short, tables, words
 
 
 def test_the_words_carry_the_numbers(sweep):
@@ -103,3 +103,13 @@ def test_at_depth_8_only_the_first_block_keeps_its_shape(sweep):
     for line in (before, after):  # a dot at the first of three blocks
         np.testing.assert_array_equal(line.get_ydata(), [0.25, np.nan, np.nan])
         assert line.get_markevery() == [0]
+
+
+def test_in_short_each_other_shortcut_trains_as_well_or_worse(sweep):
+    verdict = analyse(sweep)
+    said = in_short(verdict)
+    assert len(said) == 9
+    assert {*said.values()} == {'trains worse'}
+    lenient = in_short(dataclasses.replace(verdict, margin=100.0))
+    assert {*lenient.values()} == {'trains as well'}
+    assert in_short(dataclasses.replace(verdict, networks=())) == {}

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments.landscape.analysis import analyse
-from experiments.landscape.telling import figures, tables, words
+from experiments.landscape.telling import figures, in_short, tables, words
 
 
 def test_the_words_carry_the_numbers(sweep):
@@ -67,3 +67,21 @@ def test_every_figure_has_a_caption_and_its_lines(sweep):
         assert sorted(line.get_ydata()[-1] for line in ax.lines)[-1] == pytest.approx(3.8)
     nothing = dataclasses.replace(verdict, curvatures=())
     assert list(figures(sweep, nothing)) == ['surfaces']
+
+
+def test_in_short_solutions_are_sharper_where_the_whole_interval_says_so(sweep):
+    verdict = analyse(sweep)
+
+    def said(**values):
+        """Of log2 28 = 4.81 in one seed, and of a tenth more curvature in the other."""
+        last = verdict.curvatures[-1]
+        apart = [
+            dataclasses.replace(n, end=1.1 * n.end if (n.family, n.seed) == ('plain', 0) else n.end)
+            for n in verdict.curvatures
+        ]
+        changed = [dataclasses.replace(n, **values) if n.depth == last.depth else n for n in apart]
+        return in_short(dataclasses.replace(verdict, curvatures=tuple(changed)))
+
+    assert said() == {'plain beside residual, depth 56': 'sharper'}
+    assert said(failed=True) == {'plain beside residual, depth 56': 'budget insufficient'}
+    assert said(end=None) == {}

@@ -1,5 +1,7 @@
 """What is told is what was planted."""
 
+import dataclasses
+
 from experiments import lesion
 from experiments.lesion.analysis import LesionVerdict
 
@@ -31,3 +33,18 @@ def test_nothing_to_tell(sweep):
     nothing = LesionVerdict((), 90.0)
     assert lesion.words(nothing) == 'No trained network was lesioned.'
     assert lesion.figures(sweep, nothing) == {}
+
+
+def test_in_short_a_deletion_destroys_or_hardly_hurts(sweep):
+    verdict = lesion.analyse(sweep)
+    damages = {'plain': 0.78, 'resnet': 0.03, 'vgg': 0.3}
+    networks = tuple(
+        dataclasses.replace(n, damage=damages[n.family] + 0.001 * n.seed, has_failed=n.depth == 56)
+        for n in verdict.networks
+    )
+    assert lesion.in_short(dataclasses.replace(verdict, networks=networks)) == {
+        'plain, depth 20': 'destroys',
+        'resnet, depth 20': 'hardly hurts',
+        'resnet, depth 56': 'budget insufficient',
+        'vgg, depth 20': 'hurts',
+    }

@@ -1,5 +1,7 @@
 """What is told is what was planted."""
 
+import dataclasses
+
 from experiments import paths
 from experiments.paths.analysis import PathsVerdict
 
@@ -25,3 +27,18 @@ def test_nothing_to_tell(sweep):
     nothing = PathsVerdict((), {})
     assert 'no finished network' in paths.words(nothing).lower()
     assert paths.figures(sweep, nothing) == {}
+
+
+def test_in_short_the_deepest_networks_say_whether_paths_are_short(sweep):
+    verdict = paths.analyse(sweep)
+    shares = {'identity': (0.83, 0.84), 'identity, preactivation': (0.2, 0.21)}
+    lengths = [
+        dataclasses.replace(each, short=shares.get(each.variant, ())) for each in verdict.lengths
+    ]
+    lengths[0] = dataclasses.replace(lengths[0], failed=1)
+    assert paths.in_short(dataclasses.replace(verdict, lengths=tuple(lengths))) == {
+        'identity, before training': 'budget insufficient',
+        'identity, after training': 'mostly short paths',
+        'identity, preactivation, before training': 'not mostly short paths',
+        'identity, preactivation, after training': 'not mostly short paths',
+    }
