@@ -28,6 +28,7 @@
       config,
       renderer: 'svg',
       actions: false,
+      logLevel: vega.Error,  // an empty chart, of networks that are all hidden, is no reason to warn
       tooltip: {theme: isDark ? 'dark' : 'light'},
     });
     for (const choice of figure.querySelectorAll('select')) {
