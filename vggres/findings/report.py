@@ -6,6 +6,7 @@ loads nothing.
 
 import csv
 import dataclasses
+import functools
 import io
 import re
 import statistics
@@ -426,6 +427,7 @@ def _text(value: Any, decimals: int | None = None) -> str:
     return f'{value:,}' if isinstance(value, int) else f'{value:.4g}'
 
 
+@functools.cache
 def templates() -> jinja2.Environment:
     """The templates of the pages, which escape whatever they are given."""
     return jinja2.Environment(
