@@ -111,6 +111,18 @@ def test_a_sweep_runs_where_no_index_can_be_written(config, tmp_path, ran):
     assert (tmp_path / 'depth' / 'report.html').exists()
 
 
+def test_what_goes_on_from_a_checkpoint_is_said(config, tmp_path, ran):
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    sweep, _ = planning.checked_sweep('depth', config, tmp_path, given={'train.epochs'})
+    for cell, said in zip(sweep.cells, ('1 cell goes on from', '2 cells go on from'), strict=True):
+        for each in sweep.cells:  # what ran before
+            (each.directory / 'result.json').unlink(missing_ok=True)
+        (cell.directory / 'checkpoints').mkdir(parents=True)
+        (cell.directory / 'checkpoints' / 'step-5.ckpt').write_text('')
+        _, text = launched(config, tmp_path)
+        assert f'{said} a checkpoint.\n' in text
+
+
 def test_damage_is_named_and_run_again(config, tmp_path, ran):
     config.sweep.depths, config.sweep.seeds = (8,), 1
     launched(config, tmp_path)

@@ -173,6 +173,7 @@ def _run_missing(
     execute: Execute | None,
 ) -> list[Failure]:
     usual, setting, how_many = _executor(options, missing, info)
+    saved = sum(bool(cell.saved()) for cell in missing)
     flops = {cell.id: cost.flops(cell, info) for cell in missing}
     progress, index = Progress(missing, flops, len(sweep.cells), console), Index(_workdir(sweep))
 
@@ -186,6 +187,9 @@ def _run_missing(
             f'{how_many}, on {event.values["hardware"]}',
             soft_wrap=True,
         )
+        if saved:
+            goes = 'goes' if saved == 1 else 'go'
+            console.print(f'{cells_in_words(saved)} {goes} on from a checkpoint.')
         console.print(f'how far they are: {index.path}', soft_wrap=True)
         if warning := fallen_back(event.values['platform']):
             console.print(warning, soft_wrap=True)

@@ -194,7 +194,8 @@ def cost_table(
         table,
         f'{work}{_at_most(cells)}{_duration((total + compiling) / workers)} on this machine, '
         f'{workers} at a time, '
-        f'{_duration(compiling)} of {_duration(total + compiling)} for compilation.',
+        f'{_duration(compiling)} of {_duration(total + compiling)} for compilation. The memory is '
+        'that of the arrays of an update; on a CPU, each worker takes some 500 MB or more besides.',
     )
 
 
