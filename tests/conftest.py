@@ -21,6 +21,7 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
+import browser
 import jax
 import numpy as np
 import pytest
@@ -131,3 +132,18 @@ def mine(config, tmp_path):
     config.data.train_split = config.data.validation_split = config.data.test_split = ''
     config.sweep.depths, config.sweep.seeds = (8,), 1
     return config, path
+
+
+@pytest.fixture(scope='session')
+def _chromium(tmp_path_factory):
+    if lacking := browser.missing():
+        pytest.skip(lacking)
+    driver = browser.start(tmp_path_factory.mktemp('chromium'))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def open_page(_chromium):
+    """(path, width, dark) → that file in Chromium: see `browser.Page`."""
+    return functools.partial(browser.show, _chromium)

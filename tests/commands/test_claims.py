@@ -50,6 +50,7 @@ def test_claims_are_judged_by_the_sweeps_that_are_there(sweep, tmp_path):
     assert 'holds (exploratory)' in text
     for name in ('claims.html', 'claims.md', 'claims.zh.md', 'claims.json'):
         assert (tmp_path / name).stat().st_size > 1000
+    assert 'href="claims.html"' in (tmp_path / 'index.html').read_text()
     page = (tmp_path / 'claims.md').read_text()
     assert '18 of 18 cells' in page
     assert 'commit 0123456 and 0123456+; a CPU.' in page

@@ -108,6 +108,9 @@ def test_the_queue_tells_waiting_from_lost(cells, tmp_path, fake):
     fake.says('squeue', '101 1 PENDING N/A vggres-depth\n')
     text = shown(tmp_path / 'depth')
     assert '0 done, 0 running, 2 waiting, 0 failed, 3 lost' in text
+    page = (tmp_path / 'index.html').read_text()
+    assert '5 cells: 2 waiting, 3 lost' in page
+    assert 'queued' in page
     assert text.endswith('4 cells will run when the sweep is launched again.\n')
 
 

@@ -68,6 +68,61 @@ def test_what_is_left_runs_and_the_rest_is_kept(config, tmp_path, ran):
     assert 'holds 2 cells of earlier launches as well: they are kept' in text
 
 
+def test_the_index_is_alive_while_cells_run_and_at_rest_afterwards(config, tmp_path, monkeypatch):
+    path, seen = tmp_path / 'index.html', []
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+
+    def run(cells, costs, num_workers, log_dir, on_event):
+        assert not path.exists()  # or it would stay where no worker can start
+        on_event(Event('ready', '', {'hardware': 'a fake device', 'platform': 'fake'}))
+        seen.append(path.read_text())
+        for cell in cells:
+            finish(cell, error=1.0)
+
+    monkeypatch.setattr(local, 'run', run)
+    _, text = launched(config, tmp_path)
+    assert f'how far they are: {path}\n' in text
+    assert '2 cells: 2 waiting' in seen[0]
+    assert 'http-equiv="refresh"' in seen[0]
+    after = path.read_text()
+    assert '2 cells: 2 done' in after
+    assert 'depth/report.html' in after
+    assert 'http-equiv="refresh"' not in after
+
+
+def test_the_index_of_a_launch_that_was_stopped_is_at_rest(config, tmp_path, monkeypatch):
+    def run(cells, costs, num_workers, log_dir, on_event):
+        on_event(Event('ready', '', {'hardware': 'a fake device', 'platform': 'fake'}))
+        finish(cells[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, 'run', run)
+    with pytest.raises(KeyboardInterrupt):
+        launched(config, tmp_path)
+    text = (tmp_path / 'index.html').read_text()
+    assert '8 cells: 1 done, 7 waiting' in text
+    assert 'http-equiv="refresh"' not in text
+
+
+def test_a_sweep_runs_where_no_index_can_be_written(config, tmp_path, ran):
+    (tmp_path / 'index.html').mkdir()
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    launched(config, tmp_path)
+    assert (tmp_path / 'depth' / 'report.html').exists()
+
+
+def test_what_goes_on_from_a_checkpoint_is_said(config, tmp_path, ran):
+    config.sweep.depths, config.sweep.seeds = (8,), 1
+    sweep, _ = planning.checked_sweep('depth', config, tmp_path, given={'train.epochs'})
+    for cell, said in zip(sweep.cells, ('1 cell goes on from', '2 cells go on from'), strict=True):
+        for each in sweep.cells:  # what ran before
+            (each.directory / 'result.json').unlink(missing_ok=True)
+        (cell.directory / 'checkpoints').mkdir(parents=True)
+        (cell.directory / 'checkpoints' / 'step-5.ckpt').write_text('')
+        _, text = launched(config, tmp_path)
+        assert f'{said} a checkpoint.\n' in text
+
+
 def test_damage_is_named_and_run_again(config, tmp_path, ran):
     config.sweep.depths, config.sweep.seeds = (8,), 1
     launched(config, tmp_path)
@@ -307,7 +362,9 @@ def test_a_report_decides_nothing(config, tmp_path, stage_run, monkeypatch):
 
     stages.register(monkeypatch, next_cells=refuse, cells=refuse)
     console = Console(file=io.StringIO(), width=200)
+    (tmp_path / 'index.html').unlink()
     conclude.report_again(tmp_path / 'stages', console)
+    assert (tmp_path / 'index.html').exists()
     assert '2 runs.' in console.file.getvalue()
     assert (tmp_path / 'stages' / 'sweep.json').read_bytes() == before
 
@@ -354,6 +411,7 @@ def test_slurm_gets_what_is_missing_and_nobody_waits(config, tmp_path, fake):
     assert failed == []
     assert '7 of 8 cells submitted to Slurm as job 101' in text
     assert '--status' in text
+    assert '8 cells: 1 done, 7 waiting' in (tmp_path / 'index.html').read_text()
     (call,) = fake.calls('sbatch')
     assert '--array=0-6%2' in call
     assert (tmp_path / 'depth' / 'sweep.json').exists()

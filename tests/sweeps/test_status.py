@@ -47,6 +47,17 @@ def test_a_result_is_the_mark_of_a_cell_that_is_done(cell):
     assert cell_status(cell).state == 'done'
 
 
+def test_a_cell_that_is_done_has_its_errors_and_its_files(cell):
+    (cell / 'result.json').write_text('{"train_error": 1.5, "validation_error": 2}')
+    (cell / 'config.json').write_text('{}')
+    found = cell_status(cell)
+    assert found.errors == (1.5, 2)
+    assert found.files == {'result.json', 'config.json'}
+    (cell / 'result.json').write_text('{"train_error": 1.5}')
+    assert cell_status(cell).errors is None
+    assert cell_status(cell).state == 'done'
+
+
 def test_a_heartbeat_shows_a_running_cell_and_its_end_a_lost_one(cell):
     lease(cell, NOW)
     found = cell_status(cell)
@@ -135,6 +146,17 @@ def test_a_sweep_in_the_order_of_its_grid(tmp_path, cell):
         ('resnet-d8-s0-aaaaaa', 'waiting', 'queued'),
         (cell.name, 'running', 'attempt 1 on n1'),
     ]
+
+
+def test_cells_that_are_known_to_be_done_are_not_looked_at(tmp_path, cell):
+    grid = [{'cell': cell.name, 'variant': 'plain, rate 0.1'}, {'cell': 'resnet-d8-s0-aaaaaa'}]
+    (tmp_path / 'sweep.json').write_text(json.dumps({'format': 2, 'grid': grid}))
+    (cell / 'result.json').write_text('{}')
+    first, second = sweep_status(tmp_path, {})
+    assert (first.state, first.network, second.network) == ('done', 'plain, rate 0.1', '')
+    (cell / 'result.json').unlink()
+    assert sweep_status(tmp_path, {}, {cell.name: first})[0] is first
+    assert sweep_status(tmp_path, {})[0].state == 'waiting'
 
 
 @pytest.mark.parametrize(

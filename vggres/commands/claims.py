@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 import experiments
+from vggres.commands.index import Index
 from vggres.errors import UserError
 from vggres.findings import claims, claims_page, cures_telling, remains
 from vggres.findings.claims import Evidence, Finding
@@ -61,6 +62,7 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         console.print(f'{page}: {", ".join(map(str, paths.values()))}', soft_wrap=True)
         findings += found
     _write_what_remains(workdir, findings, evidence, commands, console)
+    Index(workdir).write()
     return findings
 
 

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 import experiments
 from experiments import Experiment
+from vggres.commands.index import Index
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
 from vggres.figures.charts import Chart
@@ -20,10 +21,8 @@ from vggres.findings.outcomes import failing_error, has_failed
 from vggres.findings.report import LostRun, Report
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
-from vggres.sweeps.sweep import Sweep, cells_in_words, check_outputs
+from vggres.sweeps.sweep import VERDICT_FILE, Sweep, cells_in_words, check_outputs
 from vggres.tracking.summary import mirror_sweep
-
-VERDICT_FILE = 'verdict.json'
 
 
 def conclude(
@@ -105,6 +104,7 @@ def report_again(directory: Path, console: Console) -> None:
     if not sweep.results():
         raise UserError(f'there is no finished cell in {directory}: run it without --report_only.')
     conclude(sweep, experiments.load(sweep.name), [], console)
+    Index(directory.parent).write()
 
 
 def print_cells(sweep: Sweep, console: Console) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vggres.commands.index import Index
 from vggres.errors import UserError
 from vggres.executors import slurm
 from vggres.sweeps.status import STATES, CellStatus, Queued, sweep_status
@@ -20,6 +21,7 @@ def show(directory: Path, console: Console) -> None:
     """Prints the cells of a sweep by their state, and what is known of those that are not done.
 
     Everything is read off files; Slurm is asked as well where jobs were submitted and it answers.
+    The page of all sweeps is written as well.
 
     Args:
         directory: of the sweep.
@@ -39,6 +41,7 @@ def show(directory: Path, console: Console) -> None:
         console.print(f'Slurm was not asked: {silence}', soft_wrap=True)
     elif follows := _what_follows(found, queue):
         console.print(follows, soft_wrap=True)
+    Index(directory.parent, {directory.name: found}).write()
 
 
 def cancel(directory: Path, console: Console) -> None:

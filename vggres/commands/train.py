@@ -12,6 +12,7 @@ from rich.console import Console
 
 import experiments
 from vggres.commands import conclude, planning
+from vggres.commands.index import Index
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
@@ -72,6 +73,7 @@ def run(
                 run_ids.draw_id(sweep.directory)
         if has_run and isinstance(options, SlurmOptions):
             _submit(sweep, info, options, console)
+            Index(_workdir(sweep)).write()
             return []
         while missing := sweep.missing():
             failed = _run_missing(sweep, missing, info, options, console, execute)
@@ -82,6 +84,7 @@ def run(
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
             conclude.print_cells(whole, console)
+        Index(_workdir(sweep)).write()
     if has_run and (command := wandb_run.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
@@ -170,10 +173,12 @@ def _run_missing(
     execute: Execute | None,
 ) -> list[Failure]:
     usual, setting, how_many = _executor(options, missing, info)
+    saved = sum(bool(cell.saved()) for cell in missing)
     flops = {cell.id: cost.flops(cell, info) for cell in missing}
-    progress = Progress(missing, flops, len(sweep.cells), console)
+    progress, index = Progress(missing, flops, len(sweep.cells), console), Index(_workdir(sweep))
 
     def on_event(event: Event) -> None:
+        index.write_if_due()
         if event.kind != 'ready':
             progress(event)
             return
@@ -182,6 +187,10 @@ def _run_missing(
             f'{how_many}, on {event.values["hardware"]}',
             soft_wrap=True,
         )
+        if saved:
+            goes = 'goes' if saved == 1 else 'go'
+            console.print(f'{cells_in_words(saved)} {goes} on from a checkpoint.')
+        console.print(f'how far they are: {index.path}', soft_wrap=True)
         if warning := fallen_back(event.values['platform']):
             console.print(warning, soft_wrap=True)
 
@@ -189,6 +198,7 @@ def _run_missing(
         with progress:
             (execute or usual)(missing, flops, setting, sweep.directory / 'logs', on_event)
     except KeyboardInterrupt:
+        index.write()
         with contextlib.suppress(OSError, SystemExit):  # the terminal may be gone
             console.print(
                 f'stopped with {len(sweep.results())} of {cells_in_words(len(sweep.cells))} done; '
@@ -196,6 +206,11 @@ def _run_missing(
             )
         raise
     return progress.failed
+
+
+def _workdir(sweep: Sweep) -> Path:
+    """Where the sweep is, beside others; a single network lies in it."""
+    return sweep.directory.parent if sweep.name else sweep.directory
 
 
 def _executor(options: Options, cells: list, info: DatasetInfo) -> tuple[Execute, object, str]:

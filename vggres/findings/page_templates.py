@@ -1,10 +1,12 @@
 """The templates of all pages."""
 
+import functools
 from pathlib import Path
 
 import jinja2
 
 
+@functools.cache
 def templates() -> jinja2.Environment:
     """The templates of the pages, which escape whatever they are given."""
     return jinja2.Environment(

@@ -23,6 +23,7 @@ from vggres.findings.outcomes import CONFIDENCE
 from vggres.findings.page_templates import templates
 from vggres.findings.tables import MISSING
 
+PAGE, TITLE = 'remains.html', 'What remains of the story'
 PICTURE = 'remains.png'
 
 
@@ -71,7 +72,7 @@ _STATUSES = (
 _WORDS = (
     _Words(
         language=ENGLISH,
-        title='What remains of the story',
+        title=TITLE,
         holds='What holds',
         fails='What fails',
         open='What is open',
@@ -171,7 +172,7 @@ def write(
         drawn = cure_by_depth({name: [*_networks(each)] for name, each in judged.items()})
         picture = to_png(drawn)
         write_atomically(directory / PICTURE, picture)
-    paths = {'html': directory / 'remains.html'}
+    paths = {'html': directory / PAGE}
     pages = []
     for words in _WORDS:
         sections, cures = _sections(findings, words), _cures(judged, words)

@@ -37,8 +37,9 @@ from vggres.sweeps.grid import changes
 from vggres.sweeps.records import PROBES_FILE, read_observations, read_records
 
 SWEEP_FILE = 'sweep.json'
+REPORT_FILE, VERDICT_FILE = 'report.html', 'verdict.json'
 # Files and folders that a launch writes, and what they have to be.
-_FOLDERS, _FILES = ('cells', 'figures', 'logs'), ('report.html', 'verdict.json', 'results.csv')
+_FOLDERS, _FILES = ('cells', 'figures', 'logs'), (REPORT_FILE, VERDICT_FILE, 'results.csv')
 
 
 @dataclass(frozen=True)

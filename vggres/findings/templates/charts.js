@@ -28,7 +28,7 @@
       config,
       renderer: 'svg',
       actions: false,
-      logLevel: vega.Error,  // an empty chart, of networks that are all hidden, is no reason to warn
+      logLevel: 1,  // errors alone: a chart may be empty, of networks that are all hidden
       tooltip: {theme: isDark ? 'dark' : 'light'},
     });
     for (const choice of figure.querySelectorAll('select')) {
