@@ -96,6 +96,15 @@ def test_a_bad_page_is_found_out(tmp_path, open_page, fault):
     assert (page.errors(), page.overlaps(), page.overflow()) == ([], [], 0)
 
 
+def test_texts_on_each_other_inside_of_figures_are_found_where_asked(tmp_path, open_page):
+    path = tmp_path / 'figure.html'
+    words = '<text x="9" y="20">above</text><text x="9" y="24">below</text>'
+    path.write_text(f'<!doctype html><title>figure</title><p>One.<svg>{words}</svg>')
+    page = open_page(path, 400, True)
+    assert page.overlaps() == []
+    assert page.overlaps(of_figures=True) == [('above', 'below')]
+
+
 @pytest.mark.parametrize('name', ['depth/report', 'claims', 'remains', 'index'])
 def test_a_page_has_no_error_no_overflow_and_no_overlap(workdir, open_page, name):
     papers = set()
