@@ -105,7 +105,7 @@ class Page:
         """Texts that lie on each other.
 
         Args:
-            of_figures: whether texts inside of figures count, where matplotlib has placed them.
+            of_figures: whether texts inside of figures count; those of matplotlib are outlines.
         """
         boxes = [box for box in self.driver.execute_script(_BOXES) if of_figures or not box[5]]
         boxes.sort(key=lambda box: box[2])

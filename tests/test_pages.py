@@ -96,6 +96,15 @@ def test_a_bad_page_is_found_out(tmp_path, open_page, fault):
     assert (page.errors(), page.overlaps(), page.overflow()) == ([], [], 0)
 
 
+def test_texts_on_each_other_inside_of_figures_are_found_where_asked(tmp_path, open_page):
+    path = tmp_path / 'figure.html'
+    words = '<text x="9" y="20">above</text><text x="9" y="24">below</text>'
+    path.write_text(f'<!doctype html><title>figure</title><p>One.<svg>{words}</svg>')
+    page = open_page(path, 400, True)
+    assert page.overlaps() == []
+    assert page.overlaps(of_figures=True) == [('above', 'below')]
+
+
 @pytest.mark.parametrize('name', ['depth/report', 'claims', 'remains', 'index'])
 def test_a_page_has_no_error_no_overflow_and_no_overlap(workdir, open_page, name):
     papers = set()
@@ -157,16 +166,17 @@ def test_the_index_loads_itself_again_and_stays_where_it_was(workdir, open_page)
     soon = workdir / 'soon.html'  # the same page, in less of a hurry to be tested
     soon.write_text(text.replace('const every = 1000 * 5.0', 'const every = 300'))
     page = open_page(soon, 400, False)
-    page.driver.execute_script(
-        "document.querySelector('details').open = true; scrollTo(0, 200); window.before = true"
-    )
+    cells = "document.querySelector('details[id^=cells]')"
+    page.driver.execute_script(f'{cells}.open = true; window.before = true')
+    page.driver.execute_script('scrollTo(0, 1e6)')  # where nothing is while they are folded away
+    place = page.value('scrollY')
     soon.write_text(soon.read_text().replace('<h1>Sweeps</h1>', '<h1>Written anew</h1>'))
     deadline = time.monotonic() + 20
     while page.value("document.querySelector('h1').innerText") != 'Written anew':
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert page.value('[window.before, scrollY]') == [None, 200]
-    assert page.value("[...document.querySelectorAll('details')].map((e) => e.open)")[0] is True
+    assert page.value(f'[window.before, scrollY, {cells}.open]') == [None, place, True]
+    assert page.value("document.querySelector('details').open") is False  # of claims
     assert page.errors() == []
 
 

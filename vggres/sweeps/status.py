@@ -133,8 +133,10 @@ def _result(path: Path) -> tuple[tuple[float, float] | None, str]:
         return None, str(error)
     except FileNotFoundError:
         return None, f'{path} is gone.'
-    errors = result.get('train_error'), result.get('validation_error')
-    return (errors if all(isinstance(each, int | float) for each in errors) else None), ''
+    train, validation = result.get('train_error'), result.get('validation_error')
+    if isinstance(train, int | float) and isinstance(validation, int | float):
+        return (train, validation), ''
+    return None, ''
 
 
 def _held(directory: Path, attempt: int, queued: Queued | None) -> CellStatus | None:
