@@ -11,7 +11,7 @@ import wandb
 import wandb_files
 import wandb_server
 
-from vggres.tracking import run_ids, wandb_run
+from vggres.tracking import fragments, run_ids, wandb_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,8 +158,13 @@ def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tm
             ids.append(run.run.id)
             for epoch in epochs:
                 run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
+    # What a process that was killed at once leaves: nothing is uploaded beside it.
+    empty = tmp_path / 'wandb' / 'offline-run-20261128_1-b' / 'run-b.wandb'
+    empty.parent.mkdir()
+    empty.write_bytes(next(tmp_path.glob('wandb/offline-run-*/*.wandb')).read_bytes()[:7])
+    os.utime(empty, (0, 0))
     with wandb_server.serving() as (address, runs):
-        command = wandb_run.upload_command(tmp_path).replace(
+        command = fragments.upload_command(tmp_path).replace(
             'wandb ', f'{sys.executable} -m wandb ', 1
         )
         surroundings = alone() | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}

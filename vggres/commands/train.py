@@ -29,7 +29,7 @@ from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
-from vggres.tracking import run_ids, wandb_run
+from vggres.tracking import fragments, run_ids, wandb_run
 
 Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
@@ -82,7 +82,7 @@ def run(
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
             conclude.print_cells(whole, console)
-    if has_run and (command := wandb_run.upload_command(sweep.directory)):
+    if has_run and (command := fragments.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
         console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')

@@ -8,7 +8,6 @@ import contextlib
 import io
 import math
 import os
-import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from matplotlib.figure import Figure
 from vggres.config import Config
 from vggres.figures.rendering import to_png
 from vggres.files import write_atomically
-from vggres.tracking import run_ids
+from vggres.tracking import fragments, run_ids
 
 _INIT_TIMEOUT = 15  # seconds
 _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
+_FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
 _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 
@@ -48,13 +48,6 @@ def resolve_mode(mode: str) -> str:
     except Exception as error:
         logging.warning('W&B cannot be reached, logging offline: %s', error)
         return 'offline'
-
-
-def upload_command(directory: Path) -> str | None:
-    """What uploads the offline runs below a directory; None where there are none."""
-    if not any(directory.glob('wandb/offline-run-*')):
-        return None
-    return f'wandb sync {shlex.quote(str(directory))}/wandb/offline-run-*'
 
 
 @dataclass(frozen=True)
@@ -121,6 +114,8 @@ class Mirror:
 
                 run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
                 is_new = not (marker and run_ids.text(marker).strip() == run_id)
+                if not is_new:
+                    fragments.set_aside_empty(directory, run_id)
                 self.run = wandb.init(
                     mode=self._mode,
                     id=run_id,
@@ -140,6 +135,7 @@ class Mirror:
                         reinit='create_new',
                         init_timeout=_INIT_TIMEOUT,
                         finish_timeout=_FINISH_TIMEOUT,
+                        x_transaction_log_flush_interval=_FLUSH_INTERVAL,
                     ),
                 )
                 if self._mode == 'online':
