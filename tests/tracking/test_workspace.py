@@ -119,9 +119,9 @@ def test_a_view_is_replaced_and_one_that_was_changed_by_hand_is_kept():
 
         (refused,) = save('depth', 'one')
         assert refused.startswith('me/vggres has no runs of depth')
-        runs.groups = {'a': 'vgg_depth'}
+        runs.told['a'] = {'groupName': 'vgg_depth'}
         assert save('depth', 'one') == [refused]
-        runs.groups |= {'b': 'depth'}
+        runs.told['b'] = {'groupName': 'depth'}
         assert save('depth', 'one', 'one', 'two') == ['nw=vggresdepth'] * 3
         (view,) = runs.views
         assert '## two' in view['spec']

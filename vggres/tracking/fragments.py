@@ -30,7 +30,7 @@ def upload_command(directory: Path) -> str | None:
 
 def set_aside_empty(directory: Path, run_id: str) -> None:
     """Sets aside the logs without a record that earlier processes left of a run."""
-    _set_aside(directory.glob(f'wandb/*run-*-{run_id}/*.wandb'))
+    _set_aside(directory.glob(f'wandb/*run-*-{run_id}*/*.wandb'))
 
 
 def _set_aside(logs: Iterable[Path]) -> None:
