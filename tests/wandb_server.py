@@ -50,11 +50,6 @@ class Runs:
         """The records of a run, in the order of the server's lines."""
         return [json.loads(line) for line in self.lines[run]['wandb-history.jsonl']]
 
-    @property
-    def groups(self):
-        """Of each run the name of its group."""
-        return {run: told.get('groupName') for run, told in self.told.items()}
-
     def summary(self, run):
         """What the summary of a run says."""
         return json.loads((self.lines[run]['wandb-summary.json'] or ['{}'])[-1])
@@ -88,7 +83,9 @@ class Runs:
         if name == 'GetDefaultEntity':
             return {'viewer': {'id': '1', 'entity': ENTITY['name']}}
         if name == 'Runs':
-            return {'project': self._counted(json.loads(variables['filters']).get('group'))}
+            return {
+                'project': self._counted(json.loads(variables['filters']).get('config.experiment'))
+            }
         if name == 'View':
             found = [{'node': each} for each in self.views if each['name'] == variables['viewName']]
             return {'project': {'allViews': {'edges': found}}}
@@ -96,12 +93,12 @@ class Runs:
             return {'upsertView': {'view': self._saved(variables), 'inserted': True}}
         return {}
 
-    def _counted(self, group):
-        """A project with the number of runs in a group; None where it has no runs at all."""
-        count = sum(each == group for each in self.groups.values())
+    def _counted(self, experiment):
+        """A project with the number of an experiment's runs; None where it has no runs at all."""
+        count = sum(self.config(run).get('experiment') == experiment for run in self.told)
         page = {'edges': [], 'pageInfo': {'endCursor': None, 'hasNextPage': False}}
         known = {'internalId': '1', 'runCount': count, 'readOnly': False, 'runs': page}
-        return known if self.groups else None
+        return known if self.told else None
 
     def _saved(self, variables):
         """The view that was replaced, by its id, or one more."""

@@ -92,8 +92,9 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     monkeypatch.setattr(conclude, 'mirror_sweep', lambda *args: calls.append(args))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
-    ((_, directory, name, results, verdict, figures),) = calls
+    ((_, directory, name, results, verdict, figures, notes),) = calls
     assert (directory, name) == (planned.directory, 'depth')
+    assert notes.startswith('python launch.py --sweep depth')
     assert len(results) == 12
     assert verdict['variants']['plain']['verdict'] == 'degrades'
     assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']

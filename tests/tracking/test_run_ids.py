@@ -38,3 +38,13 @@ def test_the_id_of_a_directory_is_drawn_anew_where_its_file_holds_none(tmp_path,
         found += [run_ids.draw_id(path.parent), path.read_text(), run_ids.draw_id(path.parent)]
         assert re.fullmatch('[0-9a-f]{32}', found[-1])
     assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
+
+
+def test_sweeps_of_one_name_in_two_directories_are_told_apart(tmp_path):
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+    one, two = (run_ids.group(tmp_path / name, 'depth', 'emnist/balanced') for name in 'ab')
+    assert one != two
+    assert re.fullmatch('depth-emnist-balanced-[0-9a-f]{6}', one)
+    assert run_ids.group(tmp_path / 'a', 'depth', 'emnist/balanced') == one
+    assert run_ids.group(tmp_path / 'a', '', 'digits') == ''

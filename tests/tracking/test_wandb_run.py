@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def mirror(config, directory, name='a-name'):
-    label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
+    decisive = {'model': {'depth': 8}, 'variant': 'plain'}
+    label = wandb_run.Label(name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
     directory.mkdir(exist_ok=True)
     return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
 
@@ -36,6 +37,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     assert found['name'] == 'a-name'
     assert sorted(found['tags']) == ['extra', 'mine']
     assert found['config']['model']['depth'] == 8
+    assert found['config']['variant'] == 'plain'
     assert found['summary']['train/error'] == 25
     assert found['summary']['epoch'] == 2
     assert found['summary']['status'] == 'finished'
@@ -43,6 +45,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     (started,) = [record['run'] for record in records if record['type'] == 'run']
     assert started['run_group'] == 'depth'
     assert started['job_type'] == 'cell'
+    assert started['notes'] == 'python launch.py'
     axes = [record['metric'] for record in records if record['type'] == 'metric']
     assert {'glob_name': '*', 'step_metric': 'epoch'}.items() <= axes[-1].items()
 

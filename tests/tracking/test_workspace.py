@@ -36,7 +36,7 @@ def test_a_view_shows_the_runs_of_its_sweep_by_variant_and_depth():
     (runs,) = specification(VIEW)['section']['runSets']
     (kept,) = runs['filters']['filters']
     assert (kept['key'], kept['op'], kept['value']) == (
-        {'section': 'run', 'name': 'group'},
+        {'section': 'config', 'name': 'experiment'},
         *('=', 'depth'),
     )
     grouped = [each['name'] for each in runs['grouping']]
@@ -89,6 +89,11 @@ def test_the_library_reads_what_is_printed():
     assert json.loads(again.model_dump_json(by_alias=True, exclude_none=True)) == json.loads(text)
 
 
+def belonging_to(experiment):
+    """What the start of a run says that belongs to an experiment."""
+    return {'config': json.dumps({'experiment': {'value': experiment}})}
+
+
 # Saves the view of a sweep as often as there are titles.
 _SAVES = """
 import dataclasses, sys
@@ -119,9 +124,9 @@ def test_a_view_is_replaced_and_one_that_was_changed_by_hand_is_kept():
 
         (refused,) = save('depth', 'one')
         assert refused.startswith('me/vggres has no runs of depth')
-        runs.told['a'] = {'groupName': 'vgg_depth'}
+        runs.told['a'] = belonging_to('vgg_depth')
         assert save('depth', 'one') == [refused]
-        runs.told['b'] = {'groupName': 'depth'}
+        runs.told['b'] = belonging_to('depth')
         assert save('depth', 'one', 'one', 'two') == ['nw=vggresdepth'] * 3
         (view,) = runs.views
         assert '## two' in view['spec']

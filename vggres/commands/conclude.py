@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 import experiments
 from experiments import Experiment
+from vggres.commands import again
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
 from vggres.files import read_json, write_json
@@ -67,7 +68,8 @@ def conclude(
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in stored.items() if key != 'networks'}
         address = mirror_sweep(
-            sweep.config, sweep.directory, sweep.name, results, summary | {'words': words}, pictures
+            *(sweep.config, sweep.directory, sweep.name, results),
+            *(summary | {'words': words}, pictures, again.of_sweep(sweep)),
         )
         write_json(verdict_path, stored)
     judged = experiment.judged(sweep)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 import experiments
-from vggres.commands import conclude, planning
+from vggres.commands import again, conclude, planning
 from vggres.config import Config
 from vggres.data import datasets
 from vggres.data.source import DatasetInfo
@@ -74,7 +74,8 @@ def run(
             _submit(sweep, info, options, console)
             return []
         while missing := sweep.missing():
-            failed = _run_missing(sweep, missing, info, options, console, execute)
+            cells = _with_commands(sweep, missing)
+            failed = _run_missing(sweep, cells, info, options, console, execute)
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
@@ -106,6 +107,7 @@ def _submit(sweep: Sweep, info: DatasetInfo, options: SlurmOptions, console: Con
         console.print(f'{cells_in_words(held)} already queued or running: not submitted again.')
     if left:
         costs = {cell.id: cost.flops(cell, info) for cell in left}
+        left = _with_commands(sweep, left)
         jobs = slurm.submit(left, costs, options, sweep.directory)
         console.print(
             f'{sweep.directory}: {len(left)} of {cells_in_words(len(sweep.cells))} submitted to '
@@ -222,6 +224,11 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
             '--workdir they would be observed.',
             soft_wrap=True,
         )
+
+
+def _with_commands(sweep: Sweep, cells: list) -> list:
+    """The cells, each with the command that makes it again, which only W&B shows."""
+    return cells if sweep.config.wandb.mode == 'disabled' else again.with_commands(sweep, cells)
 
 
 def _with_resolved_mode(sweep: Sweep) -> Sweep:

@@ -30,7 +30,7 @@ from vggres.sweeps.records import (
     read_records,
     to_dict,
 )
-from vggres.tracking.run_ids import ID_FILE
+from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 from vggres.training import deepening, inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
@@ -243,10 +243,19 @@ def _listeners(
 
 
 def _mirror(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
+    if cell.config.wandb.mode == 'disabled':
+        return Mirror(cell.config, cell.workdir, Label(cell.id, '', 'cell', ()))
     at, data = cell.coordinates(), cell.config.data.name
-    tags = data, at['family'], f'depth{at["depth"]}'
-    label = Label(cell.id, cell.sweep, 'cell', tags, at['variant'])
-    return Mirror(cell.config, cell.workdir, label, cell.directory / ID_FILE, on_failure)
+    label = Label(
+        name=cell.id,
+        group=run_ids.group(cell.workdir, cell.sweep, data),
+        job_type='cell',
+        tags=(*[cell.sweep] * bool(cell.sweep), data, at['family'], f'depth{at["depth"]}'),
+        notes=cell.command,
+        config=run_config.nested(run_config.of_cell(cell.config))
+        | {'variant': at['variant'], 'experiment': cell.sweep},
+    )
+    return Mirror(cell.config, cell.workdir, label, cell.directory / run_ids.ID_FILE, on_failure)
 
 
 def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:

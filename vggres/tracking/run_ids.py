@@ -23,6 +23,17 @@ def run_of_agent(group: str) -> str:
     return os.environ.get('WANDB_RUN_ID', '') if is_asked else ''
 
 
+def group(directory: Path, sweep: str, data: str) -> str:
+    """What the runs of a sweep's directory are part of, as 'depth-digits-3f9c1a'.
+
+    Sweeps of one name in other directories, at another rate for example, have other groups. A
+    network that belongs to no sweep has none.
+    """
+    if not sweep:
+        return ''
+    return '-'.join((sweep, data.replace('/', '-'), _directory_id(directory)[:6]))
+
+
 def run_id(directory: Path, name: str) -> str:
     """The id of a run: it follows from the id of its directory and from its name."""
     return hashlib.sha256(f'{_directory_id(directory)} {name}'.encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vggres.config import Config
 from vggres.results import Result
+from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
 
@@ -15,6 +16,7 @@ def mirror_sweep(
     results: Sequence[Result],
     verdict: Mapping,
     figures: Sequence[Path],
+    notes: str = '',  # the seventh: each is one thing that the run shows
 ) -> str | None:
     """The one W&B run that stands for a whole sweep: error against depth and the verdict.
 
@@ -25,17 +27,31 @@ def mirror_sweep(
         results: one per finished cell.
         verdict: as in `verdict.json`; it becomes the run's summary.
         figures: PNG files.
+        notes: the command that makes the sweep again.
 
     Returns:
         The address of the run; None where it is not online.
     """
-    label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
-    mirror = Mirror(config, directory, label)
+    if config.wandb.mode == 'disabled':
+        return None
+    mirror = Mirror(config, directory, _label(config, directory, name, notes))
     with mirror, mirror.guard():
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
     return mirror.run.url if mirror.run and not mirror.run.offline else None
+
+
+def _label(config: Config, directory: Path, name: str, notes: str) -> Label:
+    group = run_ids.group(directory, name, config.data.name)
+    return Label(
+        name=f'{group} summary',
+        group=group,
+        job_type='summary',
+        tags=(name, config.data.name, 'summary'),
+        notes=notes,
+        config=run_config.nested(run_config.of_sweep(config)) | {'experiment': name},
+    )
 
 
 def _sweep_record(results: Sequence[Result], figures: Sequence[Path]) -> dict[str, object]:

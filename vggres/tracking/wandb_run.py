@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -57,16 +57,18 @@ class Label:
     Attributes:
         name: readable.
         group: what the run is part of; '' for nothing.
-        job_type: 'cell' or 'summary'.
+        job_type: 'cell', 'summary' or 'claims'.
         tags: to filter by, besides those of the configuration.
-        variant: what its sweep compares, to group by; '' for none.
+        notes: the command that makes the run again; '' for none.
+        config: what decides the run, to group and filter by.
     """
 
     name: str
     group: str
     job_type: str
     tags: tuple[str, ...]
-    variant: str = ''
+    notes: str = ''
+    config: Mapping[str, object] = field(default_factory=dict)
 
 
 class Mirror:
@@ -98,7 +100,7 @@ class Mirror:
         """Starts a run or continues it, offline where online fails.
 
         Args:
-            config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
+            config: its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
             label: what the run is called; no other run of the directory has its name.
             marker: a file that says that the run was begun before; None for one that is not
@@ -127,7 +129,8 @@ class Mirror:
                     group=label.group or None,
                     job_type=label.job_type,
                     tags=[*label.tags, *config.wandb.tags],
-                    config=config.to_dict() | {'variant': label.variant},
+                    notes=label.notes or None,
+                    config=dict(label.config),
                     settings=wandb.Settings(
                         silent=True,
                         console='off',
