@@ -60,7 +60,7 @@ def run(
         UserError: where the directory cannot be used, or no worker can start.
         KeyboardInterrupt: what is done is kept.
     """
-    sweep = _with_resolved_mode(sweep)
+    sweep = _with_resolved_mode(sweep, console)
     datasets.prepare(sweep.config.data, console)
     with locked(sweep.directory), _undone_if_refused(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
@@ -231,9 +231,11 @@ def _with_commands(sweep: Sweep, cells: list) -> list:
     return cells if sweep.config.wandb.mode == 'disabled' else again.with_commands(sweep, cells)
 
 
-def _with_resolved_mode(sweep: Sweep) -> Sweep:
+def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:
     """The sweep with one mode of W&B for all its cells, chosen once."""
-    mode = wandb_run.resolve_mode(sweep.config.wandb.mode)
+    mode = wandb_run.resolve_mode(
+        sweep.config.wandb.mode, lambda sentence: console.print(sentence, soft_wrap=True)
+    )
 
     def resolved(config: Config) -> ConfigDict:
         copy = ConfigDict(config.to_dict())

@@ -34,6 +34,11 @@ def group(directory: Path, sweep: str, data: str) -> str:
     return '-'.join((sweep, data.replace('/', '-'), _directory_id(directory)[:6]))
 
 
+def version(directory: Path) -> str:
+    """The alias by which the artifacts of a sweep's directory are found among others of a name."""
+    return f'directory-{_directory_id(directory)[:6]}'
+
+
 def run_id(directory: Path, name: str) -> str:
     """The id of a run: it follows from the id of its directory and from its name."""
     return hashlib.sha256(f'{_directory_id(directory)} {name}'.encode()).hexdigest()[:16]

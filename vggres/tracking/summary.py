@@ -8,6 +8,8 @@ from vggres.results import Result
 from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
+_REPORT = ('report.html', 'results.csv')
+
 
 def mirror_sweep(
     config: Config,
@@ -39,7 +41,20 @@ def mirror_sweep(
         if mirror.run:
             mirror.log(_sweep_record(results, figures))
             mirror.summarise({'verdict': verdict})
+            _keep_report(mirror, config, directory, name, results)
     return mirror.run.url if mirror.run and not mirror.run.offline else None
+
+
+def _keep_report(
+    mirror: Mirror, config: Config, directory: Path, name: str, results: Sequence[Result]
+) -> None:
+    """Keeps the report and its table, made from the weights of the cells."""
+    alias = run_ids.version(directory)
+    if config.checkpoint.save_weights:
+        mirror.use([f'{result.cell}:{alias}' for result in results if result.status == 'finished'])
+    files = [path for path in (directory / each for each in _REPORT) if path.exists()]
+    if files:
+        mirror.keep(files, f'{name}-report', 'report', alias)
 
 
 def _label(config: Config, directory: Path, name: str, notes: str) -> Label:

@@ -9,10 +9,12 @@ import io
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from matplotlib.figure import Figure
@@ -27,13 +29,19 @@ _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next c
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
 _FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
+_SLOWEST_UPLOAD = 1_000_000  # bytes per second; a server that takes longer counts as failing
+_AT_A_TIME = 8  # questions to the server
 _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 
-def resolve_mode(mode: str) -> str:
+def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
     """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
 
     The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
+
+    Args:
+        mode: as the configuration has it.
+        on_failure: called with a sentence where there is a credential and W&B does not take it.
     """
     if mode != 'auto':
         return mode
@@ -46,7 +54,8 @@ def resolve_mode(mode: str) -> str:
 
         return 'online' if wandb.login(prompt=False) else 'offline'
     except Exception as error:
-        logging.warning('W&B cannot be reached, logging offline: %s', error)
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        on_failure(f'W&B cannot be used, runs are logged offline: {message}')
         return 'offline'
 
 
@@ -196,6 +205,32 @@ class Mirror:
                 }
                 self.log(pictures)
 
+    def keep(self, files: Sequence[Path], name: str, kind: str, alias: str) -> None:
+        """Keeps files as a version of an artifact, which W&B stores once however often it is kept.
+
+        Args:
+            files: they are not changed afterwards.
+            name: of the artifact in its project.
+            kind: its type, as 'weights'.
+            alias: by which others find this version.
+        """
+        patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
+        with self.guard():
+            if self.run:
+                try:
+                    _within(patience, partial(_keep, self.run, files, (name, kind, alias)))
+                except _HangsError as error:  # the run goes on: the server alone is slow
+                    self._say(error)
+
+    def use(self, artifacts: Sequence[str]) -> None:
+        """Says that the run uses artifacts, each 'name:alias'; offline, W&B cannot record that."""
+        with self.guard():
+            if self.run and self._mode == 'online':
+                try:
+                    _within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
+                except _HangsError as error:
+                    self._say(error)
+
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""
         with self.guard():
@@ -214,7 +249,7 @@ class Mirror:
                 _within(_FINISH_TIMEOUT + _GRACE, finish)
                 return
             try:
-                _within(_PATIENCE, finish)
+                _within(0 if Mirror._is_cut_off else _PATIENCE, finish)
             except _HangsError as error:  # it goes on in its thread, and may yet succeed
                 self._say(error)
 
@@ -245,6 +280,29 @@ def _within(seconds: float, function: Callable[[], object]) -> None:
         raise _HangsError(f'no answer within {seconds:.0f} s')
     if raised:
         raise raised[0]
+
+
+def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
+    import wandb
+
+    name, kind, alias = named
+    artifact = wandb.Artifact(name, kind)
+    for path in files:
+        artifact.add_file(str(path), policy='immutable', skip_cache=True)  # no copies elsewhere
+    run.log_artifact(artifact, aliases=[alias])
+    if not run.offline:
+        artifact.wait()
+
+
+def _use(run: Any, artifacts: Sequence[str]) -> None:
+    """Marks what is there; a cell that was offline has no artifact."""
+
+    def use(artifact: str) -> None:
+        with contextlib.suppress(Exception):
+            run.use_artifact(artifact)
+
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        list(pool.map(use, artifacts))
 
 
 def _modes(asked: str) -> tuple[str, ...]:
