@@ -138,3 +138,44 @@ def test_a_sweep_online_and_one_that_is_uploaded_are_received_whole(tmp_path):
         summary = check_cells(runs, tmp_path / 'later' / 'depth', is_uploaded=True)
         check_summary(runs, summary, tmp_path / 'later' / 'depth')
     assert outcomes(tmp_path / 'later') == expected
+
+
+TINY = (
+    *('--sweep=depth', '--workers=2', '--config.sweep.seeds=2', '--config.sweep.depths=(8,)'),
+    *('--config.train.epochs=2', '--config.data.fraction=0.3'),
+)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    """What a sweep comes to without W&B."""
+    workdir = tmp_path_factory.mktemp('undisturbed')
+    assert launched(workdir, *TINY, '--config.wandb.mode=disabled').returncode == 0
+    return outcomes(workdir)
+
+
+@pytest.mark.parametrize('how', ['refuses the key', 'fails half-way', 'falls silent half-way'])
+def test_a_server_that_fails_costs_one_line_and_no_result(how, undisturbed, tmp_path):
+    with wandb_server.serving() as (address, runs):
+
+        def fail(run):
+            runs.fault = 500 if how.startswith('fails') else 'silence'
+
+        if how == 'refuses the key':
+            runs.fault = 401
+        else:
+            runs.on_stream = fail  # from the first record on
+        done = launched(tmp_path, *TINY, address=address)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert len(re.findall('^W&B failed, further runs are logged', done.stdout, re.MULTILINE)) == 1
+    assert done.stdout.count('W&B failed') == 1
+    assert re.search('^upload to W&B: wandb sync .*/depth/wandb$', done.stdout, re.MULTILINE)
+    assert outcomes(tmp_path) == undisturbed
+
+
+def test_a_key_that_cannot_be_one_is_said_in_one_line(undisturbed, tmp_path):
+    done = launched(tmp_path, *TINY, address='http://127.0.0.1:9', key='short')
+    assert done.returncode == 0
+    assert done.stdout.count('W&B cannot be used, runs are logged offline: ') == 1
+    assert 'W&B failed' not in done.stdout
+    assert outcomes(tmp_path) == undisturbed

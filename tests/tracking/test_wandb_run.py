@@ -277,7 +277,10 @@ def test_the_mode_follows_the_credential(monkeypatch, login, mode):
 
     monkeypatch.delenv('WANDB_MODE', raising=False)
     monkeypatch.setattr(wandb, 'login', answer)
-    assert wandb_run.resolve_mode('auto') == mode
+    told = []
+    assert wandb_run.resolve_mode('auto', told.append) == mode
+    expected = 'W&B cannot be used, runs are logged offline: no network'
+    assert told == ([expected] if isinstance(login, Exception) else [])
     assert wandb_run.resolve_mode('disabled') == 'disabled'
     monkeypatch.setenv('WANDB_MODE', 'disabled')
     assert wandb_run.resolve_mode('auto') == 'disabled'

@@ -14,7 +14,10 @@ from vggres.sweeps.records import read_observations, read_records, to_dict
 from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
-_MOST_CURVES = 100  # values of an observation that are drawn as curves, each in a panel of its own
+_MOST_CURVES = 50  # values of an observation that are drawn as curves, each in a panel of its own
+_NOT_DRAWN = (
+    'in the pictures and in probes.jsonl; --config.wandb.all_curves=True draws each value as well'
+)
 
 
 def begin(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
@@ -50,11 +53,20 @@ def tell_observation(mirror: Mirror, entry: Observation, cell: Cell) -> None:
     """
     if entry.draw:
         return
+    curves = _curves(entry)
+    if _are_drawn(curves, cell):
+        mirror.log(curves, entry.step)
+
+
+def _curves(entry: Observation) -> dict[str, object]:
+    """The values along the layers, by the names of their curves."""
     of_others = {name for name, quantity in QUANTITIES.items() if not quantity.of}
     along = {name: found for name, found in entry.values.items() if name not in of_others}
-    curves = dict(_flat(to_dict(replace(entry, values=along))))
-    if len(curves) <= _MOST_CURVES or cell.config.wandb.all_curves:
-        mirror.log(curves, entry.step)
+    return dict(_flat(to_dict(replace(entry, values=along))))
+
+
+def _are_drawn(curves: Mapping[str, object], cell: Cell) -> bool:
+    return len(curves) <= _MOST_CURVES or cell.config.wandb.all_curves
 
 
 def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
@@ -62,6 +74,8 @@ def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
     mirror.summarise(asdict(result))
     if mirror.run:
         own = [entry for entry in _observations(cell) if entry.draw == 0]
+        if own and not _are_drawn(_curves(own[0]), cell):
+            mirror.summarise({'probes': _NOT_DRAWN})
         with mirror.guard():
             mirror.log_pictures(_pictures(own))
 
