@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-import wandb
 import wandb_files
 import wandb_server
 
+import wandb
 from vggres.tracking import fragments, run_ids, wandb_run
 
 ROOT = Path(__file__).parents[2]

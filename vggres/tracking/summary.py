@@ -54,7 +54,12 @@ def _keep_report(
         mirror.use([f'{result.cell}:{alias}' for result in results if result.status == 'finished'])
     files = [path for path in (directory / each for each in _REPORT) if path.exists()]
     if files:
-        mirror.keep(files, f'{name}-report', 'report', alias)
+        mirror.keep(files, report_of(name, directory).partition(':')[0], 'report', alias)
+
+
+def report_of(name: str, directory: Path) -> str:
+    """The artifact that holds the report of a sweep, as 'depth-report:directory-3f9c1a'."""
+    return f'{name}-report:{run_ids.version(directory)}'
 
 
 def _label(config: Config, directory: Path, name: str, notes: str) -> Label:

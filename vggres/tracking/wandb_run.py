@@ -6,6 +6,7 @@ training. `wandb` is imported only where something is mirrored.
 
 import contextlib
 import io
+import logging as standard_logging
 import math
 import os
 import threading
@@ -32,6 +33,10 @@ _FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
 _SLOWEST_UPLOAD = 1_000_000  # bytes per second; a server that takes longer counts as failing
 _AT_A_TIME = 8  # questions to the server
 _GRACE = 5  # seconds, after which W&B does not keep its own time limit
+
+
+# W&B counts its own failures by a library that prints an error where the server does not listen.
+standard_logging.getLogger('opentelemetry').setLevel(standard_logging.CRITICAL)
 
 
 def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
@@ -196,8 +201,9 @@ class Mirror:
         """Adds figures by name, as PNG."""
         with self.guard():
             if self.run:
-                import wandb
                 from PIL import Image
+
+                import wandb
 
                 pictures = {
                     name: wandb.Image(Image.open(io.BytesIO(to_png(figure))))
