@@ -27,6 +27,15 @@ def launched(workdir, *flags, address='', key=wandb_server.KEY):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=surroundings)
 
 
+def upload(said, address):
+    """Runs the command that a launch has printed."""
+    (command,) = re.findall('^upload to W&B: (.*)$', said, re.MULTILINE)
+    surroundings = {name: os.environ[name] for name in os.environ if 'WANDB' not in name}
+    surroundings |= {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
+    command = command.replace('wandb ', f'{sys.executable} -m wandb ', 1)
+    subprocess.run(command, shell=True, check=True, capture_output=True, env=surroundings)
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -129,12 +138,8 @@ def test_a_sweep_online_and_one_that_is_uploaded_are_received_whole(tmp_path):
     assert outcomes(tmp_path / 'on') == expected
 
     done = launched(tmp_path / 'later', *SMALL, '--config.wandb.mode=offline')
-    (command,) = re.findall('^upload to W&B: (.*)$', done.stdout, re.MULTILINE)
     with wandb_server.serving() as (address, runs):
-        surroundings = {name: os.environ[name] for name in os.environ if 'WANDB' not in name}
-        surroundings |= {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
-        command = command.replace('wandb ', f'{sys.executable} -m wandb ', 1)
-        subprocess.run(command, shell=True, check=True, capture_output=True, env=surroundings)
+        upload(done.stdout, address)
         summary = check_cells(runs, tmp_path / 'later' / 'depth', is_uploaded=True)
         check_summary(runs, summary, tmp_path / 'later' / 'depth')
     assert outcomes(tmp_path / 'later') == expected
@@ -144,6 +149,18 @@ TINY = (
     *('--sweep=depth', '--workers=2', '--config.sweep.seeds=2', '--config.sweep.depths=(8,)'),
     *('--config.train.epochs=2', '--config.data.fraction=0.3'),
 )
+
+
+def check_numbers(runs, directory):
+    """The server has the epochs of all cells once, and their results."""
+    cells = [told for told in runs.told.values() if told['jobType'] == 'cell']
+    assert len(cells) == 4
+    for told in cells:
+        path = directory / 'cells' / told['displayName']
+        result = json.loads((path / 'result.json').read_text())
+        epochs = [(each['epoch'], each['_step']) for each in runs.history(told['name'])]
+        assert epochs == [(each['epoch'], each['step']) for each in lines(path / 'metrics.jsonl')]
+        assert runs.summary(told['name'])['test_error'] == result['test_error']
 
 
 @pytest.fixture(scope='module')
@@ -166,10 +183,18 @@ def test_a_server_that_fails_costs_one_line_and_no_result(how, undisturbed, tmp_
         else:
             runs.on_stream = fail  # from the first record on
         done = launched(tmp_path, *TINY, address=address)
+        said = done.stdout
+        # The run of each worker that had begun; the others are offline.
+        assert ('W&B lacks the end of ' in said) == (how != 'refuses the key')
+        if how == 'fails half-way':  # and answers again
+            runs.fault, runs.on_stream = None, lambda run: None
+            done = launched(tmp_path, *TINY, address=address)
+            assert 'W&B lacks' not in done.stdout
+            upload(said, address)
+            check_numbers(runs, tmp_path / 'depth')
     assert (done.returncode, done.stderr) == (0, '')
-    assert len(re.findall('^W&B failed, further runs are logged', done.stdout, re.MULTILINE)) == 1
-    assert done.stdout.count('W&B failed') == 1
-    assert re.search('^upload to W&B: wandb sync .*/depth/wandb$', done.stdout, re.MULTILINE)
+    assert len(re.findall('^W&B .* logged offline', said, re.M)) == 1
+    assert re.search('^upload to W&B: wandb sync .*/depth/wandb$', said, re.MULTILINE)
     assert outcomes(tmp_path) == undisturbed
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -23,8 +23,9 @@ from vggres.executors.placement import default_workers, fallen_back
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
 from vggres.results import Failure
-from vggres.sweeps import cost
+from vggres.sweeps import cost, mirroring
 from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.cell import Cell
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
@@ -79,6 +80,7 @@ def run(
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
+        _complete_online(_with_commands(sweep, sweep.cells), console)
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
@@ -226,9 +228,25 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
         )
 
 
-def _with_commands(sweep: Sweep, cells: list) -> list:
+def _complete_online(cells: Iterable[Cell], console: Console) -> None:
+    """Sends W&B what its server lacks of cells that are done, as far as it answers by now."""
+    lacking = [cell for cell in cells if mirroring.is_cut_off(cell)]
+    if not lacking or lacking[0].config.wandb.mode != 'online':
+        return
+    while lacking and mirroring.complete(lacking[0]):
+        lacking = lacking[1:]
+    if lacking:
+        console.print(
+            f'W&B lacks the end of {cells_in_words(len(lacking))}: when its server answers again, '
+            'the same command sends it.',
+            soft_wrap=True,
+        )
+
+
+def _with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
     """The cells, each with the command that makes it again, which only W&B shows."""
-    return cells if sweep.config.wandb.mode == 'disabled' else again.with_commands(sweep, cells)
+    is_off = sweep.config.wandb.mode == 'disabled'
+    return [*cells] if is_off else again.with_commands(sweep, cells)
 
 
 def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:

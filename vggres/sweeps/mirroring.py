@@ -31,6 +31,23 @@ def begin(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
     return Mirror(cell.config, cell.workdir, _label(cell), marker, on_failure)
 
 
+def is_cut_off(cell: Cell) -> bool:
+    """Whether the server may lack the end of a cell that is done, since it failed meanwhile."""
+    return run_ids.is_cut_off(cell.directory / run_ids.ID_FILE) and cell.result() is not None
+
+
+def complete(cell: Cell) -> bool:
+    """Sends what the server lacks of a cell that is done, from its files; says whether it did."""
+    result, marker = cell.result(), cell.directory / run_ids.ID_FILE
+    label = _label(cell)
+    with Mirror(cell.config, cell.workdir, label, marker, falls_back=False) as mirror:
+        if mirror.run and result:
+            tell_earlier(mirror, cell)
+            tell_result(mirror, result, cell)
+            keep_weights(mirror, cell)
+    return not is_cut_off(cell)
+
+
 def tell_earlier(mirror: Mirror, cell: Cell) -> None:
     """Tells what an interrupted attempt had recorded and the run lacks."""
     for record in read_records(cell.directory):

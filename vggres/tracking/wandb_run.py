@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 
 from vggres.config import Config
 from vggres.figures.rendering import to_png
-from vggres.files import write_atomically
 from vggres.tracking import fragments, run_ids
 
 _INIT_TIMEOUT = 15  # seconds
@@ -110,6 +109,7 @@ class Mirror:
         label: Label,
         marker: Path | None = None,
         on_failure: Callable[[str], object] = lambda sentence: None,
+        falls_back: bool = True,
     ) -> None:
         """Starts a run or continues it, offline where online fails.
 
@@ -120,16 +120,18 @@ class Mirror:
             marker: a file that says that the run was begun before; None for one that is not
                 continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
+            falls_back: whether the run is offline where online fails; else there is none.
         """
         self.run = None
         self.first_step = 0.0
         self._on_failure = on_failure
-        for self._mode in _modes(config.wandb.mode):
+        self._begun: tuple[Path, str] | None = None
+        for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
                 import wandb
 
                 run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
-                is_new = not (marker and run_ids.text(marker).strip() == run_id)
+                is_new = not (marker and run_ids.is_of(marker, run_id))
                 if not is_new:
                     fragments.set_aside_empty(directory, run_id)
                 self.run = wandb.init(
@@ -160,11 +162,13 @@ class Mirror:
                 elif not is_new:  # an earlier fragment has what was logged, or had it
                     self.first_step = math.inf
                 if marker:
-                    with contextlib.suppress(OSError):  # it might log twice then, and goes on
-                        write_atomically(marker, run_id + '\n')
+                    run_ids.mark(marker, run_id)
+                    self._begun = (marker, run_id) if self._mode == 'online' else None
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
+            if self._mode == 'online' and falls_back:
+                _forget()
             Mirror._is_hung = self._mode == 'offline'  # which needs no server
 
     @contextlib.contextmanager
@@ -179,17 +183,25 @@ class Mirror:
                 Mirror._is_hung = True
             elif failed:
                 with contextlib.suppress(Exception):
-                    _within(_FINISH_TIMEOUT + _GRACE, partial(failed.finish, exit_code=1))
+                    _within(self._patience(), partial(failed.finish, exit_code=1))
 
     def _say(self, error: Exception) -> None:
         """Tells of a failure, in the log and, the first time, to the user."""
         logging.warning('W&B failed, going on without it: %s', error)
         Mirror._is_cut_off |= self._mode == 'online'
+        if self._begun:
+            run_ids.mark(*self._begun, is_whole=False)
         if not Mirror._has_told:
             Mirror._has_told = True
             then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
             message = (str(error).splitlines() or [type(error).__name__])[0]
             self._on_failure(f'W&B failed, {then}: {message}')
+
+    def _patience(self) -> float:
+        """The seconds that the end of the run may take: a server that fails is waited for once."""
+        if self._mode == 'offline':
+            return _FINISH_TIMEOUT + _GRACE
+        return 0 if Mirror._is_cut_off else _PATIENCE
 
     def log(self, record: Mapping[str, object], step: int | None = None) -> None:
         """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
@@ -251,13 +263,12 @@ class Mirror:
             return
         finish = partial(self.run.finish, exit_code=0 if kind is None else 1)
         with self.guard():
-            if self._mode == 'offline':
-                _within(_FINISH_TIMEOUT + _GRACE, finish)
-                return
             try:
-                _within(0 if Mirror._is_cut_off else _PATIENCE, finish)
-            except _HangsError as error:  # it goes on in its thread, and may yet succeed
-                self._say(error)
+                _within(self._patience(), finish)
+            except _HangsError as error:
+                if self._mode == 'offline':
+                    raise
+                self._say(error)  # it goes on in its thread, and may yet succeed
 
 
 class _HangsError(Exception):
@@ -286,6 +297,18 @@ def _within(seconds: float, function: Callable[[], object]) -> None:
         raise _HangsError(f'no answer within {seconds:.0f} s')
     if raised:
         raise raised[0]
+
+
+def _forget() -> None:
+    """Leaves the process of W&B, which starts no run offline that it failed to start online.
+
+    The next run has a process of its own: other workers may go on with the one that this one left.
+    """
+    os.environ.pop('WANDB_SERVICE', None)  # by which a launcher's process is found
+    with contextlib.suppress(Exception):
+        import wandb
+
+        _within(_GRACE, wandb.teardown)
 
 
 def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
