@@ -18,11 +18,17 @@ SMALL = (
 pytestmark = pytest.mark.slow
 
 
-def launched(workdir, *flags, address='', key=wandb_server.KEY):
-    """What a launch came to, with the given server as that of W&B."""
+def logged_in(address, key=wandb_server.KEY):
+    """The environment variables of a process that knows a server of W&B, and no other."""
     surroundings = {name: os.environ[name] for name in os.environ if 'WANDB' not in name}
     if address:
         surroundings |= {'WANDB_BASE_URL': address, 'WANDB_API_KEY': key}
+    return surroundings
+
+
+def launched(workdir, *flags, address='', key=wandb_server.KEY):
+    """What a launch came to, with the given server as that of W&B."""
+    surroundings = logged_in(address, key)
     command = [sys.executable, 'launch.py', f'--workdir={workdir}', *flags]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=surroundings)
 
@@ -30,10 +36,8 @@ def launched(workdir, *flags, address='', key=wandb_server.KEY):
 def upload(said, address):
     """Runs the command that a launch has printed."""
     (command,) = re.findall('^upload to W&B: (.*)$', said, re.MULTILINE)
-    surroundings = {name: os.environ[name] for name in os.environ if 'WANDB' not in name}
-    surroundings |= {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
     command = command.replace('wandb ', f'{sys.executable} -m wandb ', 1)
-    subprocess.run(command, shell=True, check=True, capture_output=True, env=surroundings)
+    subprocess.run(command, shell=True, check=True, capture_output=True, env=logged_in(address))
 
 
 def lines(path):
