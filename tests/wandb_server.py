@@ -12,8 +12,15 @@ import re
 import threading
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+from wandb_artifacts import Artifacts
 
 KEY = 'a' * 40  # any key of this length will do
+
+
+class RefusedError(Exception):
+    """What a query is refused with, in an answer whose status is good, as the real server does."""
 
 
 class Runs:
@@ -22,28 +29,47 @@ class Runs:
     Attributes:
         asked: the names of the queries, in their order.
         lines: of each run, by its id, the lines of each file, by its name.
+        files: of each run the content of each file that it uploaded, by its name.
         states: of each run whether it is over, and with which exit code.
-        groups: of each run the name of its group.
+        told: of each run what its start said: displayName, groupName, jobType, tags, notes, config.
+        artifacts: see `wandb_artifacts.Artifacts`.
         views: the saved views, each with its id, name, displayName and spec.
+        presets: the saved kinds of charts, by their names.
         fault: how the server fails from now on: with a status of HTTP, or by 'silence'; None.
+        on_stream: called with the id of a run whenever it streams something.
     """
 
     def __init__(self):
         self.asked = []
         self.lines = defaultdict(lambda: defaultdict(list))
         self.states = defaultdict(list)
-        self.groups = {}
+        self.files = defaultdict(dict)
+        self.told = defaultdict(dict)
+        self.artifacts = Artifacts()
         self.views = []
+        self.presets = {}
         self.fault = None
+        self.on_stream = lambda run: None
         self.is_over = threading.Event()
 
     def history(self, run):
         """The records of a run, in the order of the server's lines."""
         return [json.loads(line) for line in self.lines[run]['wandb-history.jsonl']]
 
+    def summary(self, run):
+        """What the summary of a run says."""
+        return json.loads((self.lines[run]['wandb-summary.json'] or ['{}'])[-1])
+
+    def config(self, run):
+        """The configuration of a run, without what W&B adds."""
+        said = json.loads(self.told[run]['config'])
+        return {key: each['value'] for key, each in said.items() if key != '_wandb'}
+
     def answer(self, name, variables):
         """The data that a query gets."""
         self.asked.append(name)
+        if (of_artifacts := self.artifacts.answer(name, variables)) is not None:
+            return of_artifacts
         if name == 'Viewer':
             return {'viewer': {'id': '1', 'entity': 'me', 'username': 'me', 'flags': '{}'}}
         if name == 'RunResumeStatus':
@@ -51,30 +77,39 @@ class Runs:
             bucket = self._bucket(variables['name']) if known else None
             return {'model': {'id': 'p', 'name': 'vggres', 'entity': ENTITY, 'bucket': bucket}}
         if name == 'UpsertBucket':
-            self.groups[variables['name']] = variables.get('groupName')
+            said = {key: each for key, each in variables.items() if each is not None}
+            self.told[variables['name']].update(said)
             inserted = variables['name'] not in self.lines
             bucket = self._bucket(variables['name'])
             return {'upsertBucket': {'bucket': bucket, 'inserted': inserted}}
         if name == 'CreateRunFiles':
-            files = [{'name': name, 'uploadUrl': f'/uploads/{name}'} for name in variables['files']]
+            place = f'/files/{variables["run"]}'
+            files = [{'name': each, 'uploadUrl': f'{place}/{each}'} for each in variables['files']]
             return {'createRunFiles': {'runID': 'b', 'uploadHeaders': [], 'files': files}}
         if name == 'GetDefaultEntity':
             return {'viewer': {'id': '1', 'entity': ENTITY['name']}}
         if name == 'Runs':
-            return {'project': self._counted(json.loads(variables['filters']).get('group'))}
+            return {
+                'project': self._counted(json.loads(variables['filters']).get('config.experiment'))
+            }
         if name == 'View':
             found = [{'node': each} for each in self.views if each['name'] == variables['viewName']]
             return {'project': {'allViews': {'edges': found}}}
+        if name == 'CreateCustomChart':
+            if variables['chartName'] in self.presets:
+                raise RefusedError(f'{variables["chartName"]} already exists')
+            self.presets[variables['chartName']] = json.loads(variables['spec'])
+            return {'createCustomChart': {'chart': {'id': f'me/{variables["chartName"]}'}}}
         if name == 'UpsertView2':
             return {'upsertView': {'view': self._saved(variables), 'inserted': True}}
         return {}
 
-    def _counted(self, group):
-        """A project with the number of runs in a group; None where it has no runs at all."""
-        count = sum(each == group for each in self.groups.values())
+    def _counted(self, experiment):
+        """A project with the number of an experiment's runs; None where it has no runs at all."""
+        count = sum(self.config(run).get('experiment') == experiment for run in self.told)
         page = {'edges': [], 'pageInfo': {'endCursor': None, 'hasNextPage': False}}
         known = {'internalId': '1', 'runCount': count, 'readOnly': False, 'runs': page}
-        return known if self.groups else None
+        return known if self.told else None
 
     def _saved(self, variables):
         """The view that was replaced, by its id, or one more."""
@@ -88,11 +123,21 @@ class Runs:
 
     def take(self, run, stream):
         """Takes what a run streams."""
+        self.on_stream(run)
         for name, part in stream.get('files', {}).items():
             stored, at = self.lines[run][name], part['offset']
             stored[at : at + len(part['content'])] = part['content']
         if stream.get('complete'):
             self.states[run].append(stream['exitcode'])
+
+    def take_file(self, path, content):
+        """Takes a file that comes to '/artifacts/…' or '/files/<run>/…'."""
+        kind, _, rest = path.strip('/').partition('/')
+        if kind == 'artifacts':
+            self.artifacts.take(rest, content)
+        else:
+            run, _, name = rest.partition('/')
+            self.files[run][name] = content
 
     def _bucket(self, run):
         lines = self.lines[run]
@@ -134,17 +179,22 @@ def serving():
             if self.path == '/graphql':
                 query = json.loads(body)
                 name = re.search(r'(?:query|mutation)\s+(\w+)', query['query'])[1]
-                data = runs.answer(name, query.get('variables') or {})
-                text = json.dumps({'data': data})
-                self._say(text.replace('"/uploads/', f'"http://{self.headers["Host"]}/uploads/'))
+                try:
+                    answer = {'data': runs.answer(name, query.get('variables') or {})}
+                except RefusedError as error:
+                    answer = {'data': None, 'errors': [{'message': str(error)}]}
+                text = json.dumps(answer)
+                here = f'"uploadUrl": "http://{self.headers["Host"]}/'
+                self._say(text.replace('"uploadUrl": "/', here))
                 return
             if self.path.endswith('/file_stream'):
                 runs.take(self.path.split('/')[-2], json.loads(body))
             self._say('{}')
 
         def do_PUT(self):
-            self._body()
+            body = self._body()
             if not self._fails():
+                runs.take_file(unquote(self.path), body)
                 self._say('{}')
 
         def do_GET(self):

@@ -72,7 +72,7 @@ _RANGES = {
 }
 _BELOW_ONE = ('model.vgg.dropout', 'model.shortcut.dropout')  # probabilities of dropping
 # Knobs that change nothing where another knob has some value.
-_POINTLESS = (
+POINTLESS = (
     ('model.shortcut.gate_bias', 'model.shortcut.gate', 'none'),
     ('model.vgg.dropout', 'model.images', 'small'),
     ('optimizer.warmup_fraction', 'optimizer.warmup', 'none'),
@@ -330,7 +330,7 @@ def check_effect(given: Iterable[str], config: Config, varied: Iterable[str] = (
     for key in given:
         if key in _CHOICES:
             _check_choice(key, config)  # what does not exist is not merely pointless
-        for knob, other, value in _POINTLESS:
+        for knob, other, value in POINTLESS:
             if key == knob and other not in varied and get(config, other) == value:
                 raise UserError(f'{key} changes nothing where {other} is {value!r}.')
 

@@ -76,6 +76,7 @@ ADDED_KNOBS = {
     'sweep.rates': (0.003, 0.01, 0.03, 0.1, 0.3),
     'sweep.tuning_seeds': 1,
     'sweep.thorough': False,
+    'wandb.all_curves': False,
 }
 # Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
 # host alone reads them.

@@ -93,11 +93,16 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     monkeypatch.setattr(conclude, 'mirror_sweep', lambda *args: calls.append(args))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
-    ((_, directory, name, charts, verdict, figures),) = calls
+    ((_, directory, name, summary),) = calls
     assert (directory, name) == (planned.directory, 'depth')
-    assert {len(chart.table.rows) for chart in charts} == {12}
-    assert verdict['variants']['plain']['verdict'] == 'degrades'
-    assert [figure.name for figure in figures] == ['error_against_depth.png', 'learning_curves.png']
+    assert summary.notes.startswith('python launch.py --sweep depth')
+    assert len(summary.results) == 12
+    assert {len(chart.table.rows) for chart in summary.charts} == {12}
+    assert summary.verdict['variants']['plain']['verdict'] == 'degrades'
+    assert [figure.name for figure in summary.figures] == [
+        'error_against_depth.png',
+        'learning_curves.png',
+    ]
 
     write_json(planned.directory / 'verdict.json', {'of': 'fewer cells'})
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))

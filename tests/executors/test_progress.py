@@ -180,3 +180,11 @@ def test_after_the_last_update_a_cell_is_evaluated(cells, clock):
     _, text = follow(cells, events, clock=clock)
     assert f'{large} 100 % (evaluating)' in text.splitlines()[0]
     assert f'{large} 100 % (error: train  1.00 %' in text.splitlines()[-1]
+
+
+def test_that_wandb_fails_is_said_once_and_not_by_each_worker(cells):
+    small, large = (cell.id for cell in cells)
+    failed = {'message': 'W&B failed, further runs are logged offline: no network'}
+    events = [(0, Event('notice', cell, failed)) for cell in (small, large)]
+    _, text = follow(cells, events)
+    assert text.splitlines() == [failed['message']]

@@ -89,24 +89,6 @@ def test_names_may_change_between_attempts_and_nothing_is_lost(config, tmp_path)
 
 
 @pytest.mark.slow
-def test_observations_go_to_wandb_by_layer_and_as_pictures(config, tmp_path):
-    config.probes.every_epochs, config.wandb.mode = 2, 'offline'
-    cell = Cell(config, tmp_path, '')
-    run(cell)
-    (directory,) = tmp_path.glob('wandb/offline-run-*')
-    command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', '--summary', directory]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    last = observations(cell)[-1]
-    for quantity in ('activation', 'input_gradient', 'weight_gradient', 'update_ratio'):
-        key = f'{quantity}/stage2/block1/conv2'
-        assert json.loads(text)['summary'][key] == pytest.approx(
-            last[quantity]['stage2/block1/conv2']
-        )
-        for picture in ('heat_map', 'by_layer'):
-            assert [*directory.glob(f'files/media/images/{picture}/{quantity}_*.png')]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize('how', ['SIGKILL', 'SIGSTOP'])
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='W&B is found by Linux')
 def test_a_process_of_wandb_that_dies_or_hangs_costs_no_result(config, tmp_path, how):

@@ -38,3 +38,25 @@ def test_the_id_of_a_directory_is_drawn_anew_where_its_file_holds_none(tmp_path,
         found += [run_ids.draw_id(path.parent), path.read_text(), run_ids.draw_id(path.parent)]
         assert re.fullmatch('[0-9a-f]{32}', found[-1])
     assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5]
+
+
+def test_a_marker_says_of_which_run_it_is_and_whether_that_is_whole(tmp_path):
+    marker = tmp_path / 'wandb_id'
+    assert not run_ids.is_of(marker, 'abc')
+    run_ids.mark(marker, 'abc')
+    assert (marker.read_text(), run_ids.is_cut_off(marker)) == ('abc\n', False)
+    run_ids.mark(marker, 'abc', is_whole=False)
+    assert run_ids.is_cut_off(marker)
+    assert run_ids.is_of(marker, 'abc')
+    assert not run_ids.is_of(marker, 'ab')
+    run_ids.mark(tmp_path / 'not' / 'there', 'abc')  # nothing is raised
+
+
+def test_sweeps_of_one_name_in_two_directories_are_told_apart(tmp_path):
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+    one, two = (run_ids.group(tmp_path / name, 'depth', 'emnist/balanced') for name in 'ab')
+    assert one != two
+    assert re.fullmatch('depth-emnist-balanced-[0-9a-f]{6}', one)
+    assert run_ids.group(tmp_path / 'a', 'depth', 'emnist/balanced') == one
+    assert run_ids.group(tmp_path / 'a', '', 'digits') == ''

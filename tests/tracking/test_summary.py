@@ -7,7 +7,7 @@ import wandb_files
 from planted import result
 
 from vggres.findings import run_charts
-from vggres.tracking.summary import mirror_sweep
+from vggres.tracking.summary import Summary, mirror_sweep
 
 # Seeds 0 and 1 err by their depth and by ten points more.
 RESULTS = [
@@ -25,7 +25,8 @@ def test_the_summary_run_holds_the_runs_of_its_charts_and_the_verdict(config, tm
     config.wandb.mode = 'offline'
     (tmp_path / 'figure.png').write_bytes(PNG)
     verdict = {'families': {'plain': {'verdict': 'degrades', 'excess_error': 12.0}}}
-    mirror_sweep(config, tmp_path, 'depth', CHARTS, verdict, [tmp_path / 'figure.png'])
+    summary = Summary(RESULTS, CHARTS, [tmp_path / 'figure.png'], verdict)
+    mirror_sweep(config, tmp_path, 'depth', summary)
     found = wandb_files.inspect(tmp_path, '--summary')
     assert found['summary']['verdict'] == verdict
     assert {'errors_by_run', 'charts', 'figures/figure'} <= set(found['summary'])
@@ -45,7 +46,7 @@ def test_the_summary_run_holds_the_runs_of_its_charts_and_the_verdict(config, tm
 
 def test_the_page_of_its_charts_needs_no_network(config, tmp_path):
     config.wandb.mode = 'offline'
-    mirror_sweep(config, tmp_path, 'depth', CHARTS, {}, [])
+    mirror_sweep(config, tmp_path, 'depth', Summary(RESULTS, CHARTS))
     (page,) = tmp_path.glob('wandb/offline-run-*/files/media/html/*.html')
     html = page.read_text()
     assert '"resnet",20,1,30.0,30.0' in html
@@ -53,7 +54,7 @@ def test_the_page_of_its_charts_needs_no_network(config, tmp_path):
 
 
 def test_disabled_writes_nothing(config, tmp_path):
-    mirror_sweep(config, tmp_path, 'depth', CHARTS, {}, [])
+    mirror_sweep(config, tmp_path, 'depth', Summary(RESULTS, CHARTS))
     assert list(tmp_path.iterdir()) == []
 
 

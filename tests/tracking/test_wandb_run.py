@@ -11,13 +11,14 @@ import wandb
 import wandb_files
 import wandb_server
 
-from vggres.tracking import run_ids, wandb_run
+from vggres.tracking import fragments, run_ids, wandb_run
 
 ROOT = Path(__file__).parents[2]
 
 
 def mirror(config, directory, name='a-name'):
-    label = wandb_run.Label(name, group='depth', job_type='cell', tags=('mine',))
+    decisive = {'model': {'depth': 8}, 'variant': 'plain'}
+    label = wandb_run.Label(name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
     directory.mkdir(exist_ok=True)
     return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
 
@@ -36,6 +37,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     assert found['name'] == 'a-name'
     assert sorted(found['tags']) == ['extra', 'mine']
     assert found['config']['model']['depth'] == 8
+    assert found['config']['variant'] == 'plain'
     assert found['summary']['train/error'] == 25
     assert found['summary']['epoch'] == 2
     assert found['summary']['status'] == 'finished'
@@ -43,6 +45,7 @@ def test_an_offline_run_holds_what_was_logged(config, tmp_path):
     (started,) = [record['run'] for record in records if record['type'] == 'run']
     assert started['run_group'] == 'depth'
     assert started['job_type'] == 'cell'
+    assert started['notes'] == 'python launch.py'
     axes = [record['metric'] for record in records if record['type'] == 'metric']
     assert {'glob_name': '*', 'step_metric': 'epoch'}.items() <= axes[-1].items()
 
@@ -158,8 +161,13 @@ def test_the_fragments_of_an_offline_run_become_one_run_of_the_server(config, tm
             ids.append(run.run.id)
             for epoch in epochs:
                 run.log({'epoch': epoch, 'train/error': 50.0 / epoch}, 5 * epoch)
+    # What a process that was killed at once leaves: nothing is uploaded beside it.
+    empty = tmp_path / 'wandb' / 'offline-run-20261128_1-b' / 'run-b.wandb'
+    empty.parent.mkdir()
+    empty.write_bytes(next(tmp_path.glob('wandb/offline-run-*/*.wandb')).read_bytes()[:7])
+    os.utime(empty, (0, 0))
     with wandb_server.serving() as (address, runs):
-        command = wandb_run.upload_command(tmp_path).replace(
+        command = fragments.upload_command(tmp_path).replace(
             'wandb ', f'{sys.executable} -m wandb ', 1
         )
         surroundings = alone() | {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
@@ -269,7 +277,10 @@ def test_the_mode_follows_the_credential(monkeypatch, login, mode):
 
     monkeypatch.delenv('WANDB_MODE', raising=False)
     monkeypatch.setattr(wandb, 'login', answer)
-    assert wandb_run.resolve_mode('auto') == mode
+    told = []
+    assert wandb_run.resolve_mode('auto', told.append) == mode
+    expected = 'W&B cannot be used, runs are logged offline: no network'
+    assert told == ([expected] if isinstance(login, Exception) else [])
     assert wandb_run.resolve_mode('disabled') == 'disabled'
     monkeypatch.setenv('WANDB_MODE', 'disabled')
     assert wandb_run.resolve_mode('auto') == 'disabled'

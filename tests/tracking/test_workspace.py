@@ -12,6 +12,7 @@ import planted
 import pytest
 import wandb_server
 
+from vggres.figures import charts
 from vggres.findings import run_charts
 from vggres.findings.along_layers import along
 from vggres.networks.grammar import network_spec
@@ -41,7 +42,7 @@ def test_a_view_shows_the_runs_of_its_sweep_by_variant_and_depth():
     (runs,) = specification(VIEW)['section']['runSets']
     (kept,) = runs['filters']['filters']
     assert (kept['key'], kept['op'], kept['value']) == (
-        {'section': 'run', 'name': 'group'},
+        {'section': 'config', 'name': 'experiment'},
         *('=', 'depth'),
     )
     grouped = [each['name'] for each in runs['grouping']]
@@ -91,8 +92,8 @@ def test_charts_of_the_summary_run_are_drawn_by_presets():
     network = network_spec('plain', 8)
     names, _ = along(network, 'block')
     look = Observation(0.0, 0, 0, {'input_gradient': dict.fromkeys(names, 1.0)})
-    charts = run_charts.of_sweep(results, [(results[0], network, [look])])
-    spec = specification(dataclasses.replace(VIEW, charts=charts))
+    drawn = run_charts.of_sweep(results, [(results[0], network, [look])])
+    spec = specification(dataclasses.replace(VIEW, charts=drawn))
     drawn = [c for kind, c in panels(spec, 'Error against depth') if kind == 'Vega2']
     drawn += [c for kind, c in panels(spec, 'Gradients along layers') if kind == 'Vega2']
     tables = [
@@ -121,13 +122,21 @@ def test_the_library_reads_what_is_printed():
     assert json.loads(again.model_dump_json(by_alias=True, exclude_none=True)) == json.loads(text)
 
 
+def belonging_to(experiment):
+    """What the start of a run says that belongs to an experiment."""
+    return {'config': json.dumps({'experiment': {'value': experiment}})}
+
+
 # Saves the view of a sweep as often as there are titles.
 _SAVES = """
 import dataclasses, sys
+import planted
 from vggres.errors import UserError
+from vggres.findings import run_charts
 from vggres.tracking import workspace
+charts = run_charts.of_sweep([planted.result('plain', depth) for depth in (8, 20)], [])
 for title in sys.argv[2:]:
-    view = workspace.View(sys.argv[1], title, '', (), ())
+    view = workspace.View(sys.argv[1], title, '', (), (), charts)
     try:
         print(workspace.save(view, '', 'vggres').partition('?')[2])
     except UserError as error:
@@ -140,7 +149,7 @@ def test_a_view_is_replaced_and_one_that_was_changed_by_hand_is_kept():
     with wandb_server.serving() as (address, runs):
         surroundings = {name: os.environ[name] for name in os.environ if 'WANDB' not in name}
         surroundings |= {'WANDB_BASE_URL': address, 'WANDB_API_KEY': wandb_server.KEY}
-        surroundings |= {'PYTHONPATH': str(ROOT), 'WANDB_SILENT': 'true'}
+        surroundings |= {'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}', 'WANDB_SILENT': 'true'}
 
         def save(sweep, *titles):
             command = [sys.executable, '-c', _SAVES, sweep, *titles]
@@ -151,12 +160,15 @@ def test_a_view_is_replaced_and_one_that_was_changed_by_hand_is_kept():
 
         (refused,) = save('depth', 'one')
         assert refused.startswith('me/vggres has no runs of depth')
-        runs.groups = {'a': 'vgg_depth'}
+        runs.told['a'] = belonging_to('vgg_depth')
         assert save('depth', 'one') == [refused]
-        runs.groups |= {'b': 'depth'}
+        runs.told['b'] = belonging_to('depth')
         assert save('depth', 'one', 'one', 'two') == ['nw=vggresdepth'] * 3
         (view,) = runs.views
         assert '## two' in view['spec']
+        ((name, spec),) = runs.presets.items()  # stored once
+        assert spec == charts.preset('error_against_depth')
+        assert f'"me/{name}"' in view['spec']
         assert save('vgg_depth', 'one') == ['nw=vggresvgg_depth']
         view['spec'] = view['spec'].replace('## two', '## two, and what I think of it')
         by_hand = dict(view)

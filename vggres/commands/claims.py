@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from vggres.findings.claims import Evidence, Finding
 from vggres.findings.languages import ENGLISH, SweepProtocol
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
+from vggres.tracking.claims_run import mirror_claims
 
 
 def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding]:
@@ -50,6 +52,7 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         raise UserError(f'cannot write to {workdir}: it is read-only.')
     evidence = {name: _evidence(sweep, console) for name, sweep in finished.items()}
     findings: list[Finding] = []
+    pages_before, files = _findings_in(workdir), []
     for page, told in pages.items():
         own = dict.fromkeys(claim.sweep for claim in told)
         if not set(own) & set(finished):
@@ -61,9 +64,21 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         _show(found, missing, console)
         console.print(f'{page}: {", ".join(map(str, paths.values()))}', soft_wrap=True)
         findings += found
+        files += paths.values()
     _write_what_remains(workdir, findings, evidence, commands, console)
+    if _findings_in(workdir) != pages_before:
+        configs = {name: sweep.config for name, sweep in finished.items()}
+        statuses = {each.claim.key: each.status for each in findings}
+        say = partial(console.print, soft_wrap=True)
+        mirror_claims(configs, workdir, statuses, files, on_failure=say)
     Index(workdir).write()
     return findings
+
+
+def _findings_in(workdir: Path) -> list[bytes]:
+    """The findings that stand in a directory, to see whether they have changed."""
+    files = [workdir / f'{page}.json' for page in ('claims', 'causes')]
+    return [path.read_bytes() if path.is_file() else b'' for path in files]
 
 
 def _write_what_remains(

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 import experiments
 from experiments import Experiment
+from vggres.commands import again
 from vggres.commands.index import Index
 from vggres.data.source import SPLITS
 from vggres.errors import UserError
@@ -22,7 +23,7 @@ from vggres.findings.report import LostRun, Report
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import VERDICT_FILE, Sweep, cells_in_words, check_outputs
-from vggres.tracking.summary import mirror_sweep
+from vggres.tracking.summary import Summary, mirror_sweep
 
 
 def conclude(
@@ -72,7 +73,14 @@ def conclude(
         pictures = sorted((sweep.directory / 'figures').glob('*.png'))
         summary = {key: value for key, value in stored.items() if key != 'networks'}
         address = mirror_sweep(
-            sweep.config, sweep.directory, sweep.name, charts, summary | {'words': words}, pictures
+            *(sweep.config, sweep.directory, sweep.name),
+            Summary(
+                results=results,
+                charts=charts,
+                figures=pictures,
+                verdict=summary | {'words': words},
+                notes=again.of_sweep(sweep),
+            ),
         )
         write_json(verdict_path, stored)
     console.print(_table(judged or results))

@@ -4,14 +4,14 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
 from rich.console import Console
 
 import experiments
-from vggres.commands import conclude, planning
+from vggres.commands import again, conclude, planning
 from vggres.commands.index import Index
 from vggres.config import Config
 from vggres.data import datasets
@@ -24,13 +24,14 @@ from vggres.executors.placement import default_workers, fallen_back
 from vggres.executors.progress import Progress
 from vggres.files import write_atomically
 from vggres.results import Failure
-from vggres.sweeps import cost
+from vggres.sweeps import cost, mirroring
 from vggres.sweeps import sweep as sweeps
+from vggres.sweeps.cell import Cell
 from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
-from vggres.tracking import run_ids, wandb_run
+from vggres.tracking import fragments, run_ids, wandb_run
 
 Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
@@ -61,7 +62,7 @@ def run(
         UserError: where the directory cannot be used, or no worker can start.
         KeyboardInterrupt: what is done is kept.
     """
-    sweep = _with_resolved_mode(sweep)
+    sweep = _with_resolved_mode(sweep, console)
     datasets.prepare(sweep.config.data, console)
     with locked(sweep.directory), _undone_if_refused(sweep.directory):
         whole = sweeps.joined(sweep) if sweep.name else sweep
@@ -76,16 +77,18 @@ def run(
             Index(_workdir(sweep)).write()
             return []
         while missing := sweep.missing():
-            failed = _run_missing(sweep, missing, info, options, console, execute)
+            cells = _with_commands(sweep, missing)
+            failed = _run_missing(sweep, cells, info, options, console, execute)
             if sweep.missing():
                 break
             sweep, whole = _with_next_stage(sweep, whole, info, console)
+        _complete_online(_with_commands(sweep, sweep.cells), console)
         if whole.results() and sweep.name:
             conclude.conclude(whole, experiments.load(sweep.name), failed, console)
         elif whole.results():
             conclude.print_cells(whole, console)
         Index(_workdir(sweep)).write()
-    if has_run and (command := wandb_run.upload_command(sweep.directory)):
+    if has_run and (command := fragments.upload_command(sweep.directory)):
         console.print(f'upload to W&B: {command}', soft_wrap=True)
     if failed:
         console.print(f'{cells_in_words(len(failed))} failed; the same command tries again.')
@@ -109,6 +112,7 @@ def _submit(sweep: Sweep, info: DatasetInfo, options: SlurmOptions, console: Con
         console.print(f'{cells_in_words(held)} already queued or running: not submitted again.')
     if left:
         costs = {cell.id: cost.flops(cell, info) for cell in left}
+        left = _with_commands(sweep, left)
         jobs = slurm.submit(left, costs, options, sweep.directory)
         console.print(
             f'{sweep.directory}: {len(left)} of {cells_in_words(len(sweep.cells))} submitted to '
@@ -239,9 +243,32 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
         )
 
 
-def _with_resolved_mode(sweep: Sweep) -> Sweep:
+def _complete_online(cells: Iterable[Cell], console: Console) -> None:
+    """Sends W&B what its server lacks of cells that are done, as far as it answers by now."""
+    lacking = [cell for cell in cells if mirroring.is_cut_off(cell)]
+    if not lacking or lacking[0].config.wandb.mode != 'online':
+        return
+    while lacking and mirroring.complete(lacking[0]):
+        lacking = lacking[1:]
+    if lacking:
+        console.print(
+            f'W&B lacks the end of {cells_in_words(len(lacking))}: when its server answers again, '
+            'the same command sends it.',
+            soft_wrap=True,
+        )
+
+
+def _with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, each with the command that makes it again, which only W&B shows."""
+    is_off = sweep.config.wandb.mode == 'disabled'
+    return [*cells] if is_off else again.with_commands(sweep, cells)
+
+
+def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:
     """The sweep with one mode of W&B for all its cells, chosen once."""
-    mode = wandb_run.resolve_mode(sweep.config.wandb.mode)
+    mode = wandb_run.resolve_mode(
+        sweep.config.wandb.mode, lambda sentence: console.print(sentence, soft_wrap=True)
+    )
 
     def resolved(config: Config) -> ConfigDict:
         copy = ConfigDict(config.to_dict())

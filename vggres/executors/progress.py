@@ -14,6 +14,7 @@ from vggres.sweeps.cell import Cell
 from vggres.sweeps.sweep import cells_in_words
 
 _SECONDS_BETWEEN_LINES = 30.0  # between two plain lines about cells that are still running
+_OF_ALL_WORKERS = 'W&B '  # a notice that begins so holds for all workers, and is shown once
 _SILENT = 120.0  # seconds without an event, after which a line says so
 _PART_TO_JUDGE_BY = 0.03  # of all work: before that, compilation hides the pace
 
@@ -53,6 +54,7 @@ class Progress:
             bars.TextColumn('{task.fields[state]}'),
             console=console,
         )
+        self._has_heard_of_all = False
         self._live = None
         if console.is_terminal:
             self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
@@ -115,7 +117,13 @@ class Progress:
         self._end(cell, f'left alone: {values["message"].rstrip(".")}')
 
     def _on_notice(self, cell: str, values: dict) -> None:
-        self._console.print(Text(f'{self._labels[cell]}: {values["message"]}'), soft_wrap=True)
+        message = values['message']
+        if message.startswith(_OF_ALL_WORKERS):
+            if not self._has_heard_of_all:
+                self._console.print(Text(message), soft_wrap=True)
+            self._has_heard_of_all = True
+            return
+        self._console.print(Text(f'{self._labels[cell]}: {message}'), soft_wrap=True)
 
     def _on_silence(self, cell: str, values: dict) -> None:
         for running in self._started:

@@ -48,6 +48,7 @@ class Cell:
         sweep: the name of the sweep that it belongs to; '' for none.
         variant: what its sweep compares at each depth: a family, or one with other options.
         stored_id: the id under which it was run; '' for the one that follows from the config.
+        command: what makes it again, for whoever finds its run in W&B; '' where nobody says.
     """
 
     config: Config
@@ -55,6 +56,7 @@ class Cell:
     sweep: str
     variant: str = ''
     stored_id: str = ''
+    command: str = ''
 
     def __post_init__(self) -> None:
         """Freezes the configuration: nothing changes it after it was checked."""
@@ -159,6 +161,7 @@ class Cell:
             'sweep': self.sweep,
             'variant': self.variant,
             'stored_id': self.stored_id,
+            'command': self.command,
         }
 
     @classmethod

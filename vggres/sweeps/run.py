@@ -3,35 +3,27 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 
-from flax import traverse_util
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from vggres import environment
 from vggres.config import Config, network_spec, program
 from vggres.data import datasets
 from vggres.data.source import Content
-from vggres.figures import layers
 from vggres.networks import torch_weights
 from vggres.networks.network import Network
 from vggres.probes import observation
-from vggres.probes.quantities import QUANTITIES
 from vggres.results import Observation, Outcome, Record, Result
-from vggres.sweeps import lease
+from vggres.sweeps import lease, mirroring
 from vggres.sweeps.attempt import Attempt, begin_attempt
 from vggres.sweeps.cell import WEIGHTS_FILE, Cell
 from vggres.sweeps.records import (
     METRICS_FILE,
     PROBES_FILE,
-    read_observations,
-    read_records,
-    to_dict,
 )
-from vggres.tracking.run_ids import ID_FILE
-from vggres.tracking.wandb_run import Label, Mirror
+from vggres.tracking.wandb_run import Mirror
 from vggres.training import deepening, inputs, programs, trainer
 from vggres.training.checkpoint import Checkpoints
 from vggres.training.programs import Images, Programs
@@ -116,20 +108,20 @@ def run(
                 mine.release()  # whoever continues the cell need not wait for this process to end
 
         on_begin(save)
-        with _mirror(cell, on_notice) as mirror:
-            _mirror_earlier(cell, mirror)
-            listeners = _listeners(attempt, mirror, on_record, on_progress)
+        with mirroring.begin(cell, on_notice) as mirror:
+            mirroring.tell_earlier(mirror, cell)
+            listeners = _listeners(cell, attempt, mirror, on_record, on_progress)
             with _saved_in_any_case(attempt.checkpoints):
                 trained = train_in_process(_with_source(cell), listeners, attempt.checkpoints)
             result = _result(cell, trained, attempt, started)
-            mirror.summarise(asdict(result))
-            _mirror_pictures(cell, mirror)
+            mirroring.tell_result(mirror, result, cell)
             mine.check()
             _save_weights(cell, trained)
             mine.check()
             cell.finish(result)  # the last file: the cell is done
             mine.check()
             attempt.checkpoints.remove()
+            mirroring.keep_weights(mirror, cell)
     return result
 
 
@@ -222,6 +214,7 @@ def _weights(config: Config, data: Images) -> dict | None:
 
 
 def _listeners(
+    cell: Cell,
     attempt: Attempt,
     mirror: Mirror,
     on_record: Callable[[Record], object],
@@ -231,75 +224,15 @@ def _listeners(
 
     def record(entry: Record) -> None:
         attempt.records[METRICS_FILE].append(entry)
-        mirror.log(_mirrored(entry), entry.step)
+        mirroring.tell(mirror, entry)
         on_record(entry)
 
     def observe(entry: Observation) -> None:
         if PROBES_FILE in attempt.records:
             attempt.records[PROBES_FILE].append(entry)
-        _mirror_observation(entry, mirror)
+        mirroring.tell_observation(mirror, entry, cell)
 
     return Listeners(record, observe, on_progress)
-
-
-def _mirror(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
-    at, data = cell.coordinates(), cell.config.data.name
-    tags = data, at['family'], f'depth{at["depth"]}'
-    label = Label(cell.id, cell.sweep, 'cell', tags, at['variant'])
-    return Mirror(cell.config, cell.workdir, label, cell.directory / ID_FILE, on_failure)
-
-
-def _mirror_earlier(cell: Cell, mirror: Mirror) -> None:
-    """Tells the mirror what an interrupted attempt had recorded and the mirror lacks."""
-    for entry in read_records(cell.directory):
-        if entry.step >= mirror.first_step:
-            mirror.log(_mirrored(entry), entry.step)
-    for entry in _observations(cell):
-        if entry.step >= mirror.first_step:
-            _mirror_observation(entry, mirror)
-
-
-def _mirrored(entry: Record) -> dict:
-    """The numbers of a record, which the mirror draws against the epoch."""
-    return to_dict(replace(entry, looks=None))
-
-
-def _mirror_observation(entry: Observation, mirror: Mirror) -> None:
-    """Tells the mirror the values of the run's own weights, as 'activation/stage1/block1'.
-
-    Quantities with names of their own are left out: some have hundreds of values.
-    """
-    if entry.draw == 0:
-        of_others = {name for name, quantity in QUANTITIES.items() if not quantity.of}
-        along = {name: found for name, found in entry.values.items() if name not in of_others}
-        entry = replace(entry, values=along)
-        mirror.log(traverse_util.flatten_dict(to_dict(entry), sep='/'), entry.step)
-
-
-def _mirror_pictures(cell: Cell, mirror: Mirror) -> None:
-    """Shows the observations of the run's own weights in the mirror."""
-    if not mirror.run:
-        return
-    own = [entry for entry in _observations(cell) if entry.draw == 0]
-    with mirror.guard():
-        mirror.log_pictures(_pictures(own))
-
-
-def _observations(cell: Cell) -> list[Observation]:
-    return read_observations(cell.directory) if cell.config.probes.every_epochs else []
-
-
-def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:
-    """A heat map of each quantity, layer by epoch, and its curves over the layers."""
-    drawn = {}
-    for name, quantity in QUANTITIES.items():
-        if not quantity.of or not observations or name not in observations[0].values:
-            continue
-        with contextlib.suppress(ValueError):  # nothing of it was observed along the main path
-            given = {'name': name, 'title': quantity.title, 'of': quantity.of}
-            drawn[f'heat_map/{name}'] = layers.layer_heat_map(observations, **given)
-            drawn[f'by_layer/{name}'] = layers.quantity_by_layer(observations, **given)
-    return drawn
 
 
 def _result(cell: Cell, trained: Trained, attempt: Attempt, started: float) -> Result:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vggres.files import is_damage, write_atomically
 
 ID_FILE = 'wandb_id'  # of a directory
+_CUT_OFF = 'cut off'  # what the file says behind the id of a run that the server may not have whole
 _ID_LENGTH = 32  # hexadecimal digits
 
 
@@ -21,6 +22,38 @@ def run_of_agent(group: str) -> str:
     """
     is_asked = os.environ.get('WANDB_SWEEP_ID') and not group
     return os.environ.get('WANDB_RUN_ID', '') if is_asked else ''
+
+
+def is_of(marker: Path, run: str) -> bool:
+    """Whether a file says that a run was begun before."""
+    return text(marker).split()[:1] == [run]
+
+
+def is_cut_off(marker: Path) -> bool:
+    """Whether a file says that the server may lack a part of the run."""
+    return text(marker).strip().endswith(_CUT_OFF)
+
+
+def mark(marker: Path, run: str, is_whole: bool = True) -> None:
+    """Leaves a file that says that a run was begun; where that fails, it might log twice."""
+    with contextlib.suppress(OSError):
+        write_atomically(marker, run + ('\n' if is_whole else f' {_CUT_OFF}\n'))
+
+
+def group(directory: Path, sweep: str, data: str) -> str:
+    """What the runs of a sweep's directory are part of, as 'depth-digits-3f9c1a'.
+
+    Sweeps of one name in other directories, at another rate for example, have other groups. A
+    network that belongs to no sweep has none.
+    """
+    if not sweep:
+        return ''
+    return '-'.join((sweep, data.replace('/', '-'), _directory_id(directory)[:6]))
+
+
+def version(directory: Path) -> str:
+    """The alias by which the artifacts of a sweep's directory are found among others of a name."""
+    return f'directory-{_directory_id(directory)[:6]}'
 
 
 def run_id(directory: Path, name: str) -> str:

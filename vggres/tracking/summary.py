@@ -1,23 +1,41 @@
 """The run of Weights & Biases that stands for a whole sweep."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vggres.config import Config
 from vggres.figures.charts import Chart, RunTable
 from vggres.findings import chart_page
+from vggres.results import Result
+from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
+_REPORT = ('report.html', 'results.csv')
 
-def mirror_sweep(
-    config: Config,
-    directory: Path,
-    name: str,
-    charts: Sequence[Chart],
-    verdict: Mapping,
-    figures: Sequence[Path],
-) -> str | None:
-    """The one W&B run that stands for a whole sweep: its charts, its figures and the verdict.
+
+@dataclass(frozen=True)
+class Summary:
+    """What the run of a sweep holds.
+
+    Attributes:
+        results: one per finished cell, whose weights the report rests on.
+        charts: those of the report.
+        figures: PNG files.
+        verdict: as in `verdict.json`; it becomes the run's summary.
+        notes: the command that makes the sweep again.
+    """
+
+    results: Sequence[Result] = ()
+    charts: Sequence[Chart] = ()
+    figures: Sequence[Path] = ()
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ''
+
+
+def mirror_sweep(config: Config, directory: Path, name: str, summary: Summary) -> str | None:
+    """Makes the one W&B run that stands for a whole sweep.
 
     The runs that charts show are logged as tables, of which charts of W&B draw what they are told
     to (see `workspace`), and as one page that draws them without any.
@@ -26,25 +44,42 @@ def mirror_sweep(
         config: the sweep's, with a resolved wandb.mode.
         directory: of the sweep.
         name: of the sweep.
-        charts: those of the report.
-        verdict: as in `verdict.json`; it becomes the run's summary.
-        figures: PNG files.
+        summary: what the run holds.
 
     Returns:
         The address of the run; None where it is not online.
     """
-    label = Label(f'{name} summary', name, 'summary', (config.data.name, 'summary'))
-    mirror = Mirror(config, directory, label)
+    if config.wandb.mode == 'disabled':
+        return None
+    mirror = Mirror(config, directory, _label(config, directory, name, summary.notes))
     with mirror, mirror.guard():
         if mirror.run:
-            mirror.log(_record(name, charts, figures))
-            mirror.summarise({'verdict': verdict})
+            mirror.log(_record(name, summary.charts, summary.figures))
+            mirror.summarise({'verdict': summary.verdict})
+            _keep_report(mirror, config, directory, name, summary.results)
     return mirror.run.url if mirror.run and not mirror.run.offline else None
 
 
 def table_key(table: RunTable) -> str:
     """What W&B calls the table of a chart."""
     return f'{table.name}_by_run'
+
+
+def report_of(name: str, directory: Path) -> str:
+    """The artifact that holds the report of a sweep, as 'depth-report:directory-3f9c1a'."""
+    return f'{name}-report:{run_ids.version(directory)}'
+
+
+def _label(config: Config, directory: Path, name: str, notes: str) -> Label:
+    group = run_ids.group(directory, name, config.data.name)
+    return Label(
+        name=f'{group} summary',
+        group=group,
+        job_type='summary',
+        tags=(name, config.data.name, 'summary'),
+        notes=notes,
+        config=run_config.nested(run_config.of_sweep(config)) | {'experiment': name},
+    )
 
 
 def _record(name: str, charts: Sequence[Chart], figures: Sequence[Path]) -> dict[str, object]:
@@ -58,3 +93,15 @@ def _record(name: str, charts: Sequence[Chart], figures: Sequence[Path]) -> dict
     if charts:
         record['charts'] = wandb.Html(chart_page.page(name, charts), inject=False)
     return record
+
+
+def _keep_report(
+    mirror: Mirror, config: Config, directory: Path, name: str, results: Sequence[Result]
+) -> None:
+    """Keeps the report and its table, made from the weights of the cells."""
+    alias = run_ids.version(directory)
+    if config.checkpoint.save_weights:
+        mirror.use([f'{result.cell}:{alias}' for result in results if result.status == 'finished'])
+    files = [path for path in (directory / each for each in _REPORT) if path.exists()]
+    if files:
+        mirror.keep(files, report_of(name, directory).partition(':')[0], 'report', alias)

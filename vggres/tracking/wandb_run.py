@@ -6,34 +6,46 @@ training. `wandb` is imported only where something is mirrored.
 
 import contextlib
 import io
+import logging as standard_logging
 import math
 import os
-import shlex
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from matplotlib.figure import Figure
 
 from vggres.config import Config
 from vggres.figures.rendering import to_png
-from vggres.files import write_atomically
-from vggres.tracking import run_ids
+from vggres.tracking import fragments, run_ids
 
 _INIT_TIMEOUT = 15  # seconds
 _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
+_FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
+_SLOWEST_UPLOAD = 1_000_000  # bytes per second; a server that takes longer counts as failing
+_AT_A_TIME = 8  # questions to the server
 _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 
-def resolve_mode(mode: str) -> str:
+# W&B counts its own failures by a library that prints an error where the server does not listen.
+standard_logging.getLogger('opentelemetry').setLevel(standard_logging.CRITICAL)
+
+
+def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
     """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
 
     The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
+
+    Args:
+        mode: as the configuration has it.
+        on_failure: called with a sentence where there is a credential and W&B does not take it.
     """
     if mode != 'auto':
         return mode
@@ -46,15 +58,9 @@ def resolve_mode(mode: str) -> str:
 
         return 'online' if wandb.login(prompt=False) else 'offline'
     except Exception as error:
-        logging.warning('W&B cannot be reached, logging offline: %s', error)
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        on_failure(f'W&B cannot be used, runs are logged offline: {message}')
         return 'offline'
-
-
-def upload_command(directory: Path) -> str | None:
-    """What uploads the offline runs below a directory; None where there are none."""
-    if not any(directory.glob('wandb/offline-run-*')):
-        return None
-    return f'wandb sync {shlex.quote(str(directory))}/wandb/offline-run-*'
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,18 @@ class Label:
     Attributes:
         name: readable.
         group: what the run is part of; '' for nothing.
-        job_type: 'cell' or 'summary'.
+        job_type: 'cell', 'summary' or 'claims'.
         tags: to filter by, besides those of the configuration.
-        variant: what its sweep compares, to group by; '' for none.
+        notes: the command that makes the run again; '' for none.
+        config: what decides the run, to group and filter by.
     """
 
     name: str
     group: str
     job_type: str
     tags: tuple[str, ...]
-    variant: str = ''
+    notes: str = ''
+    config: Mapping[str, object] = field(default_factory=dict)
 
 
 class Mirror:
@@ -101,26 +109,31 @@ class Mirror:
         label: Label,
         marker: Path | None = None,
         on_failure: Callable[[str], object] = lambda sentence: None,
+        falls_back: bool = True,
     ) -> None:
         """Starts a run or continues it, offline where online fails.
 
         Args:
-            config: the whole configuration; its `wandb` part is obeyed, with a resolved mode.
+            config: its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
             label: what the run is called; no other run of the directory has its name.
             marker: a file that says that the run was begun before; None for one that is not
                 continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
+            falls_back: whether the run is offline where online fails; else there is none.
         """
         self.run = None
         self.first_step = 0.0
         self._on_failure = on_failure
-        for self._mode in _modes(config.wandb.mode):
+        self._begun: tuple[Path, str] | None = None
+        for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
                 import wandb
 
                 run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
-                is_new = not (marker and run_ids.text(marker).strip() == run_id)
+                is_new = not (marker and run_ids.is_of(marker, run_id))
+                if not is_new:
+                    fragments.set_aside_empty(directory, run_id)
                 self.run = wandb.init(
                     mode=self._mode,
                     id=run_id,
@@ -132,7 +145,8 @@ class Mirror:
                     group=label.group or None,
                     job_type=label.job_type,
                     tags=[*label.tags, *config.wandb.tags],
-                    config=config.to_dict() | {'variant': label.variant},
+                    notes=label.notes or None,
+                    config=dict(label.config),
                     settings=wandb.Settings(
                         silent=True,
                         console='off',
@@ -140,6 +154,7 @@ class Mirror:
                         reinit='create_new',
                         init_timeout=_INIT_TIMEOUT,
                         finish_timeout=_FINISH_TIMEOUT,
+                        x_transaction_log_flush_interval=_FLUSH_INTERVAL,
                     ),
                 )
                 if self._mode == 'online':
@@ -147,11 +162,13 @@ class Mirror:
                 elif not is_new:  # an earlier fragment has what was logged, or had it
                     self.first_step = math.inf
                 if marker:
-                    with contextlib.suppress(OSError):  # it might log twice then, and goes on
-                        write_atomically(marker, run_id + '\n')
+                    run_ids.mark(marker, run_id)
+                    self._begun = (marker, run_id) if self._mode == 'online' else None
                 self.run.define_metric('epoch')
                 self.run.define_metric('*', step_metric='epoch')
                 break
+            if self._mode == 'online' and falls_back:
+                _forget()
             Mirror._is_hung = self._mode == 'offline'  # which needs no server
 
     @contextlib.contextmanager
@@ -166,17 +183,25 @@ class Mirror:
                 Mirror._is_hung = True
             elif failed:
                 with contextlib.suppress(Exception):
-                    _within(_FINISH_TIMEOUT + _GRACE, partial(failed.finish, exit_code=1))
+                    _within(self._patience(), partial(failed.finish, exit_code=1))
 
     def _say(self, error: Exception) -> None:
         """Tells of a failure, in the log and, the first time, to the user."""
         logging.warning('W&B failed, going on without it: %s', error)
         Mirror._is_cut_off |= self._mode == 'online'
+        if self._begun:
+            run_ids.mark(*self._begun, is_whole=False)
         if not Mirror._has_told:
             Mirror._has_told = True
             then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
             message = (str(error).splitlines() or [type(error).__name__])[0]
             self._on_failure(f'W&B failed, {then}: {message}')
+
+    def _patience(self) -> float:
+        """The seconds that the end of the run may take: a server that fails is waited for once."""
+        if self._mode == 'offline':
+            return _FINISH_TIMEOUT + _GRACE
+        return 0 if Mirror._is_cut_off else _PATIENCE
 
     def log(self, record: Mapping[str, object], step: int | None = None) -> None:
         """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
@@ -197,6 +222,32 @@ class Mirror:
                 }
                 self.log(pictures)
 
+    def keep(self, files: Sequence[Path], name: str, kind: str, alias: str) -> None:
+        """Keeps files as a version of an artifact, which W&B stores once however often it is kept.
+
+        Args:
+            files: they are not changed afterwards.
+            name: of the artifact in its project.
+            kind: its type, as 'weights'.
+            alias: by which others find this version.
+        """
+        patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
+        with self.guard():
+            if self.run:
+                try:
+                    _within(patience, partial(_keep, self.run, files, (name, kind, alias)))
+                except _HangsError as error:  # the run goes on: the server alone is slow
+                    self._say(error)
+
+    def use(self, artifacts: Sequence[str]) -> None:
+        """Says that the run uses artifacts, each 'name:alias'; offline, W&B cannot record that."""
+        with self.guard():
+            if self.run and self._mode == 'online':
+                try:
+                    _within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
+                except _HangsError as error:
+                    self._say(error)
+
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""
         with self.guard():
@@ -211,13 +262,12 @@ class Mirror:
             return
         finish = partial(self.run.finish, exit_code=0 if kind is None else 1)
         with self.guard():
-            if self._mode == 'offline':
-                _within(_FINISH_TIMEOUT + _GRACE, finish)
-                return
             try:
-                _within(_PATIENCE, finish)
-            except _HangsError as error:  # it goes on in its thread, and may yet succeed
-                self._say(error)
+                _within(self._patience(), finish)
+            except _HangsError as error:
+                if self._mode == 'offline':
+                    raise
+                self._say(error)  # it goes on in its thread, and may yet succeed
 
 
 class _HangsError(Exception):
@@ -246,6 +296,41 @@ def _within(seconds: float, function: Callable[[], object]) -> None:
         raise _HangsError(f'no answer within {seconds:.0f} s')
     if raised:
         raise raised[0]
+
+
+def _forget() -> None:
+    """Leaves the process of W&B, which starts no run offline that it failed to start online.
+
+    The next run has a process of its own: other workers may go on with the one that this one left.
+    """
+    os.environ.pop('WANDB_SERVICE', None)  # by which a launcher's process is found
+    with contextlib.suppress(Exception):
+        import wandb
+
+        _within(_GRACE, wandb.teardown)
+
+
+def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
+    import wandb
+
+    name, kind, alias = named
+    artifact = wandb.Artifact(name, kind)
+    for path in files:
+        artifact.add_file(str(path), policy='immutable', skip_cache=True)  # no copies elsewhere
+    run.log_artifact(artifact, aliases=[alias])
+    if not run.offline:
+        artifact.wait()
+
+
+def _use(run: Any, artifacts: Sequence[str]) -> None:
+    """Marks what is there; a cell that was offline has no artifact."""
+
+    def use(artifact: str) -> None:
+        with contextlib.suppress(Exception):
+            run.use_artifact(artifact)
+
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        list(pool.map(use, artifacts))
 
 
 def _modes(asked: str) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class View:
     """What the view of a sweep shows.
 
     Attributes:
-        sweep: its name, which is the group of its runs.
+        sweep: its name, which its runs have in their configuration as `experiment`.
         title: of the view.
         text: what is claimed of the sweep, as Markdown.
         figures: the names of the sweep's own figures, which its summary run has.
@@ -94,7 +94,7 @@ def save(view: View, entity: str, project: str) -> str:
 
 def _check_runs(api: Any, path: str, sweep: str) -> None:
     try:
-        count = len(api.runs(path, filters={'group': sweep}, per_page=1))
+        count = len(api.runs(path, filters={'config.experiment': sweep}, per_page=1))
     except ValueError:  # there is no such project
         count = 0
     if not count:
@@ -108,8 +108,6 @@ def _make_preset(api: Any, entity: str, kind: str) -> None:
 
     Its name has a digest of it, so that one that has changed is another one.
     """
-    import wandb
-
     try:
         api.create_custom_chart(
             entity=entity,
@@ -119,7 +117,7 @@ def _make_preset(api: Any, entity: str, kind: str) -> None:
             access='private',
             spec=preset(kind),
         )
-    except wandb.Error as error:
+    except Exception as error:  # of many kinds, which W&B does not name
         if 'exist' not in str(error):
             raise
 
@@ -168,7 +166,7 @@ def _built(view: View, entity: str, project: str, mark: str) -> 'Workspace':
         ],
         settings=workspaces.WorkspaceSettings(x_axis='epoch', max_runs=_MOST_RUNS),
         runset_settings=workspaces.RunsetSettings(
-            filters=expr.And(expr.Metric('Group') == view.sweep),
+            filters=expr.And(expr.Config('experiment') == view.sweep),
             groupby=[expr.Config('variant'), expr.Config('model.depth')],
             pinned_columns=[
                 *('config:variant', 'config:model.depth', 'config:seed'),

@@ -1,0 +1,46 @@
+"""The run of Weights & Biases that says what became of the claims of a directory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from vggres.config import Config
+from vggres.tracking import run_ids
+from vggres.tracking.summary import report_of
+from vggres.tracking.wandb_run import Label, Mirror
+
+
+def mirror_claims(
+    configs: Mapping[str, Config],
+    workdir: Path,
+    statuses: Mapping[str, str],
+    pages: Sequence[Path],
+    on_failure: Callable[[str], object],
+) -> None:
+    """Logs the status of each claim, with the reports that it rests on and the pages that say so.
+
+    Nothing is logged where no sweep was.
+
+    Args:
+        configs: of the sweeps that the claims rest on, by their names, with resolved modes.
+        workdir: the place of the sweeps.
+        statuses: of the claims, by their keys.
+        pages: the files to keep.
+        on_failure: as in `Mirror`.
+    """
+    logged = {name: each for name, each in configs.items() if each.wandb.mode != 'disabled'}
+    if not logged:
+        return
+    config = next(iter(logged.values()))
+    group = run_ids.group(workdir, 'claims', config.data.name)
+    label = Label(group, group, 'claims', ('claims', config.data.name), 'python launch.py --claims')
+    with Mirror(config, workdir, label, on_failure=on_failure) as mirror:
+        if not mirror.run:
+            return
+        with mirror.guard():
+            import wandb
+
+            rows = [[key, status] for key, status in statuses.items()]
+            mirror.log({'claims': wandb.Table(['claim', 'status'], rows)})
+        mirror.summarise({'claims': dict(statuses)})
+        mirror.use([report_of(name, workdir / name) for name in logged])
+        mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))
