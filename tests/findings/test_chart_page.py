@@ -24,7 +24,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, 'cache_directory', lambda: tmp_path / 'cache')
     made = []
 
-    def bundle(vl_version):
+    def bundle(snippet, vl_version):
         made.append(vl_version)
         return '"the library </script>"'
 

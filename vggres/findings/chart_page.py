@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from markupsafe import Markup
@@ -79,13 +80,11 @@ def library() -> str:
     """The JavaScript of Vega-Lite, which is put together once and kept in the cache (0.9 MB)."""
     import vl_convert
 
-    path = environment.cache_directory() / f'vega-{VEGA_LITE}-{vl_convert.__version__}.js'
+    path = environment.cache_directory() / f'vega-{VEGA_LITE}-{version("vl-convert-python")}.js'
     try:
         return path.read_text()
     except OSError:
-        bundle = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace(
-            '</script', '<\\/script'
-        )
+        bundle = vl_convert.javascript_bundle(None, VEGA_LITE).replace('</script', '<\\/script')
         _keep(path, bundle)
         return bundle
 

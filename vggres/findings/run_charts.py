@@ -56,12 +56,15 @@ def _has_depths(results: Iterable[Result]) -> bool:
 
 def _ended_by_error(results: Iterable[Result]) -> bool:
     """Whether runs ended as soon as they reached their last error, so that all have the same."""
-    reached = [
-        (run.steps, updates)
-        for run in results
-        if None not in (updates := (run.steps_to_error or {'': None}).values())
-    ]
-    return bool(reached) and all(steps == max(updates) for steps, updates in reached)
+    reached = [(run.steps, each) for run in results if (each := _last_reached(run)) is not None]
+    return bool(reached) and all(steps == last for steps, last in reached)
+
+
+def _last_reached(run: Result) -> int | None:
+    """The updates after which a run had reached all of its errors; None where it did not."""
+    updates = list((run.steps_to_error or {}).values())
+    reached = [each for each in updates if each is not None]
+    return max(reached) if reached and len(reached) == len(updates) else None
 
 
 def _ordered(rows: Iterable[tuple]) -> list[tuple]:
