@@ -228,3 +228,24 @@ def test_texts_do_not_overlap_and_stay_inside(name):
 def test_no_networks_are_nothing_to_draw(draw):
     with pytest.raises(ValueError, match='to draw'):
         draw()
+
+
+def test_neither_the_title_nor_the_legend_of_blocks_lies_on_anything():
+    names = ['before training, from the last ReLU', 'after training, from the last ReLU', 'third']
+    panels = ['identity', 'shortcut-only gate, bias 0', '1×1 convolution', 'shortcut × 0.5']
+    drawn = [
+        layers.BlockLine(panel, name, np.arange(1, 28), np.full(27, 2.0))
+        for panel in panels
+        for name in names
+    ]
+    title = 'Distance of the Jacobian of each block from the identity, depth 56'
+    figure = layers.along_blocks(drawn, title, 'distance')
+    figure.draw_without_rendering()
+    texts = [figure._suptitle, *figure.legends, *(ax.title for ax in figure.axes)]
+    texts += [ax._left_title for ax in figure.axes]
+    boxes = [each.get_window_extent() for each in texts]
+    boxes = [box for box in boxes if box.width > 1]
+    assert len(boxes) == 2 + len(panels)
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+        assert box.x1 <= figure.bbox.x1

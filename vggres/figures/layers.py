@@ -19,6 +19,7 @@ from vggres.figures.style import (
     LINE_WIDTH,
     QUIET_INK,
     Style,
+    add_bottom_legend,
     add_side_legend,
     add_top_legend,
     depth_colors,
@@ -202,7 +203,7 @@ def along_blocks(
         ax.margins(x=0.03)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     figure.suptitle(title, color=INK, fontfamily=FONT['family'], fontsize=FONT_SIZE + 1)
-    add_side_legend(figure, list(handles.values()), title='')
+    add_bottom_legend(figure, list(handles.values()))
     return figure
 
 

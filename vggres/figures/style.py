@@ -137,13 +137,22 @@ def label_panel(ax: Axes, title: str, x: str, y: str) -> None:
 
 def add_top_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     """Puts a legend above the panels, in as few rows as its labels need."""
+    _add_legend(figure, handles, loc='outside upper left', ncols=_columns(handles))
+
+
+def add_bottom_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Puts a legend below the panels, for a figure that has its title above them."""
+    _add_legend(figure, handles, loc='outside lower left', ncols=_columns(handles))
+
+
+def _columns(handles: Sequence[Line2D]) -> int:
+    """The columns of a legend that is as wide as the figure."""
     longest = max(len(handle.get_label()) for handle in handles)
     width = FONT_SIZE / 72 * (0.62 * longest + 5.5)  # inches; a letter is about 0.62 wide
     fitting = max(1, int(FIGURE_WIDTH / width))
     total = sum(len(handle.get_label()) for handle in handles)
     in_a_row = FONT_SIZE / 72 * (0.62 * total + 5.5 * len(handles)) <= FIGURE_WIDTH
-    columns = len(handles) if in_a_row else fitting
-    _add_legend(figure, handles, loc='outside upper left', ncols=columns)
+    return len(handles) if in_a_row else fitting
 
 
 def add_side_legend(figure: Figure, handles: Sequence[Line2D], title: str) -> None:
