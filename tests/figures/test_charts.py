@@ -1,5 +1,6 @@
 """Charts group single runs: medians, ranges and markers stand where arithmetic puts them."""
 
+import math
 import re
 
 import pytest
@@ -7,25 +8,30 @@ import vl_convert
 
 from vggres.figures import charts
 from vggres.figures.charts import Chart, RunTable
-from vggres.figures.style import FAMILY_STYLES, cycled_styles
+from vggres.figures.style import FAMILY_STYLES, LINE_WIDTH, many_styles
 
 HEIGHT = 300  # pixels, of every chart
 # Three runs a depth; 0 and 100 fix the axis.
 ERRORS = [
-    *(('plain', 8, seed, error, 'trained') for seed, error in enumerate((0.0, 10.0, 30.0))),
     *(
-        ('plain', 56, seed, error, 'failed to train')
+        ('plain', 8, seed, 8 + seed, error, 'trained')
+        for seed, error in enumerate((0.0, 10.0, 30.0))
+    ),
+    *(
+        ('plain', 56, seed, 56 + seed, error, 'failed to train')
         for seed, error in enumerate((40.0, 90.0, 100.0))
     ),
-    *(('resnet', depth, 0, 20.0, 'trained') for depth in (8, 56)),
+    *(('resnet', depth, 0, depth - 1.0, 20.0, 'trained') for depth in (8, 56)),
 ]
-TABLE = RunTable('errors', ('variant', 'depth', 'seed', 'train_error', 'ended'), ERRORS)
-CHART = Chart('error', 'error_against_depth', 'Error', TABLE, {'error': 'train_error'})
+COLUMNS = ('variant', 'depth', 'seed', 'place', 'train_error', 'ended')
+TABLE = RunTable('errors', COLUMNS, ERRORS)
+RENAMED = {'error': 'train_error'}
+CHART = Chart('error', 'error_against_depth', 'Error', TABLE, renamed=RENAMED)
 
 
 def marks(chart, kind, **parameters):
     """The items of each mark of a kind that Vega draws, mark by mark."""
-    specified = charts.specification(chart)
+    specified = charts.specification(chart, many_styles(chart.table.distinct('variant')))
     rows = [dict(zip(chart.table.columns, row, strict=True)) for row in chart.table.rows]
     specified['data'] = {'name': 'wandb', 'values': rows}
     for parameter in specified['params']:
@@ -76,23 +82,41 @@ def test_hidden_variants_are_not_drawn():
     assert len(marks(CHART, 'line', hidden=['plain'])) == 1
 
 
-def test_seeds_of_one_depth_stand_side_by_side():
+def test_markers_stand_at_their_places_and_lines_at_the_depths():
     (markers,) = marks(CHART, 'symbol')
-    assert len({round(each['x'], 2) for each in markers}) == len({(d, s) for _, d, s, *_ in ERRORS})
+    (left, right), *_ = [[item['x'] for item in line] for line in marks(CHART, 'line')]
+    layer = (right - left) / (56 - 8)
+    found = [(each['x'] - left) / layer + 8 for each in markers]
+    assert found == pytest.approx([place for *_, place, _, _ in ERRORS], abs=1e-6)
 
 
-UPDATES = [('plain', 8, 0, 10, 'reached'), ('plain', 56, 0, 1000, 'not reached')]
+UPDATES = [
+    *(('plain', 8, seed, 8, updates, 'reached') for seed, updates in enumerate((10, 30, 400))),
+    *(('plain', 20, seed, 20, updates, 'reached') for seed, updates in enumerate((90, 110))),
+    ('plain', 20, 2, 20, 1000, 'not reached'),
+    ('plain', 56, 0, 56, 30, 'reached'),
+    ('plain', 56, 1, 56, 1000, 'not reached'),
+]
 
 
-def test_updates_stand_on_a_logarithmic_axis_and_censored_ones_are_arrows():
-    rows = [*UPDATES, ('plain', 20, 0, 100, 'reached')]
-    table = RunTable('updates', ('variant', 'depth', 'seed', 'updates', 'ended'), rows)
-    (markers,) = marks(Chart('updates', 'updates_against_depth', 'Updates', table), 'symbol')
-    at = {each['shape']: each['y'] for each in markers}
-    assert [each['shape'] == 'circle' for each in markers] == [True, False, True]
-    # 100 is halfway between 10 and 1,000
-    assert markers[2]['y'] == pytest.approx((markers[0]['y'] + markers[1]['y']) / 2, abs=1e-6)
-    assert at[next(shape for shape in at if shape != 'circle')] < HEIGHT / 10
+def test_updates_stand_on_a_logarithmic_axis_and_the_median_counts_censored_runs_as_longer():
+    table = RunTable('updates', ('variant', 'depth', 'seed', 'place', 'updates', 'ended'), UPDATES)
+    chart = Chart('updates', 'updates_against_depth', 'Updates', table)
+    markers, arrows = marks(chart, 'symbol')
+    logs = [1 - each['y'] / HEIGHT for each in markers]
+    # 10 and 1,000 are the ends of the axis, and 10^x stands at x / 2 from the first.
+    assert logs == pytest.approx([math.log10(row[4] / 10) / 2 for row in UPDATES], abs=1e-6)
+    assert [each['fill'] == 'transparent' for each in markers] == [
+        row[5] == 'not reached' for row in UPDATES
+    ]
+    assert {each['shape'] for each in markers} == {'circle'}
+    assert [arrow['x'] for arrow in arrows] == [
+        each['x'] for each, row in zip(markers, UPDATES, strict=True) if row[5] == 'not reached'
+    ]
+    # 30 of 10, 30 and 400; 110 of 90, 110 and more than 1,000; of 30 and more than 1,000, nothing.
+    (line,) = marks(chart, 'line')
+    middles = [10 * 10 ** (2 * (1 - item['y'] / HEIGHT)) for item in line if item.get('y')]
+    assert middles == pytest.approx([30, 110])
 
 
 def test_a_choice_shows_the_rows_of_one_value():
@@ -106,6 +130,7 @@ def test_a_choice_shows_the_rows_of_one_value():
     choices = {'depth': [20, 8], 'moment': ['before training', 'after training']}
     table = RunTable('gradients', columns, rows)
     chart = Chart('g', 'gradient_along_layers', 'Gradient', table, choices=choices)
+    assert chart.title_at_first() == 'Gradient (depth 20, before training)'
     assert chart.shown_at_first().rows == [rows[4], rows[5]]
     assert [len(line) for line in marks(chart, 'line')] == [2]
     assert len(marks(chart, 'line', depth=None, moment=None)) == 4
@@ -124,20 +149,24 @@ def test_a_preset_names_its_data_as_wandb_does_and_draws_without_a_choice(kind):
 
 
 def test_a_variant_looks_as_in_the_figures():
-    (_, _, points) = charts.specification(CHART)['layer']
+    specified = charts.specification(CHART, many_styles(['plain', 'resnet', 'vgg']))
+    (_, line, points) = specified['layer']
     assert points['encoding']['shape']['scale'] == {
         'domain': ['plain', 'resnet'],
         'range': ['circle', 'square'],
     }
-    assert charts.specification(CHART)['encoding']['color']['scale']['range'] == [
+    assert line['encoding']['strokeDash']['scale']['range'] == [
+        [1, 0],
+        [pytest.approx(5 * LINE_WIDTH), pytest.approx(2 * LINE_WIDTH)],  # of a resnet: (5, 2)
+    ]
+    assert specified['encoding']['x']['axis']['values'] == [8, 56]
+    assert specified['encoding']['color']['scale']['range'] == [
         FAMILY_STYLES['plain'].color,
         FAMILY_STYLES['resnet'].color,
     ]
 
 
-def test_looks_begin_anew_after_the_tenth():
-    variants = [f'variant {number}' for number in range(12)]
-    looks = list(cycled_styles(variants).values())
-    assert len(looks) == 12
-    assert len(set(looks)) == 10
-    assert looks[10:] == looks[:2]
+def test_no_two_of_twenty_variants_look_alike():
+    looks = list(many_styles(f'variant {number}' for number in range(20)).values())
+    assert len({(each.color, each.marker) for each in looks}) == 20
+    assert [each.color for each in looks[10:]] == [each.color for each in looks[:10]]

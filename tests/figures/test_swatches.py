@@ -4,10 +4,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vggres.figures.style import FAMILY_STYLES, Style, cycled_styles
+from vggres.figures.style import FAMILY_STYLES, Style, many_styles
 from vggres.figures.swatches import swatch
 
-ALL = cycled_styles(f'variant {number}' for number in range(10)).values()
+ALL = many_styles(f'variant {number}' for number in range(10)).values()
 
 
 @pytest.mark.parametrize('style', ALL, ids=lambda style: style.marker)
@@ -16,7 +16,8 @@ def test_every_style_has_a_line_and_a_marker_of_its_colour_within_the_picture(st
     line, marker = svg
     assert line.get('stroke') == style.color
     assert style.color in (marker.get('fill'), marker.get('stroke'))
-    assert (line.get('stroke-dasharray') is None) == (style.line_style == '-')
+    parts = (1, 0) if style.line_style == '-' else [1.7 * part for part in style.line_style[1]]
+    assert list(map(float, line.get('stroke-dasharray').split())) == pytest.approx(parts)
 
 
 def test_no_two_markers_are_drawn_alike():

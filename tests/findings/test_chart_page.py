@@ -11,9 +11,9 @@ from vggres.figures.charts import Chart, RunTable
 from vggres.findings import chart_page
 
 NAME = '</script><b>plain & "so"</b>'
-ROWS = [(NAME, 8, 0, 1.5, 'trained'), ('resnet', 20, 0, 2.5, 'trained')]
-TABLE = RunTable('errors', ('variant', 'depth', 'seed', 'train_error', 'ended'), ROWS)
-CHART = Chart('error', 'error_against_depth', 'Error', TABLE, {'error': 'train_error'})
+ROWS = [(NAME, 8, 0, 8.0, 1.5, 'trained'), ('resnet', 20, 0, 20.0, 2.5, 'trained')]
+TABLE = RunTable('errors', ('variant', 'depth', 'seed', 'place', 'train_error', 'ended'), ROWS)
+CHART = Chart('error', 'error_against_depth', 'Error', TABLE, renamed={'error': 'train_error'})
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_neither_a_name_nor_the_library_ends_a_script(cache):
 
 def test_a_table_that_charts_share_is_there_once(cache):
     shown = chart_page.shown([CHART, Chart('again', 'error_against_depth', '', TABLE)])
-    assert shown.data.count('["resnet",20,0,2.5,"trained"]') == 1
+    assert shown.data.count('["resnet",20,0,20.0,2.5,"trained"]') == 1
 
 
 def test_the_library_is_made_once(cache):
@@ -69,14 +69,29 @@ def test_no_charts_no_page():
 
 
 def test_the_eleventh_variant_is_hidden_at_first(cache):
-    rows = [(f'variant {number}', 8, 0, 1.0, 'trained') for number in range(11)]
+    rows = [(f'variant {number}', 8, 0, 8.0, 1.0, 'trained') for number in range(11)]
     shown = chart_page.shown([Chart('c', CHART.kind, '', RunTable('t', TABLE.columns, rows))])
     assert [entry.is_shown for entry in shown.legend] == 10 * [True] + [False]
 
 
+def test_families_take_turns_among_those_that_are_shown(cache):
+    variants = [f'{family}, {n}' for family in ('vgg', 'plain', 'resnet') for n in range(6)]
+    rows = [(name, 8, 0, 8.0, 1.0, 'trained') for name in variants]
+    shown = chart_page.shown([Chart('c', CHART.kind, '', RunTable('t', TABLE.columns, rows))])
+    ticked = [entry.variant.split(',')[0] for entry in shown.legend if entry.is_shown]
+    assert sorted(ticked) == ['plain'] * 3 + ['resnet'] * 3 + ['vgg'] * 4
+
+
 NAMES = ('plain', 'resnet')
 RUNS = [
-    (name, depth, seed, error + seed, 'failed to train' if error > 45 else 'trained')
+    (
+        name,
+        depth,
+        seed,
+        depth + seed - 1.0,
+        error + seed,
+        'failed to train' if error > 45 else 'trained',
+    )
     for name, errors in zip(NAMES, ((0.0, 60.0), (1.0, 2.0)), strict=True)
     for depth, error in zip((8, 56), errors, strict=True)
     for seed in range(3)
@@ -97,11 +112,12 @@ def drawn(open_page, tmp_path):
     choices = {'depth': [20, 8], 'moment': ['before training', 'after training']}
     kind, renamed = 'error_against_depth', {'error': 'train_error'}
     charts = [
-        Chart('train', kind, 'Training error against depth', errors, renamed),
-        Chart('again', kind, 'The same again', errors, renamed),
+        Chart('train', kind, 'Training error against depth', errors, renamed=renamed),
+        Chart('again', kind, 'The same again', errors, renamed=renamed),
         Chart(
             *('gradient', 'gradient_along_layers', 'Gradient'),
-            *(RunTable('gradients', columns, BLOCKS), {}, choices),
+            RunTable('gradients', columns, BLOCKS),
+            choices=choices,
         ),
     ]
     path = tmp_path / 'page.html'

@@ -25,14 +25,32 @@ def test_errors_of_each_run_against_depth():
     ]
     found = charted(results)
     assert list(found) == ['train_error_against_depth', 'validation_error_against_depth']
-    assert found['train_error_against_depth'].table.rows == [
-        ('plain', 8, 0, 3.0, 3.0, 'trained'),
-        ('plain', 20, 0, 44.0, 44.0, 'trained'),
-        ('plain', 20, 1, 45.0, 45.0, 'failed to train'),
-        ('plain', 20, 2, 90.0, 90.0, 'diverged'),
-        ('resnet', 8, 0, 1.0, 1.0, 'trained'),
-        ('resnet', 20, 0, 2.0, 2.0, 'trained'),
+    table = found['train_error_against_depth'].table
+    assert table.columns[4:6] == ('train_error', 'validation_error')
+    # Two networks and three seeds: six places, which are a sixtieth of the twelve layers apart.
+    assert table.rows == [
+        ('plain', 8, 0, 7.5, 3.0, 3.0, 'trained'),
+        ('plain', 20, 0, 19.5, 44.0, 44.0, 'trained'),
+        ('plain', 20, 1, 19.7, 45.0, 45.0, 'failed to train'),
+        ('plain', 20, 2, 19.9, 90.0, 90.0, 'diverged'),
+        ('resnet', 8, 0, 8.1, 1.0, 1.0, 'trained'),
+        ('resnet', 20, 0, 20.1, 2.0, 2.0, 'trained'),
     ]
+
+
+def test_runs_of_neighbouring_depths_stay_apart():
+    results = [
+        *planted.runs('plain', {11: [1.0] * 8, 13: [1.0] * 8, 100: [1.0] * 8}),
+        *planted.runs('resnet', {11: [1.0] * 8, 13: [1.0] * 8, 100: [1.0] * 8}),
+    ]
+    table = charted(results)['train_error_against_depth'].table
+    places = {(row[1], row[3]) for row in table.rows}
+    assert len(places) == 3 * 16
+    # Over 0.6 of the two layers between depths 11 and 13, less one place, around each depth.
+    for depth in (11, 13, 100):
+        own = [place for at, place in places if at == depth]
+        assert min(own) + max(own) == pytest.approx(2 * depth, abs=0.01)
+        assert max(own) - min(own) == pytest.approx(1.2 * 15 / 16, abs=0.01)
 
 
 def test_rates_of_one_network_make_one_line():
@@ -55,8 +73,8 @@ def test_updates_of_each_run_and_the_budget_of_those_that_it_ended():
     ]
     found = charted(results)
     assert found['updates_to_5_against_depth'].table.rows == [
-        ('plain', 8, 0, 30, 'reached'),
-        ('plain', 20, 0, 100, 'not reached'),
+        ('plain', 8, 0, 8.0, 30, 'reached'),
+        ('plain', 20, 0, 20.0, 100, 'not reached'),
     ]
     assert found['updates_to_0_5_against_depth'].title.startswith('Updates to 0.5 %')
     assert 'train_error_against_depth' in found
@@ -86,6 +104,7 @@ def test_the_gradient_in_each_draw_before_training_and_after_the_last_update():
     other = planted.result('plain', 8, 1)
     found = charted([run], [(run, NETWORK, looks), (other, NETWORK, looks)])
     chart = found['input_gradient']
+    assert 'not drawn: 2 of all' in chart.caption  # one zero, one that was not finite
     assert chart.choices == {'depth': [8], 'moment': ['before training', 'after training']}
     place = chart.table.columns.index('moment')
     assert [row[place:] for row in chart.table.rows] == [
@@ -96,7 +115,14 @@ def test_the_gradient_in_each_draw_before_training_and_after_the_last_update():
         ('before training', 1, 3, 'stage3/block1', 6.0),
         ('after training', 0, 1, 'stage1/block1', 8.0),
         ('after training', 0, 2, 'stage2/block1', 9.0),
-        ('after training', 0, 3, 'stage3/block1', 0.0),
+    ]
+
+
+def test_a_run_that_diverged_has_no_gradient_after_training():
+    run = planted.result('plain', 8, status='diverged', diverged_at_step=5, train_loss=None)
+    looks = [observation(0, 0, [1.0, 2.0, 3.0]), observation(5, 0, [4.0, 5.0, 6.0])]
+    assert charted([run], [(run, NETWORK, looks)])['input_gradient'].choices['moment'] == [
+        'before training'
     ]
 
 

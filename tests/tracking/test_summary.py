@@ -35,7 +35,7 @@ def test_the_summary_run_holds_the_runs_of_its_charts_and_the_verdict(config, tm
         for path in tmp_path.glob('wandb/offline-run-*/files/**/*.table.json')
     ]
     (table,) = [each for each in tables if each['columns'][:3] == ['variant', 'depth', 'seed']]
-    errors = {tuple(row[:3]): row[3:5] for row in table['data']}
+    errors = {tuple(row[:3]): row[4:6] for row in table['data']}
     assert errors == {
         (variant, depth, seed): [10.0 * seed + depth] * 2
         for variant in ('plain', 'resnet')
@@ -49,7 +49,7 @@ def test_the_page_of_its_charts_needs_no_network(config, tmp_path):
     mirror_sweep(config, tmp_path, 'depth', Summary(RESULTS, CHARTS))
     (page,) = tmp_path.glob('wandb/offline-run-*/files/media/html/*.html')
     html = page.read_text()
-    assert '"resnet",20,1,30.0,30.0' in html
+    assert '"resnet",20,1,20.3,30.0,30.0' in html
     assert not re.search(r'(src|href)=', html.partition('<script')[0])
 
 

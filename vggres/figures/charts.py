@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vggres.figures.style import LINE_WIDTH, Style, cycled_styles
+from vggres.figures.style import LINE_WIDTH, Style
 
 KINDS = ('error_against_depth', 'updates_against_depth', 'gradient_along_layers')
 VEGA_LITE = '6.1'  # the release that draws the charts of pages
@@ -63,18 +63,18 @@ class Chart:
         table: the runs. The columns that its kind asks for are those of the same name, except for
             the `renamed` ones.
         renamed: the column for a field of another name.
+        caption: what is drawn, in sentences.
         choices: the columns of which a reader sees one value at a time, with their values, the one
             that is shown at first in front.
-        figure: the name of the static figure that shows the same; '' where there is none.
     """
 
     name: str
     kind: str
     title: str
     table: RunTable
+    caption: str = ''
     renamed: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
-    figure: str = ''
 
     def shown_at_first(self) -> RunTable:
         """The rows that are shown before the reader chooses others."""
@@ -88,6 +88,14 @@ class Chart:
         ]
         return RunTable(self.table.name, self.table.columns, rows)
 
+    def title_at_first(self) -> str:
+        """The title, with the choice that is shown at first: 'Gradient (depth 56)'."""
+        chosen = [
+            f'{name} {values[0]}' if isinstance(values[0], int) else values[0]
+            for name, values in self.choices.items()
+        ]
+        return f'{self.title} ({", ".join(chosen)})' if chosen else self.title
+
     def fields(self) -> dict[str, str]:
         """The column for each field of its kind."""
         names = dict.fromkeys(_FIELD.findall(_text(self.kind)))
@@ -99,24 +107,28 @@ def preset(kind: str) -> dict[str, Any]:
     return json.loads(_text(kind))
 
 
-def specification(chart: Chart) -> dict[str, Any]:
+def specification(chart: Chart, looks: Mapping[str, Style]) -> dict[str, Any]:
     """The Vega-Lite specification of a chart, without its data.
 
-    The data belong into the data set that is called 'wandb', as records. Each variant looks as it
-    does in the static figures.
+    The data belong into the data set that is called 'wandb', as records.
+
+    Args:
+        chart: what is drawn.
+        looks: how each variant is drawn, those of other charts included.
     """
     text = _FIELD.sub(lambda found: chart.fields()[found[1]], _text(chart.kind))
     specified = json.loads(text)
     specified['title'] = chart.title
-    looks = cycled_styles(chart.table.distinct('variant'))
+    variants = chart.table.distinct('variant')
+    ranges = _ranges(looks[variant] for variant in variants)
     for encoding in _encodings(specified):
-        for channel, values in _ranges(looks.values()).items():
+        for channel, values in ranges.items():
             if 'field' in encoding.get(channel, {}):
-                encoding[channel]['scale'] = {'domain': list(looks), 'range': values}
-    depths = [value for value in chart.table.distinct('depth') if value is not None]
+                encoding[channel]['scale'] = {'domain': variants, 'range': values}
+    x = specified['encoding']['x']
+    if x['field'] == 'depth':
+        x['axis']['values'] = sorted(chart.table.distinct('depth'))
     for parameter in specified['params']:
-        if parameter['name'] == 'slot':  # eight seeds stand side by side
-            parameter['value'] = max((max(depths) - min(depths)) / 250, 0.02)
         if parameter['name'] in chart.choices:
             parameter['value'] = chart.choices[parameter['name']][0]
     return specified
@@ -133,11 +145,11 @@ def _ranges(looks: Iterable[Style]) -> dict[str, list]:
         'color': [look.color for look in looks],
         'fill': [look.color for look in looks],
         'shape': [_SHAPES[look.marker] for look in looks],
-        'strokeDash': [_dashes(look) for look in looks],
+        'strokeDash': [dashes(look) for look in looks],
     }
 
 
-def _dashes(look: Style) -> list[float]:
+def dashes(look: Style) -> list[float]:
     """The dashes and gaps of a line in pixels; matplotlib's are in multiples of the width."""
     return [1, 0] if look.line_style == '-' else [LINE_WIDTH * part for part in look.line_style[1]]
 

@@ -81,15 +81,25 @@ def styles(variants: Iterable[str]) -> dict[str, Style]:
     return taken | dict(zip(others, looks, strict=False))
 
 
-def cycled_styles(variants: Iterable[str]) -> dict[str, Style]:
-    """How each variant is drawn where a reader may hide others: as `styles`, for any number.
+def many_styles(variants: Iterable[str]) -> dict[str, Style]:
+    """How each of any number of variants is drawn: as in `styles` for the first ten.
 
-    From the eleventh on, looks are those of earlier ones.
+    Further ones have the colours of the first with other markers and line styles.
     """
     ordered = order_variants(variants)
     number = len(FAMILY_STYLES) + len(_MORE_STYLES)
-    parts = [ordered[start : start + number] for start in range(0, len(ordered), number)]
-    return {variant: style for part in parts for variant, style in styles(part).items()}
+    first = styles(ordered[:number])
+    looks = list(first.values())
+    further = {
+        variant: Style(
+            looks[place % number].color,
+            looks[(place + place // number) % number].marker,
+            looks[(place + place // number) % number].line_style,
+        )
+        for place, variant in enumerate(ordered)
+        if place >= number
+    }
+    return first | further
 
 
 def depth_colors(depths: Iterable[int]) -> dict[int, str]:

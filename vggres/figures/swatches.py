@@ -2,7 +2,8 @@
 
 import math
 
-from vggres.figures.style import LINE_WIDTH, Style
+from vggres.figures.charts import dashes
+from vggres.figures.style import Style
 
 _WIDTH, _HEIGHT, _RADIUS = 34, 12, 4.5  # pixels
 # The corners of each marker: how many, and the angle of the first in degrees, clockwise from the
@@ -14,16 +15,13 @@ _CROSSES = {'P': 0, 'X': 45}  # and how far they are turned, in degrees
 
 def swatch(style: Style) -> str:
     """A piece of a line with its marker in the middle, as one `<svg>` element."""
-    dashes = '' if style.line_style == '-' else _dashes(style.line_style[1])
+    pattern = ' '.join(f'{part:g}' for part in dashes(style))
     return (
         f'<svg class="swatch" width="{_WIDTH}" height="{_HEIGHT}" aria-hidden="true">'
-        f'<path d="M0 {_HEIGHT / 2:g}H{_WIDTH}" stroke="{style.color}" stroke-width="2"{dashes}/>'
+        f'<path d="M0 {_HEIGHT / 2:g}H{_WIDTH}" stroke="{style.color}" stroke-width="2" '
+        f'stroke-dasharray="{pattern}"/>'
         f'{_marker(style)}</svg>'
     )
-
-
-def _dashes(parts: tuple[float, ...]) -> str:
-    return f' stroke-dasharray="{" ".join(f"{LINE_WIDTH * part:g}" for part in parts)}"'
 
 
 def _marker(style: Style) -> str:

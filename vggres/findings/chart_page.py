@@ -1,6 +1,7 @@
 """Puts charts that answer to a pointer into a page that needs nothing else, not even a network."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from vggres import environment
 from vggres.figures.charts import VEGA_LITE, Chart, specification
-from vggres.figures.style import cycled_styles
+from vggres.figures.style import many_styles
 from vggres.figures.swatches import swatch
 from vggres.files import write_atomically
 from vggres.findings.page_templates import templates
@@ -57,19 +58,32 @@ def shown(charts: Sequence[Chart]) -> ShownCharts | None:
     if not charts:
         return None
     variants = dict.fromkeys(name for chart in charts for name in chart.table.distinct('variant'))
+    looks = many_styles(variants)
+    ticked = _shown_at_first(list(looks))
     legend = [
-        LegendEntry(variant, Markup(swatch(style)), place < _MOST_SHOWN)
-        for place, (variant, style) in enumerate(cycled_styles(variants).items())
+        LegendEntry(variant, Markup(swatch(style)), variant in ticked)
+        for variant, style in looks.items()
     ]
     tables = {
         each.table.name: {'columns': each.table.columns, 'rows': each.table.rows} for each in charts
     }
     told = [
-        {'name': each.name, 'table': each.table.name, 'specification': specification(each)}
+        {'name': each.name, 'table': each.table.name, 'specification': specification(each, looks)}
         for each in charts
     ]
     text = json.dumps({'charts': told, 'tables': tables}, separators=(',', ':'), ensure_ascii=False)
     return ShownCharts(charts, legend, Markup(text.replace('<', '\\u003c')), Markup(library()))
+
+
+def _shown_at_first(variants: Sequence[str]) -> set[str]:
+    """Ten variants, taking turns among those that begin with the same word, as with a family."""
+    begun: Counter[str] = Counter()
+    turns = []
+    for variant in variants:
+        word = variant.split(',')[0]
+        turns.append((begun[word], variant))
+        begun[word] += 1
+    return {variant for _, variant in sorted(turns, key=lambda each: each[0])[:_MOST_SHOWN]}
 
 
 def page(title: str, charts: Sequence[Chart]) -> str:

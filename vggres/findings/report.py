@@ -1,7 +1,7 @@
 """Writes the report of a sweep: `report.html`, `figures/` and `results.csv`.
 
 `report.html` is one file that needs nothing else and loads nothing: its figures are inline SVG, and
-charts bring their own scripts. Where scripts do not run, and on paper, the figures say the same.
+charts bring their own scripts. Where scripts do not run, and on paper, figures are all there is.
 """
 
 import csv
@@ -130,12 +130,11 @@ class Report:
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure as the page shows it, where no chart shows the same."""
+    """A figure as the page shows it."""
 
     name: str
     caption: str
     svg: Markup
-    has_chart: bool
 
 
 @dataclass(frozen=True)
@@ -175,9 +174,8 @@ def write(directory: Path, report: Report) -> Path:
     (directory / 'figures').mkdir(parents=True, exist_ok=True)
     variants = order_variants(result.variant for result in report.results)
     results = sorted(report.results, key=lambda r: (variants.index(r.variant), r.depth, r.seed))
-    charted = {chart.figure for chart in report.charts}
     figures = [
-        _write_figure(directory, name, figure, caption, name in charted)
+        _write_figure(directory, name, figure, caption)
         for name, (figure, caption) in report.figures.items()
     ]
     write_atomically(directory / 'results.csv', results_csv(results))
@@ -199,15 +197,13 @@ def write(directory: Path, report: Report) -> Path:
     return directory / 'report.html'
 
 
-def _write_figure(
-    directory: Path, name: str, figure: Figure, caption: str, has_chart: bool
-) -> ShownFigure:
+def _write_figure(directory: Path, name: str, figure: Figure, caption: str) -> ShownFigure:
     """Writes the files of a figure; returns it as the page shows it."""
     label = caption or name.replace('_', ' ')
     path = directory / 'figures' / name
     write_atomically(path.with_suffix('.svg'), to_svg(figure, name, label, background='white'))
     write_atomically(path.with_suffix('.png'), to_png(figure))
-    return ShownFigure(name, caption, Markup(to_svg(figure, name, label)), has_chart)
+    return ShownFigure(name, caption, Markup(to_svg(figure, name, label)))
 
 
 def results_csv(results: Iterable[Result]) -> str:

@@ -118,7 +118,7 @@ def _make_preset(api: Any, entity: str, kind: str) -> None:
             spec=preset(kind),
         )
     except Exception as error:  # of many kinds, which W&B does not name
-        if 'exist' not in str(error):
+        if 'already exists' not in str(error):
             raise
 
 
@@ -245,7 +245,7 @@ def _custom_chart(panels: Any, chart: Chart, entity: str) -> Any:
         query={'summaryTable': {'tableKey': table_key(chart.table)}},
         chart_name=f'{entity}/{name}' if entity else name,
         chart_fields=chart.fields(),
-        chart_strings={'title': chart.title},
+        chart_strings={'title': chart.title_at_first()},
     )
 
 
