@@ -89,9 +89,7 @@ class Runs:
         if name == 'GetDefaultEntity':
             return {'viewer': {'id': '1', 'entity': ENTITY['name']}}
         if name == 'Runs':
-            return {
-                'project': self._counted(json.loads(variables['filters']).get('config.experiment'))
-            }
+            return {'project': self._counted(json.loads(variables['filters']))}
         if name == 'View':
             found = [{'node': each} for each in self.views if each['name'] == variables['viewName']]
             return {'project': {'allViews': {'edges': found}}}
@@ -104,9 +102,14 @@ class Runs:
             return {'upsertView': {'view': self._saved(variables), 'inserted': True}}
         return {}
 
-    def _counted(self, experiment):
-        """A project with the number of an experiment's runs; None where it has no runs at all."""
-        count = sum(self.config(run).get('experiment') == experiment for run in self.told)
+    def _counted(self, filters):
+        """A project with the number of runs of a group or an experiment; None without any run."""
+        ((key, value),) = filters.items()
+        asked = {
+            'group': lambda run: self.told[run].get('groupName'),
+            'config.experiment': lambda run: self.config(run).get('experiment'),
+        }[key]
+        count = sum(asked(run) == value for run in [*self.told])
         page = {'edges': [], 'pageInfo': {'endCursor': None, 'hasNextPage': False}}
         known = {'internalId': '1', 'runCount': count, 'readOnly': False, 'runs': page}
         return known if self.told else None

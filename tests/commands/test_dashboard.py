@@ -51,6 +51,7 @@ def test_a_sweep_that_is_named_need_not_be_there(config, tmp_path):
     views = shown('gradient_flow', tmp_path, config)
     assert list(views) == ['gradient_flow']
     assert 'by_layer/weight_gradient' in keys(views, 'gradient_flow')
+    assert keys(shown('depth', tmp_path, config), 'depth') == []  # which observes nothing
 
 
 def test_what_cannot_be_shown_is_one_line(config, tmp_path, monkeypatch):

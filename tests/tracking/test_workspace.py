@@ -24,6 +24,7 @@ from vggres.tracking.workspace import View, specification
 ROOT = Path(__file__).parents[2]
 VIEW = View(
     sweep='depth',
+    group='depth-digits-3f9c1a',
     title='Error against depth',
     text='Deeper is worse.',
     figures=('error_against_depth',),
@@ -41,6 +42,12 @@ def panels(spec, section):
 def test_a_view_shows_the_runs_of_its_sweep_by_variant_and_depth():
     (runs,) = specification(VIEW)['section']['runSets']
     (kept,) = runs['filters']['filters']
+    assert (kept['key'], kept['op'], kept['value']) == (
+        {'section': 'run', 'name': 'group'},
+        *('=', 'depth-digits-3f9c1a'),
+    )
+    everywhere = dataclasses.replace(VIEW, group='')
+    (kept,) = specification(everywhere)['section']['runSets'][0]['filters']['filters']
     assert (kept['key'], kept['op'], kept['value']) == (
         {'section': 'config', 'name': 'experiment'},
         *('=', 'depth'),
@@ -122,9 +129,9 @@ def test_the_library_reads_what_is_printed():
     assert json.loads(again.model_dump_json(by_alias=True, exclude_none=True)) == json.loads(text)
 
 
-def belonging_to(experiment):
-    """What the start of a run says that belongs to an experiment."""
-    return {'config': json.dumps({'experiment': {'value': experiment}})}
+def belonging_to(experiment, group):
+    """What the start of a run says that belongs to an experiment and a directory."""
+    return {'config': json.dumps({'experiment': {'value': experiment}}), 'groupName': group}
 
 
 # Saves the view of a sweep as often as there are titles.
@@ -136,7 +143,7 @@ from vggres.findings import run_charts
 from vggres.tracking import workspace
 charts = run_charts.of_sweep([planted.result('plain', depth) for depth in (8, 20)], [])
 for title in sys.argv[2:]:
-    view = workspace.View(sys.argv[1], title, '', (), (), charts)
+    view = workspace.View(*sys.argv[1].split('/'), title, '', (), (), charts)
     try:
         print(workspace.save(view, '', 'vggres').partition('?')[2])
     except UserError as error:
@@ -158,20 +165,21 @@ def test_a_view_is_replaced_and_one_that_was_changed_by_hand_is_kept():
             )
             return done.stdout.splitlines()
 
-        (refused,) = save('depth', 'one')
-        assert refused.startswith('me/vggres has no runs of depth')
-        runs.told['a'] = belonging_to('vgg_depth')
-        assert save('depth', 'one') == [refused]
-        runs.told['b'] = belonging_to('depth')
-        assert save('depth', 'one', 'one', 'two') == ['nw=vggresdepth'] * 3
+        (refused,) = save('depth/depth-digits-3f9c1a', 'one')
+        assert refused.startswith('me/vggres has no runs of depth-digits-3f9c1a')
+        runs.told['a'] = belonging_to('depth', 'depth-cifar10-3f9c1a')
+        assert save('depth/depth-digits-3f9c1a', 'one') == [refused]
+        runs.told['b'] = belonging_to('depth', 'depth-digits-3f9c1a')
+        ours = 'nw=vggresdepthdigits3f9c1a'
+        assert save('depth/depth-digits-3f9c1a', 'one', 'one', 'two') == [ours] * 3
         (view,) = runs.views
         assert '## two' in view['spec']
         ((name, spec),) = runs.presets.items()  # stored once
         assert spec == charts.preset('error_against_depth')
         assert f'"me/{name}"' in view['spec']
-        assert save('vgg_depth', 'one') == ['nw=vggresvgg_depth']
+        assert save('depth/', 'one') == ['nw=vggresdepth']  # of whatever directory
         view['spec'] = view['spec'].replace('## two', '## two, and what I think of it')
         by_hand = dict(view)
-        assert save('depth', 'two', 'two') == ['nw=vggresdepth2'] * 2
+        assert save('depth/depth-digits-3f9c1a', 'two', 'two') == [f'{ours}2'] * 2
         assert len(runs.views) == 3
         assert runs.views[0] == by_hand

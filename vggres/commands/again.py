@@ -25,10 +25,11 @@ def of_sweep(sweep: Sweep) -> str:
     """The command that makes a sweep again, in another directory."""
     experiment = experiments.load(sweep.name)
     known = run_config.of_sweep(sweep.config) | _rest(sweep.config, 'seed', 'sweep.', *_BESIDE)
-    name, base = _nearest(known)
+    name = _nearest(known)
+    base = ConfigDict(_files()[name].to_dict())
     set_defaults(base, experiment.defaults(ConfigDict(base.to_dict())), ())
     given = {key: value for key, value in known.items() if key not in experiment.VARIES}
-    return _command(name, [f'--sweep {sweep.name}'], _changed(given, base))
+    return _command(name, [f'--sweep {sweep.name}'], _changed(given, _flat(base)))
 
 
 def with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
@@ -48,8 +49,8 @@ def with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
 def of_cell(config: Config) -> str:
     """The command that trains one network again."""
     known = run_config.of_cell(config) | _rest(config, *_BESIDE)
-    name, base = _nearest(known)
-    return _command(name, [], _changed(known, base))
+    name = _nearest(known)
+    return _command(name, [], _changed(known, _knobs(name)))
 
 
 def _rest(config: Config, *prefixes: str) -> dict[str, object]:
@@ -59,14 +60,22 @@ def _rest(config: Config, *prefixes: str) -> dict[str, object]:
     }
 
 
-def _nearest(known: Mapping[str, object]) -> tuple[str, ConfigDict]:
-    """The configuration file from which the fewest knobs differ, and what it holds."""
-    files = _files()
-    name = min(files, key=lambda each: len(_changed(known, files[each])))
-    return name, ConfigDict(files[name].to_dict())
+def _nearest(known: Mapping[str, object]) -> str:
+    """The configuration file from which the fewest knobs differ."""
+    return min(_files(), key=lambda name: len(_changed(known, _knobs(name))))
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
+def _knobs(name: str) -> dict[str, object]:
+    """What a configuration file says, knob by knob."""
+    return _flat(_files()[name])
+
+
+def _flat(config: Config) -> dict[str, object]:
+    return {key: get(config, key) for key in dotted_keys(config.to_dict())}
+
+
+@functools.cache
 def _files() -> dict[str, ConfigDict]:
     """The configurations of `configs/` by the names of their files, the default first."""
     found = sorted(each.name for each in pkgutil.iter_modules(configs.__path__))
@@ -74,8 +83,8 @@ def _files() -> dict[str, ConfigDict]:
     return {name: importlib.import_module(f'configs.{name}').get_config() for name in names}
 
 
-def _changed(known: Mapping[str, object], base: Config) -> dict[str, object]:
-    return {key: value for key, value in known.items() if value != get(base, key)}
+def _changed(known: Mapping[str, object], base: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in known.items() if value != base[key]}
 
 
 def _command(name: str, flags: Sequence[str], knobs: Mapping[str, object]) -> str:

@@ -3,18 +3,19 @@
 import json
 from pathlib import Path
 
+from ml_collections import ConfigDict
 from rich.console import Console
 
 import experiments
 from vggres.commands.conclude import charts_of
-from vggres.config import Config
+from vggres.config import Config, set_defaults
 from vggres.errors import UserError
 from vggres.figures.charts import Chart
 from vggres.findings.languages import ENGLISH
 from vggres.probes.quantities import QUANTITIES, Quantity
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import SWEEP_FILE
-from vggres.tracking import workspace
+from vggres.tracking import run_ids, workspace
 from vggres.tracking.workspace import View
 
 
@@ -49,13 +50,20 @@ def show(name: str, workdir: Path, config: Config, is_dry: bool, console: Consol
 def _view(name: str, directory: Path, config: Config) -> View:
     experiment = experiments.load(name)
     charts: list[Chart] = []
+    group = ''
     if (directory / SWEEP_FILE).exists():
         sweep = sweeps.load(directory)
         config, charts = sweep.config, charts_of(sweep, experiment.judged(sweep))
+        if (directory / run_ids.ID_FILE).exists():
+            group = run_ids.group(directory, name, config.data.name)
+    else:
+        config = ConfigDict(config.to_dict())
+        set_defaults(config, experiment.defaults(config), ())
     code = ENGLISH.code
     told = [f'- {claim.sentence[code]} ({claim.source[code]})' for claim in experiment.CLAIMS]
     return View(
         sweep=name,
+        group=group,
         title=experiment.TITLE,
         text='\n'.join([f'{experiment.CLAIM} ({experiment.SOURCE})', '', *told]),
         figures=sorted(path.stem for path in (directory / 'figures').glob('*.png')),
@@ -67,4 +75,4 @@ def _view(name: str, directory: Path, config: Config) -> View:
 def _is_drawn(quantity: Quantity, config: Config) -> bool:
     """Whether runs have its courses along the layers."""
     asked = ('', *config.probes.also, *['jacobians'] * config.probes.jacobians)
-    return bool(quantity.of) and quantity.probe in asked
+    return bool(config.probes.every_epochs and quantity.of) and quantity.probe in asked

@@ -9,6 +9,7 @@ told from a fingerprint, which every view carries in its last panel. `wandb-work
 import contextlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class View:
 
     Attributes:
         sweep: its name, which its runs have in their configuration as `experiment`.
+        group: the group of its runs, which its directory has alone; '' for all sweeps of the name.
         title: of the view.
         text: what is claimed of the sweep, as Markdown.
         figures: the names of the sweep's own figures, which its summary run has.
@@ -46,6 +48,7 @@ class View:
     """
 
     sweep: str
+    group: str
     title: str
     text: str
     figures: Sequence[str]
@@ -74,6 +77,7 @@ def save(view: View, entity: str, project: str) -> str:
         UserError: without the extra `dashboard`, a credential, a network, or runs of the sweep, and
             where W&B refuses the view.
     """
+    os.environ.setdefault('WANDB_SILENT', 'true')
     with _one_line():
         import wandb
 
@@ -81,25 +85,27 @@ def save(view: View, entity: str, project: str) -> str:
             raise UserError('--dashboard needs a credential of W&B: `wandb login`, or --dry_run.')
         api = wandb.Api()
         entity = entity or api.default_entity
-        _check_runs(api, f'{entity}/{project}', view.sweep)
+        _check_runs(api, f'{entity}/{project}', view)
         for kind in dict.fromkeys(chart.kind for chart in view.charts):
             _make_preset(api, entity, kind)
         workspace = _workspace(view, entity, project)
         from wandb_workspaces.workspaces import internal
 
-        workspace._internal_name, workspace._internal_id = _place(internal, workspace, view.sweep)
+        workspace._internal_name, workspace._internal_id = _place(internal, workspace, view)
         internal.upsert_view2(workspace._to_model())
         return workspace.url
 
 
-def _check_runs(api: Any, path: str, sweep: str) -> None:
+def _check_runs(api: Any, path: str, view: View) -> None:
+    filters = {'group': view.group} if view.group else {'config.experiment': view.sweep}
     try:
-        count = len(api.runs(path, filters={'config.experiment': sweep}, per_page=1))
+        count = len(api.runs(path, filters=filters, per_page=1))
     except ValueError:  # there is no such project
         count = 0
     if not count:
         raise UserError(
-            f'{path} has no runs of {sweep}: run the sweep online, or upload it by `wandb sync`.'
+            f'{path} has no runs of {view.group or view.sweep}: run the sweep online, or upload it '
+            'by `wandb sync`.'
         )
 
 
@@ -127,12 +133,12 @@ def _preset_name(kind: str) -> str:
     return f'vggres_{kind}_{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
 
-def _place(internal: Any, workspace: 'Workspace', sweep: str) -> tuple[str, str]:
+def _place(internal: Any, workspace: 'Workspace', view: View) -> tuple[str, str]:
     """The name of the first view of ours that nobody has changed, and its id; '' for a new one."""
     number = 1
     while True:
         # Without hyphens, in which the library looks for parts of its own.
-        own = f'vggres{sweep}{number if number > 1 else ""}'
+        own = f'vggres{(view.group or view.sweep).replace("-", "")}{number if number > 1 else ""}'
         name = internal._url_query_str_to_internal_name(own)
         try:
             there = internal.View.from_name(workspace.entity, workspace.project, name)
@@ -159,14 +165,18 @@ def _built(view: View, entity: str, project: str, mark: str) -> 'Workspace':
     return workspaces.Workspace(
         entity=entity,
         project=project,
-        name=f'vggres: {view.sweep}',
+        name=f'vggres: {view.group or view.sweep}',
         sections=[
             workspaces.Section(name, panels=[*own], is_open=is_open, pinned=is_open)
             for name, own, is_open in _sections(panels, view, entity, mark)
         ],
         settings=workspaces.WorkspaceSettings(x_axis='epoch', max_runs=_MOST_RUNS),
         runset_settings=workspaces.RunsetSettings(
-            filters=expr.And(expr.Config('experiment') == view.sweep),
+            filters=expr.And(
+                expr.Metric('Group') == view.group
+                if view.group
+                else expr.Config('experiment') == view.sweep
+            ),
             groupby=[expr.Config('variant'), expr.Config('model.depth')],
             pinned_columns=[
                 *('config:variant', 'config:model.depth', 'config:seed'),
