@@ -34,6 +34,7 @@ _CHOICES = {
     'wandb.mode': ('auto', 'online', 'offline', 'disabled'),
 } | {f'model.{KNOB_OF_OPTION[name]}': allowed for name, allowed in grammar.CHOICES.items()}
 _MANY = 10**9
+_LONGEST_PROJECT, _NOT_IN_PROJECTS = 128, r'/\#?%:'  # letters of a name that W&B takes
 # The lowest and the highest value of a knob. Upper bounds are far above all that was ever trained:
 # they catch a slip of the finger before it costs hours or memory.
 _RANGES = {
@@ -141,6 +142,12 @@ def check(config: Config) -> None:
             f'train.epochs is {config.train.epochs}, train.steps is {config.train.steps}.'
         )
     _check_targets(tuple(config.train.until_error))
+    project = config.wandb.project
+    if not 0 < len(project) <= _LONGEST_PROJECT or set(project) & set(_NOT_IN_PROJECTS):
+        raise UserError(
+            f'wandb.project has 1 to {_LONGEST_PROJECT} letters and none of {_NOT_IN_PROJECTS}, '
+            f'unlike {project!r}.'
+        )
     if config.model.name:
         raise UserError('model.name is a shorthand, which `config.resolve_name` has to replace.')
     _check_data_knobs(config.data)
