@@ -138,6 +138,23 @@ def test_a_choice_shows_the_rows_of_one_value():
     assert lowered[1]['y'] > lowered[0]['y']
 
 
+def test_the_gradient_is_joined_by_its_median_over_draws_and_zeros_are_not_drawn():
+    columns = ('variant', 'depth', 'seed', 'moment', 'draw', 'block', 'name', 'gradient')
+    values = {1: (1.0, 10.0, 1000.0), 2: (100.0, 100.0, 0.0)}
+    rows = [
+        ('plain', 8, 0, 'before training', draw, block, f'stage1/block{block}', value)
+        for block, own in values.items()
+        for draw, value in enumerate(own)
+    ]
+    table = RunTable('gradients', columns, rows)
+    chart = Chart('g', 'gradient_along_layers', 'Gradient', table)
+    (markers,) = marks(chart, 'symbol')
+    assert len(markers) == 5
+    # 1 and 1,000 are the ends of the axis: 10 stands at a third of it, and 100 at two thirds.
+    (line,) = marks(chart, 'line')
+    assert [1 - item['y'] / HEIGHT for item in line] == pytest.approx([1 / 3, 2 / 3], abs=1e-6)
+
+
 @pytest.mark.parametrize('kind', charts.KINDS)
 def test_a_preset_names_its_data_as_wandb_does_and_draws_without_a_choice(kind):
     preset = charts.preset(kind)

@@ -162,7 +162,7 @@ def _updates(results: Sequence[Result]) -> Iterator[Chart]:
 
 
 def _reached(run: Result, updates: int | None) -> tuple[int, str]:
-    return (run.steps, 'not reached') if updates is None else (max(updates, 1), 'reached')
+    return (run.steps, 'not reached') if updates is None else (updates, 'reached')
 
 
 def _gradients(observed: Iterable[Observed]) -> Iterator[Chart]:
