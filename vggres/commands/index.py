@@ -83,7 +83,7 @@ class Index:
         name = directory.name
         if directory == self._workdir / _SINGLE:
             cells = self._found(directory)
-            return ListedSweep('', 'Single networks', **self._listed(cells, directory))
+            return ListedSweep('', 'Single networks', **self._about_cells(cells, directory))
         title, question = _asked(name)
         try:
             found = self._known.get(name) or self._found(directory)
@@ -95,7 +95,7 @@ class Index:
             question=question,
             in_short=_in_short(directory / VERDICT_FILE),
             report=f'{name}/{REPORT_FILE}' if (directory / REPORT_FILE).exists() else '',
-            **self._listed(found, directory / 'cells'),
+            **self._about_cells(found, directory / 'cells'),
         )
 
     def _found(self, directory: Path) -> list[CellStatus]:
@@ -108,18 +108,18 @@ class Index:
         done.update((each.cell, each) for each in found if each.state == 'done')
         return found
 
-    def _listed(self, found: Sequence[CellStatus], cells: Path) -> dict[str, Any]:
+    def _about_cells(self, found: Sequence[CellStatus], cells: Path) -> dict[str, Any]:
         """The fields of a `ListedSweep` that are about its cells."""
         notable = [each for each in found if each.state not in ('done', 'waiting')]
 
         def listed(some: Sequence[CellStatus]) -> list[ListedCell]:
-            return [_listed(each, cells / each.cell, self._workdir) for each in some[:_SHOWN]]
+            return [_listed_cell(each, cells / each.cell, self._workdir) for each in some[:_SHOWN]]
 
         counts = Counter(each.state for each in found)
         return {'counts': counts, 'notable': listed(notable), 'cells': listed(found)}
 
 
-def _listed(status: CellStatus, directory: Path, workdir: Path) -> ListedCell:
+def _listed_cell(status: CellStatus, directory: Path, workdir: Path) -> ListedCell:
     return ListedCell(
         name=status.cell,
         network='' if status.cell.startswith(f'{status.network}-') else status.network,
