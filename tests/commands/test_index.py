@@ -106,6 +106,13 @@ def test_a_running_cell_says_how_far_it_is(cells, tmp_path):
     assert 'attempt 1 on n1' in written(tmp_path).lines
 
 
+def test_an_interrupted_cell_says_that_it_goes_on(cells, tmp_path):
+    said = 'goes on from its checkpoint'
+    assert said not in written(tmp_path).text
+    (cells[2].directory / 'checkpoints').mkdir(parents=True)
+    assert written(tmp_path).text.count(said) == 1
+
+
 def test_the_verdict_stands_there_in_short(cells, tmp_path):
     write_json(tmp_path / 'depth' / 'verdict.json', {'in_short': {'plain': 'degrades'}})
     page = written(tmp_path)

@@ -18,7 +18,7 @@ from vggres.findings.index_page import INDEX_FILE, ListedCell, ListedClaims, Lis
 from vggres.findings.languages import ENGLISH
 from vggres.findings.remains import PAGE as REMAINS_FILE
 from vggres.findings.remains import TITLE as REMAINS_TITLE
-from vggres.sweeps.cell import CONFIG_FILE
+from vggres.sweeps.cell import CHECKPOINTS_FOLDER, CONFIG_FILE
 from vggres.sweeps.records import METRICS_FILE
 from vggres.sweeps.status import STATES, CellStatus, cell_status, sweep_status
 from vggres.sweeps.sweep import REPORT_FILE, SWEEP_FILE, VERDICT_FILE
@@ -28,6 +28,7 @@ _PART = 0.02  # of the time of one core that writing may take
 _SECONDS_UNATTENDED = 60.0  # between two looks at a page that no launch writes
 _TAIL_BYTES = 4096  # of a file of records: more than a line of it
 _SHOWN = 1000  # cells of a sweep
+_GOES_ON = 'the next launch goes on from its checkpoint'
 _SINGLE = 'cells'  # the directory of single networks, which is no sweep
 
 Known = Mapping[str, Sequence[CellStatus]]
@@ -153,6 +154,8 @@ def _in_short(path: Path) -> Mapping[str, str]:
 
 
 def _about(status: CellStatus, directory: Path) -> str:
+    if status.state == 'waiting' and CHECKPOINTS_FOLDER in status.files:
+        return '; '.join(filter(None, (_GOES_ON, status.about)))
     if status.state != 'running' or METRICS_FILE not in status.files:
         return status.about
     record = _last_record(directory / METRICS_FILE)
