@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from vggres.config import observed_names
 from vggres.results import Observation
 from vggres.sweeps import mirroring
 from vggres.sweeps.cell import Cell
@@ -42,19 +43,29 @@ class Told:
         self.logged.append((record, step))
 
 
-def observation(layers, draw=0):
-    values = {f'stage1/block{i}': float(i) for i in range(layers)}
-    return Observation(epoch=1.0, step=5, draw=draw, values={'activation': values})
+def observation(config, depth, draw=0):
+    """What is observed of a plain network by default: its layers have four values, blocks two."""
+    config = config.copy_and_resolve_references()
+    config.model.family, config.model.depth = 'plain', depth
+    names = observed_names(config)
+    layers = [name for name in names if not name.rpartition('/')[2].startswith('block')]
+    assert len(layers) == depth
+    of = {'activation': names, 'input_gradient': names}
+    of |= {'weight_gradient': layers, 'update_ratio': layers}
+    values = {quantity: dict.fromkeys(own, 0.5) for quantity, own in of.items()}
+    return Observation(epoch=1.0, step=5, draw=draw, values=values)
 
 
-def test_many_curves_are_drawn_only_where_they_are_asked_for(config, tmp_path):
-    few, many = observation(40), observation(60)
+def test_the_curves_of_networks_of_over_thirty_layers_are_drawn_only_where_asked(config, tmp_path):
+    shallow, deep = observation(config, 26), observation(config, 32)
     told = Told()
-    for entry in (few, many, observation(40, draw=1)):  # the last is of other random weights
+    for entry in (shallow, deep, observation(config, 26, draw=1)):  # the last is of other weights
         mirroring.tell_observation(told, entry, Cell(config, tmp_path, ''))
     ((record, step),) = told.logged
-    assert (record['activation/stage1/block7'], record['epoch'], step) == (7.0, 1.0, 5)
+    # Of 26 layers, 12 blocks: four values of each layer, two of each block, the place.
+    assert len(record) == 4 * 26 + 2 * 12 + 3
+    assert (record['activation/stage1/block2'], record['epoch'], step) == (0.5, 1.0, 5)
     config.wandb.all_curves = True
-    mirroring.tell_observation(told, many, Cell(config, tmp_path, ''))
-    assert told.logged[-1][0]['activation/stage1/block59'] == 59.0
+    mirroring.tell_observation(told, deep, Cell(config, tmp_path, ''))
+    assert len(told.logged[-1][0]) == 4 * 32 + 2 * 15 + 3
     assert len(told.logged) == 2

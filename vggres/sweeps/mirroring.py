@@ -14,7 +14,7 @@ from vggres.sweeps.records import read_observations, read_records, to_dict
 from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
-_MOST_CURVES = 50  # values of an observation that are drawn as curves, each in a panel of its own
+_MOST_CURVES = 150  # values of an observation that are drawn, each in a panel: of 29 plain layers
 _NOT_DRAWN = (
     'in the pictures and in probes.jsonl; --config.wandb.all_curves=True draws each value as well'
 )
