@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ import wandb_server
 from vggres.tracking import fragments, run_ids, wandb_run
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def with_credential(monkeypatch):
+    """A credential that W&B takes, without a server."""
+    monkeypatch.setattr(wandb, 'login', lambda **options: True)
 
 
 def mirror(config, directory, name='a-name'):
@@ -121,6 +128,7 @@ def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for
         assert run.run.id == 'abc'
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
     asked = []
 
@@ -217,6 +225,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
     assert runs.states[name] == [0, 0]
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     asked = []
 
@@ -238,6 +247,7 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     assert (len(asked), len(told)) == (2, 1)
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, monkeypatch):
     """The end of the first run goes on beside the next one, which asks no server."""
     asked, told, ends = [], [], threading.Event()
@@ -266,21 +276,47 @@ def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, mo
     assert told == ['W&B failed, further runs are logged offline: no answer within 1 s']
 
 
-@pytest.mark.parametrize(
-    ('login', 'mode'), [(True, 'online'), (False, 'offline'), (OSError('no network'), 'offline')]
-)
-def test_the_mode_follows_the_credential(monkeypatch, login, mode):
-    def answer(**kwargs):
-        if isinstance(login, Exception):
-            raise login
-        return login
+def test_a_run_online_never_asks_for_a_key_on_the_terminal(config, tmp_path, monkeypatch):
+    asked, told = [], []
+
+    def init(mode, **options):
+        asked.append(mode)
+        raise OSError('no room')
 
     monkeypatch.delenv('WANDB_MODE', raising=False)
-    monkeypatch.setattr(wandb, 'login', answer)
-    told = []
-    assert wandb_run.resolve_mode('auto', told.append) == mode
-    expected = 'W&B cannot be used, runs are logged offline: no network'
-    assert told == ([expected] if isinstance(login, Exception) else [])
-    assert wandb_run.resolve_mode('disabled') == 'disabled'
-    monkeypatch.setenv('WANDB_MODE', 'disabled')
-    assert wandb_run.resolve_mode('auto') == 'disabled'
+    monkeypatch.setattr(wandb, 'login', lambda prompt=True: prompt)  # nothing is stored
+    monkeypatch.setattr(wandb, 'init', init)
+    config.wandb.mode = 'online'
+    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
+    assert asked == ['offline']
+    assert told == [
+        'W&B failed, further runs are logged offline: there is no credential; `wandb login` stores '
+        'one'
+    ]
+
+
+def test_a_start_that_hangs_is_given_up_and_the_next_is_offline(config, tmp_path, monkeypatch):
+    asked, told, ends = [], [], threading.Event()
+
+    def login(**options):
+        asked.append('login')
+        return ends.wait(60)
+
+    def init(mode, **options):
+        asked.append(mode)
+        ends.wait(60)
+
+    monkeypatch.setattr(wandb, 'login', login)
+    monkeypatch.setattr(wandb, 'init', init)
+    monkeypatch.setattr(wandb_run, '_INIT_TIMEOUT', 0.1)
+    monkeypatch.setattr(wandb_run, '_GRACE', 0.1)
+    config.wandb.mode = 'online'
+    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    began = time.monotonic()
+    run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
+    assert time.monotonic() - began < 10
+    assert run.run is None
+    assert asked == ['login', 'offline']
+    assert told == ['W&B failed, further runs are logged offline: no answer within 0 s']
+    ends.set()

@@ -31,7 +31,7 @@ from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
-from vggres.tracking import fragments, run_ids, wandb_run
+from vggres.tracking import fragments, modes, run_ids
 
 Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
@@ -266,7 +266,7 @@ def _with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
 
 def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:
     """The sweep with one mode of W&B for all its cells, chosen once."""
-    mode = wandb_run.resolve_mode(
+    mode = modes.resolve_mode(
         sweep.config.wandb.mode, lambda sentence: console.print(sentence, soft_wrap=True)
     )
 

@@ -9,7 +9,6 @@ import io
 import logging as standard_logging
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +22,8 @@ from matplotlib.figure import Figure
 from vggres.config import Config
 from vggres.figures.rendering import to_png
 from vggres.tracking import fragments, run_ids
+from vggres.tracking.modes import check_credential
+from vggres.tracking.patience import HangsError, within
 
 _INIT_TIMEOUT = 15  # seconds
 _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
@@ -36,31 +37,6 @@ _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 # W&B counts its own failures by a library that prints an error where the server does not listen.
 standard_logging.getLogger('opentelemetry').setLevel(standard_logging.CRITICAL)
-
-
-def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
-    """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
-
-    The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
-
-    Args:
-        mode: as the configuration has it.
-        on_failure: called with a sentence where there is a credential and W&B does not take it.
-    """
-    if mode != 'auto':
-        return mode
-    asked = os.environ.get('WANDB_MODE', '')
-    if asked in ('online', 'offline', 'disabled'):
-        return asked
-    os.environ.setdefault('WANDB_SILENT', 'true')
-    try:
-        import wandb
-
-        return 'online' if wandb.login(prompt=False) else 'offline'
-    except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        on_failure(f'W&B cannot be used, runs are logged offline: {message}')
-        return 'offline'
 
 
 @dataclass(frozen=True)
@@ -128,48 +104,30 @@ class Mirror:
         self._begun: tuple[Path, str] | None = None
         for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
-                import wandb
-
-                run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
-                is_new = not (marker and run_ids.is_of(marker, run_id))
-                if not is_new:
-                    fragments.set_aside_empty(directory, run_id)
-                self.run = wandb.init(
-                    mode=self._mode,
-                    id=run_id,
-                    resume='allow',
-                    project=config.wandb.project,
-                    entity=config.wandb.entity or None,
-                    dir=directory,
-                    name=label.name,
-                    group=label.group or None,
-                    job_type=label.job_type,
-                    tags=[*label.tags, *config.wandb.tags],
-                    notes=label.notes or None,
-                    config=dict(label.config),
-                    settings=wandb.Settings(
-                        silent=True,
-                        console='off',
-                        disable_git=True,
-                        reinit='create_new',
-                        init_timeout=_INIT_TIMEOUT,
-                        finish_timeout=_FINISH_TIMEOUT,
-                        x_transaction_log_flush_interval=_FLUSH_INTERVAL,
-                    ),
-                )
-                if self._mode == 'online':
-                    self.first_step = self.run.starting_step
-                elif not is_new:  # an earlier fragment has what was logged, or had it
-                    self.first_step = math.inf
-                if marker:
-                    run_ids.mark(marker, run_id)
-                    self._begun = (marker, run_id) if self._mode == 'online' else None
-                self.run.define_metric('epoch')
-                self.run.define_metric('*', step_metric='epoch')
+                self._start(config, directory, label, marker)
                 break
             if self._mode == 'online' and falls_back:
                 _forget()
             Mirror._is_hung = self._mode == 'offline'  # which needs no server
+
+    def _start(self, config: Config, directory: Path, label: Label, marker: Path | None) -> None:
+        run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
+        is_new = not (marker and run_ids.is_of(marker, run_id))
+        if not is_new:
+            fragments.set_aside_empty(directory, run_id)
+        if self._mode == 'online':
+            within(_INIT_TIMEOUT, check_credential)
+        begin = partial(_init, self._mode, run_id, config, directory, label)
+        self.run = within(_INIT_TIMEOUT + _GRACE, begin)
+        if self._mode == 'online':
+            self.first_step = self.run.starting_step
+        elif not is_new:  # an earlier fragment has what was logged, or had it
+            self.first_step = math.inf
+        if marker:
+            run_ids.mark(marker, run_id)
+            self._begun = (marker, run_id) if self._mode == 'online' else None
+        self.run.define_metric('epoch')
+        self.run.define_metric('*', step_metric='epoch')
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -179,11 +137,11 @@ class Mirror:
         except Exception as error:
             failed, self.run = self.run, None
             self._say(error)
-            if isinstance(error, _HangsError):
+            if isinstance(error, HangsError):
                 Mirror._is_hung = True
             elif failed:
                 with contextlib.suppress(Exception):
-                    _within(self._patience(), partial(failed.finish, exit_code=1))
+                    within(self._patience(), partial(failed.finish, exit_code=1))
 
     def _say(self, error: Exception) -> None:
         """Tells of a failure, in the log and, the first time, to the user."""
@@ -207,7 +165,7 @@ class Mirror:
         """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
         with self.guard():
             if self.run:
-                _within(_CALL_TIMEOUT, partial(self.run.log, dict(record), step=step))
+                within(_CALL_TIMEOUT, partial(self.run.log, dict(record), step=step))
 
     def log_pictures(self, figures: Mapping[str, Figure]) -> None:
         """Adds figures by name, as PNG."""
@@ -235,8 +193,8 @@ class Mirror:
         with self.guard():
             if self.run:
                 try:
-                    _within(patience, partial(_keep, self.run, files, (name, kind, alias)))
-                except _HangsError as error:  # the run goes on: the server alone is slow
+                    within(patience, partial(_keep, self.run, files, (name, kind, alias)))
+                except HangsError as error:  # the run goes on: the server alone is slow
                     self._say(error)
 
     def use(self, artifacts: Sequence[str]) -> None:
@@ -244,15 +202,15 @@ class Mirror:
         with self.guard():
             if self.run and self._mode == 'online':
                 try:
-                    _within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
-                except _HangsError as error:
+                    within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
+                except HangsError as error:
                     self._say(error)
 
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""
         with self.guard():
             if self.run:
-                _within(_CALL_TIMEOUT, partial(self.run.summary.update, dict(summary)))
+                within(_CALL_TIMEOUT, partial(self.run.summary.update, dict(summary)))
 
     def __enter__(self) -> 'Mirror':
         return self
@@ -263,39 +221,40 @@ class Mirror:
         finish = partial(self.run.finish, exit_code=0 if kind is None else 1)
         with self.guard():
             try:
-                _within(self._patience(), finish)
-            except _HangsError as error:
+                within(self._patience(), finish)
+            except HangsError as error:
                 if self._mode == 'offline':
                     raise
                 self._say(error)  # it goes on in its thread, and may yet succeed
 
 
-class _HangsError(Exception):
-    """W&B has not come back within its time."""
+def _init(mode: str, run_id: str, config: Config, directory: Path, label: Label) -> Any:
+    """Begins the run of W&B, or continues it."""
+    import wandb
 
-
-def _within(seconds: float, function: Callable[[], object]) -> None:
-    """Calls a function, and gives it up where it takes too long.
-
-    Raises:
-        _HangsError: where it was given up; its thread is left behind.
-        Exception: what the function raises.
-    """
-    raised: list[Exception] = []
-
-    def call() -> None:
-        try:
-            function()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise _HangsError(f'no answer within {seconds:.0f} s')
-    if raised:
-        raise raised[0]
+    return wandb.init(
+        mode=mode,
+        id=run_id,
+        resume='allow',
+        project=config.wandb.project,
+        entity=config.wandb.entity or None,
+        dir=directory,
+        name=label.name,
+        group=label.group or None,
+        job_type=label.job_type,
+        tags=[*label.tags, *config.wandb.tags],
+        notes=label.notes or None,
+        config=dict(label.config),
+        settings=wandb.Settings(
+            silent=True,
+            console='off',
+            disable_git=True,
+            reinit='create_new',
+            init_timeout=_INIT_TIMEOUT,
+            finish_timeout=_FINISH_TIMEOUT,
+            x_transaction_log_flush_interval=_FLUSH_INTERVAL,
+        ),
+    )
 
 
 def _forget() -> None:
@@ -307,7 +266,7 @@ def _forget() -> None:
     with contextlib.suppress(Exception):
         import wandb
 
-        _within(_GRACE, wandb.teardown)
+        within(_GRACE, wandb.teardown)
 
 
 def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
