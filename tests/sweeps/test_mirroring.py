@@ -1,14 +1,17 @@
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+from planted import finish
 
 from vggres.config import observed_names
 from vggres.results import Observation
 from vggres.sweeps import mirroring
 from vggres.sweeps.cell import Cell
 from vggres.sweeps.run import run
+from vggres.tracking import run_ids
 
 
 def observations(cell):
@@ -69,3 +72,38 @@ def test_the_curves_of_networks_of_over_thirty_layers_are_drawn_only_where_asked
     mirroring.tell_observation(told, deep, Cell(config, tmp_path, ''))
     assert len(told.logged[-1][0]) == 4 * 32 + 2 * 15 + 3
     assert len(told.logged) == 2
+
+
+def done(config, workdir, mode='offline'):
+    """A cell that is done and of which the server lacks the end."""
+    config.probes.every_epochs, config.wandb.mode = 1, mode
+    cell = Cell(config, workdir, 'depth')
+    finish(cell)
+    run_ids.draw_id(workdir)
+    for name in ('metrics.jsonl', 'probes.jsonl'):
+        (cell.directory / name).write_text('{"epoch": 1}\n{"epo\n')
+    return cell
+
+
+def test_what_is_damaged_or_cannot_be_read_never_fails_a_cell(config, tmp_path, monkeypatch):
+    """Each attempt to tell of a cell from its damaged files costs one line."""
+    cell, told = done(config, tmp_path), []
+    with mirroring.begin(cell, told.append) as mirror:
+        mirroring.tell_earlier(mirror, cell)
+        mirroring.tell_result(mirror, cell.result(), cell)
+        assert mirror.run  # the rest is told
+    (line,) = told
+    assert re.search(rf'^W&B lacks a part of {cell.id}: .*metrics.jsonl, line 1, is no rec', line)
+    mirroring.complete(cell, told.append)
+    assert len(told) == 2
+
+    def fail(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(run_ids, 'text', fail)  # as on a network folder
+    with mirroring.begin(cell, told.append) as mirror:
+        mirroring.tell_earlier(mirror, cell)
+        mirroring.tell_result(mirror, cell.result(), cell)
+        mirroring.keep_weights(mirror, cell)
+    assert [line.partition(': ')[0] for line in told[2:]] == ['W&B failed, going on']
+    assert not mirroring.is_cut_off(cell)

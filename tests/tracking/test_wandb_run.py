@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def with_credential(monkeypatch):
 
 def mirror(config, directory, name='a-name'):
     decisive = {'model': {'depth': 8}, 'variant': 'plain'}
-    label = wandb_run.Label(name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
+    label = partial(wandb_run.Label, name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
     directory.mkdir(exist_ok=True)
     return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
 
@@ -124,7 +125,7 @@ def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for
     monkeypatch.setenv('WANDB_SWEEP_ID', 'xyz')
     assert run_ids.run_of_agent('depth') == ''
     config.wandb.mode = 'offline'
-    with wandb_run.Mirror(config, tmp_path, single) as run:
+    with wandb_run.Mirror(config, tmp_path, lambda: single) as run:
         assert run.run.id == 'abc'
 
 
@@ -195,7 +196,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         'import sys; from pathlib import Path; import configs.digits; '
         'from vggres.tracking.wandb_run import Label, Mirror\n'
         'config = configs.digits.get_config(); config.wandb.mode = "online"\n'
-        'directory = Path(sys.argv[1]); label = Label("a", "depth", "cell", ())\n'
+        'directory = Path(sys.argv[1]); label = lambda: Label("a", "depth", "cell", ())\n'
         'with Mirror(config, directory, label, directory / "marker") as run:\n'
         '    print(run.first_step)\n'
         '    for epoch in sys.argv[2:]:\n'
@@ -235,7 +236,7 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
 
     config.wandb.mode, told = 'online', []
     monkeypatch.setattr(wandb, 'init', init)
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
     assert asked == ['online', 'offline']
     assert run.run is None
@@ -268,7 +269,7 @@ def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, mo
     monkeypatch.setattr(wandb, 'init', init)
     monkeypatch.setattr(wandb_run, '_PATIENCE', 1)
     config.wandb.mode = 'online'
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     for _ in range(2):
         with wandb_run.Mirror(config, tmp_path, label, on_failure=told.append):
             ends.set() if asked[1:] else None
@@ -287,7 +288,7 @@ def test_a_run_online_never_asks_for_a_key_on_the_terminal(config, tmp_path, mon
     monkeypatch.setattr(wandb, 'login', lambda prompt=True: prompt)  # nothing is stored
     monkeypatch.setattr(wandb, 'init', init)
     config.wandb.mode = 'online'
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
     assert asked == ['offline']
     assert told == [
@@ -312,7 +313,7 @@ def test_a_start_that_hangs_is_given_up_and_the_next_is_offline(config, tmp_path
     monkeypatch.setattr(wandb_run, '_INIT_TIMEOUT', 0.1)
     monkeypatch.setattr(wandb_run, '_GRACE', 0.1)
     config.wandb.mode = 'online'
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     began = time.monotonic()
     run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
     assert time.monotonic() - began < 10
@@ -320,3 +321,20 @@ def test_a_start_that_hangs_is_given_up_and_the_next_is_offline(config, tmp_path
     assert asked == ['login', 'offline']
     assert told == ['W&B failed, further runs are logged offline: no answer within 0 s']
     ends.set()
+
+
+def test_a_label_that_cannot_be_made_costs_no_training(config, tmp_path):
+    def label():
+        raise PermissionError('wandb_id')
+
+    config.wandb.mode, told = 'offline', []
+    with wandb_run.Mirror(config, tmp_path, label, on_failure=told.append) as run:
+        assert run.run is None
+    assert told == ['W&B failed, going on: wandb_id']
+
+
+def test_a_file_that_is_gone_is_not_kept_and_nothing_is_raised(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        run.keep([tmp_path / 'gone'], 'a-name', 'weights', 'latest')
+    assert run.run is None

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,8 @@ def run(
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
             if sweep.config.wandb.mode != 'disabled':
-                run_ids.draw_id(sweep.directory)
+                with contextlib.suppress(OSError):  # W&B alone needs it, and tells of what fails
+                    run_ids.draw_id(sweep.directory)
         if has_run and isinstance(options, SlurmOptions):
             _submit(sweep, info, options, console)
             Index(_workdir(sweep)).write()
@@ -248,7 +250,8 @@ def _complete_online(cells: Iterable[Cell], console: Console) -> None:
     lacking = [cell for cell in cells if mirroring.is_cut_off(cell)]
     if not lacking or lacking[0].config.wandb.mode != 'online':
         return
-    while lacking and mirroring.complete(lacking[0]):
+    say = functools.partial(console.print, soft_wrap=True)
+    while lacking and mirroring.complete(lacking[0], say):
         lacking = lacking[1:]
     if lacking:
         console.print(
@@ -266,9 +269,8 @@ def _with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
 
 def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:
     """The sweep with one mode of W&B for all its cells, chosen once."""
-    mode = modes.resolve_mode(
-        sweep.config.wandb.mode, lambda sentence: console.print(sentence, soft_wrap=True)
-    )
+    say = functools.partial(console.print, soft_wrap=True)
+    mode = modes.resolve_mode(sweep.config.wandb.mode, say)
 
     def resolved(config: Config) -> ConfigDict:
         copy = ConfigDict(config.to_dict())

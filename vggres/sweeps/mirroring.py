@@ -3,9 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from vggres.errors import UserError
 from vggres.figures import layers
 from vggres.probes.quantities import QUANTITIES
 from vggres.results import Observation, Record, Result
@@ -13,6 +17,8 @@ from vggres.sweeps.cell import WEIGHTS_FILE, Cell
 from vggres.sweeps.records import read_observations, read_records, to_dict
 from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
+
+T = TypeVar('T')
 
 _MOST_CURVES = 150  # values of an observation that are drawn, each in a panel: of 29 plain layers
 _NOT_DRAWN = (
@@ -28,19 +34,27 @@ def begin(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
         on_failure: as in `Mirror`.
     """
     marker = cell.directory / run_ids.ID_FILE
-    return Mirror(cell.config, cell.workdir, _label(cell), marker, on_failure)
+    return Mirror(cell.config, cell.workdir, partial(_label, cell), marker, on_failure)
 
 
 def is_cut_off(cell: Cell) -> bool:
     """Whether the server may lack the end of a cell that is done, since it failed meanwhile."""
-    return run_ids.is_cut_off(cell.directory / run_ids.ID_FILE) and cell.result() is not None
+    try:
+        return run_ids.is_cut_off(cell.directory / run_ids.ID_FILE) and cell.result() is not None
+    except OSError:  # another launch may read it
+        return False
 
 
-def complete(cell: Cell) -> bool:
-    """Sends what the server lacks of a cell that is done, from its files; says whether it did."""
+def complete(cell: Cell, on_failure: Callable[[str], object]) -> bool:
+    """Sends what the server lacks of a cell that is done, from its files; says whether it did.
+
+    Args:
+        cell: the cell.
+        on_failure: called with a sentence where W&B fails, and where a file of the cell is damaged.
+    """
     result, marker = cell.result(), cell.directory / run_ids.ID_FILE
-    label = _label(cell)
-    with Mirror(cell.config, cell.workdir, label, marker, falls_back=False) as mirror:
+    given = {'marker': marker, 'on_failure': on_failure, 'falls_back': False}
+    with Mirror(cell.config, cell.workdir, partial(_label, cell), **given) as mirror:
         if mirror.run and result:
             tell_earlier(mirror, cell)
             tell_result(mirror, result, cell)
@@ -50,12 +64,15 @@ def complete(cell: Cell) -> bool:
 
 def tell_earlier(mirror: Mirror, cell: Cell) -> None:
     """Tells what an interrupted attempt had recorded and the run lacks."""
-    for record in read_records(cell.directory):
-        if record.step >= mirror.first_step:
-            tell(mirror, record)
-    for entry in _observations(cell):
-        if entry.step >= mirror.first_step:
-            tell_observation(mirror, entry, cell)
+    if not mirror.run:
+        return
+    with mirror.guard():
+        for record in _read(mirror, cell, read_records):
+            if record.step >= mirror.first_step:
+                tell(mirror, record)
+        for entry in _observations(mirror, cell):
+            if entry.step >= mirror.first_step:
+                tell_observation(mirror, entry, cell)
 
 
 def tell(mirror: Mirror, record: Record) -> None:
@@ -89,19 +106,21 @@ def _are_drawn(curves: Mapping[str, object], cell: Cell) -> bool:
 def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
     """Tells the result of a cell, and shows its observations."""
     mirror.summarise(asdict(result))
-    if mirror.run:
-        own = [entry for entry in _observations(cell) if entry.draw == 0]
+    with mirror.guard():
+        if not mirror.run:
+            return
+        own = [entry for entry in _observations(mirror, cell) if entry.draw == 0]
         if own and not _are_drawn(_curves(own[0]), cell):
             mirror.summarise({'probes': _NOT_DRAWN})
-        with mirror.guard():
-            mirror.log_pictures(_pictures(own))
+        mirror.log_pictures(_pictures(own))
 
 
 def keep_weights(mirror: Mirror, cell: Cell) -> None:
     """Keeps the final weights of a cell, if they were saved, as a version of their own."""
-    path = cell.directory / WEIGHTS_FILE
-    if mirror.run and path.exists():
-        mirror.keep([path], cell.id, 'weights', run_ids.version(cell.workdir))
+    with mirror.guard():
+        path = cell.directory / WEIGHTS_FILE
+        if mirror.run and path.exists():
+            mirror.keep([path], cell.id, 'weights', run_ids.version(cell.workdir))
 
 
 def _label(cell: Cell) -> Label:
@@ -127,8 +146,17 @@ def _flat(values: Mapping[str, object], prefix: str = '') -> Iterator[tuple[str,
             yield f'{prefix}{key}', value
 
 
-def _observations(cell: Cell) -> list[Observation]:
-    return read_observations(cell.directory) if cell.config.probes.every_epochs else []
+def _observations(mirror: Mirror, cell: Cell) -> list[Observation]:
+    return _read(mirror, cell, read_observations) if cell.config.probes.every_epochs else []
+
+
+def _read(mirror: Mirror, cell: Cell, read: Callable[[Path], list[T]]) -> list[T]:
+    """What a file of a cell holds; nothing where it is damaged, of which the user is told."""
+    try:
+        return read(cell.directory)
+    except UserError as error:
+        mirror.say_lack(error)
+        return []
 
 
 def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:

@@ -31,8 +31,12 @@ def mirror_claims(
     if not logged:
         return
     config = next(iter(logged.values()))
-    group = run_ids.group(workdir, 'claims', config.data.name)
-    label = Label(group, group, 'claims', ('claims', config.data.name), 'python launch.py --claims')
+
+    def label() -> Label:
+        data = config.data.name
+        group = run_ids.group(workdir, 'claims', data)
+        return Label(group, group, 'claims', ('claims', data), 'python launch.py --claims')
+
     with Mirror(config, workdir, label, on_failure=on_failure) as mirror:
         if not mirror.run:
             return
@@ -42,5 +46,7 @@ def mirror_claims(
             rows = [[key, status] for key, status in statuses.items()]
             mirror.log({'claims': wandb.Table(['claim', 'status'], rows)})
         mirror.summarise({'claims': dict(statuses)})
-        mirror.use([report_of(name, workdir / name) for name in logged])
-        mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))
+        with mirror.guard():
+            mirror.use([report_of(name, workdir / name) for name in logged])
+        with mirror.guard():
+            mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))

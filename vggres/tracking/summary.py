@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def mirror_sweep(config: Config, directory: Path, name: str, summary: Summary) -
     """
     if config.wandb.mode == 'disabled':
         return None
-    mirror = Mirror(config, directory, _label(config, directory, name, summary.notes))
+    label = partial(_label, config, directory, name, summary.notes)
+    mirror = Mirror(config, directory, label)
     with mirror, mirror.guard():
         if mirror.run:
             mirror.log(_record(name, summary.charts, summary.figures))

@@ -82,7 +82,7 @@ class Mirror:
         self,
         config: Config,
         directory: Path,
-        label: Label,
+        label: Callable[[], Label],
         marker: Path | None = None,
         on_failure: Callable[[str], object] = lambda sentence: None,
         falls_back: bool = True,
@@ -92,7 +92,7 @@ class Mirror:
         Args:
             config: its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
-            label: what the run is called; no other run of the directory has its name.
+            label: says what the run is called, which no other run of the directory is.
             marker: a file that says that the run was begun before; None for one that is not
                 continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
@@ -102,15 +102,17 @@ class Mirror:
         self.first_step = 0.0
         self._on_failure = on_failure
         self._begun: tuple[Path, str] | None = None
+        self._name, self._lacks = '', False
         for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
-                self._start(config, directory, label, marker)
+                self._start(config, directory, label(), marker)
                 break
             if self._mode == 'online' and falls_back:
                 _forget()
             Mirror._is_hung = self._mode == 'offline'  # which needs no server
 
     def _start(self, config: Config, directory: Path, label: Label, marker: Path | None) -> None:
+        self._name = label.name
         run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
         is_new = not (marker and run_ids.is_of(marker, run_id))
         if not is_new:
@@ -155,6 +157,12 @@ class Mirror:
             message = (str(error).splitlines() or [type(error).__name__])[0]
             self._on_failure(f'W&B failed, {then}: {message}')
 
+    def say_lack(self, error: Exception) -> None:
+        """Tells the user, once a run, of a damaged file, whose content the run goes on without."""
+        if not self._lacks:
+            self._on_failure(f'W&B lacks a part of {self._name}: {error}')
+        self._lacks = True
+
     def _patience(self) -> float:
         """The seconds that the end of the run may take: a server that fails is waited for once."""
         if self._mode == 'offline':
@@ -189,9 +197,9 @@ class Mirror:
             kind: its type, as 'weights'.
             alias: by which others find this version.
         """
-        patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
         with self.guard():
             if self.run:
+                patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
                 try:
                     within(patience, partial(_keep, self.run, files, (name, kind, alias)))
                 except HangsError as error:  # the run goes on: the server alone is slow
