@@ -1,3 +1,4 @@
+import contextlib
 import json
 import re
 import subprocess
@@ -7,9 +8,10 @@ import pytest
 from planted import finish
 
 from vggres.config import observed_names
-from vggres.results import Observation
+from vggres.results import Observation, Record
 from vggres.sweeps import mirroring
 from vggres.sweeps.cell import Cell
+from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.run import run
 from vggres.tracking import run_ids
 
@@ -40,10 +42,15 @@ class Told:
     """A mirror that keeps what it is told."""
 
     def __init__(self):
-        self.logged = []
+        self.logged, self.ends = [], []
+        self.run, self.first_step = 'a run', 0
 
-    def log(self, record, step):
+    def log(self, record, step, is_last):
         self.logged.append((record, step))
+        self.ends.append(is_last)
+
+    def guard(self):
+        return contextlib.nullcontext()
 
 
 def observation(config, depth, draw=0):
@@ -107,3 +114,22 @@ def test_what_is_damaged_or_cannot_be_read_never_fails_a_cell(config, tmp_path, 
         mirroring.keep_weights(mirror, cell)
     assert [line.partition(': ')[0] for line in told[2:]] == ['W&B failed, going on']
     assert not mirroring.is_cut_off(cell)
+
+
+@pytest.mark.parametrize('is_observed', [True, False])
+def test_earlier_records_are_told_step_by_step(config, tmp_path, is_observed):
+    """W&B takes no record of a step that is past, and holds a step back until its last one."""
+    config.probes.every_epochs = 2 * is_observed
+    cell = Cell(config, tmp_path, '')
+    cell.directory.mkdir(parents=True)
+    records, observations = (
+        RecordsFile(cell.directory / name) for name in ('metrics.jsonl', 'probes.jsonl')
+    )
+    for epoch in (1, 2):
+        records.append(Record(epoch, 5 * epoch, 0.1, 1.0, 0.5, 50.0, 9.0))
+    for step in (0, 10):
+        observations.append(Observation(step / 5, step, 0, {'activation': {'stem': 1.0}}))
+    told = Told()
+    mirroring.tell_earlier(told, cell)
+    assert [step for _, step in told.logged] == ([0, 5, 10, 10] if is_observed else [5, 10])
+    assert told.ends == ([True, False, False, True] if is_observed else [True, True])

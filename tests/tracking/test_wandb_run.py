@@ -68,7 +68,7 @@ def test_disabled_writes_nothing(config, tmp_path):
 def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
     calls = []
 
-    def fail(record, step):
+    def fail(record, step, commit):
         calls.append(record)
         raise ConnectionError('gone')
 
@@ -338,3 +338,67 @@ def test_a_file_that_is_gone_is_not_kept_and_nothing_is_raised(config, tmp_path)
     with mirror(config, tmp_path) as run:
         run.keep([tmp_path / 'gone'], 'a-name', 'weights', 'latest')
     assert run.run is None
+
+
+@pytest.mark.usefixtures('with_credential')
+def test_a_run_is_cut_off_until_one_online_has_ended_well(config, tmp_path, monkeypatch):
+    class Known:
+        starting_step = 0
+
+        def define_metric(self, *arguments, **options):
+            pass
+
+        def finish(self, exit_code):
+            pass
+
+    config.wandb.mode, marker = 'online', tmp_path / 'a-name.marker'
+    monkeypatch.setattr(wandb, 'init', lambda **options: Known())
+    with mirror(config, tmp_path):
+        pass
+    assert not run_ids.is_cut_off(marker)
+    run_ids.mark(marker, marker.read_text().split()[0], is_whole=False)
+    with pytest.raises(ArithmeticError), mirror(config, tmp_path):
+        raise ArithmeticError(run_ids.is_cut_off(marker))
+    assert run_ids.is_cut_off(marker)
+    with mirror(config, tmp_path) as run, run.guard():
+        raise OSError('the server is gone')
+    assert run_ids.is_cut_off(marker)
+    wandb_run.Mirror._is_cut_off = False  # as in a new process
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        assert run.run is None  # a log beside the server's part would fit to nothing
+    assert run_ids.is_cut_off(marker)
+    config.wandb.mode = 'online'
+    with mirror(config, tmp_path):
+        pass
+    assert not run_ids.is_cut_off(marker)
+
+
+def test_what_a_process_that_was_killed_at_once_never_logged_is_logged_again(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        found = run.run.id
+    (log,) = tmp_path.glob('wandb/offline-run-*/*.wandb')
+    header = log.read_bytes()[:7]
+    shutil.rmtree(tmp_path / 'wandb')
+    empty = tmp_path / 'wandb' / f'offline-run-20261128_1-{found}' / f'run-{found}.wandb'
+    empty.parent.mkdir(parents=True)
+    empty.write_bytes(header)
+    with mirror(config, tmp_path) as run:
+        assert run.first_step == 0
+
+
+def test_the_last_record_of_a_step_is_on_the_disk_at_once_and_steps_are_one_row(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        run.log({'epoch': 1}, 5, is_last=True)
+        run.log({'epoch': 2}, 10)
+        run.log({'activation': 0.5}, 10, is_last=True)
+        deadline = time.monotonic() + 20
+        rows = []
+        while len(rows) < 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            found = wandb_files.inspect(tmp_path)
+            rows = [each['history']['item'] for each in found if each['type'] == 'history']
+        assert [row['_step'] for row in rows] == [5, 10]
+        assert (rows[1]['epoch'], rows[1]['activation']) == (2, 0.5)

@@ -248,7 +248,7 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
 def _complete_online(cells: Iterable[Cell], console: Console) -> None:
     """Sends W&B what its server lacks of cells that are done, as far as it answers by now."""
     lacking = [cell for cell in cells if mirroring.is_cut_off(cell)]
-    if not lacking or lacking[0].config.wandb.mode != 'online':
+    if not lacking or lacking[0].config.wandb.mode == 'disabled':
         return
     say = functools.partial(console.print, soft_wrap=True)
     while lacking and mirroring.complete(lacking[0], say):

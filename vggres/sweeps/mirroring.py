@@ -67,17 +67,23 @@ def tell_earlier(mirror: Mirror, cell: Cell) -> None:
     if not mirror.run:
         return
     with mirror.guard():
-        for record in _read(mirror, cell, read_records):
-            if record.step >= mirror.first_step:
-                tell(mirror, record)
-        for entry in _observations(mirror, cell):
-            if entry.step >= mirror.first_step:
+        told = [*_read(mirror, cell, read_records), *_observations(mirror, cell)]
+        for entry in sorted(told, key=lambda entry: entry.step):  # W&B takes no earlier step
+            if entry.step < mirror.first_step:
+                continue
+            if isinstance(entry, Record):
+                tell(mirror, entry, cell)
+            else:
                 tell_observation(mirror, entry, cell)
 
 
-def tell(mirror: Mirror, record: Record) -> None:
-    """Tells the numbers of a record, which are drawn against the epoch."""
-    mirror.log(to_dict(replace(record, looks=None)), record.step)
+def tell(mirror: Mirror, record: Record, cell: Cell) -> None:
+    """Tells the numbers of a record, which are drawn against the epoch.
+
+    Where the cell is observed, an observation may follow that belongs to the same step.
+    """
+    numbers = to_dict(replace(record, looks=None))
+    mirror.log(numbers, record.step, is_last=not cell.config.probes.every_epochs)
 
 
 def tell_observation(mirror: Mirror, entry: Observation, cell: Cell) -> None:
@@ -89,7 +95,7 @@ def tell_observation(mirror: Mirror, entry: Observation, cell: Cell) -> None:
         return
     curves = _curves(entry)
     if _are_drawn(curves, cell):
-        mirror.log(curves, entry.step)
+        mirror.log(curves, entry.step, is_last=True)
 
 
 def _curves(entry: Observation) -> dict[str, object]:
@@ -112,7 +118,8 @@ def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
         own = [entry for entry in _observations(mirror, cell) if entry.draw == 0]
         if own and not _are_drawn(_curves(own[0]), cell):
             mirror.summarise({'probes': _NOT_DRAWN})
-        mirror.log_pictures(_pictures(own))
+        if own:
+            mirror.log_pictures(_pictures(own), own[-1].epoch)
 
 
 def keep_weights(mirror: Mirror, cell: Cell) -> None:

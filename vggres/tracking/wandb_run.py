@@ -115,18 +115,20 @@ class Mirror:
         self._name = label.name
         run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
         is_new = not (marker and run_ids.is_of(marker, run_id))
-        if not is_new:
-            fragments.set_aside_empty(directory, run_id)
+        is_whole = is_new or not run_ids.is_cut_off(marker)
+        if self._mode == 'offline' and not is_whole:
+            return  # an upload could not tell what the server has: whoever is online completes it
         if self._mode == 'online':
             within(_INIT_TIMEOUT, check_credential)
+        is_empty = is_new or fragments.set_aside_empty(directory, run_id)
         begin = partial(_init, self._mode, run_id, config, directory, label)
         self.run = within(_INIT_TIMEOUT + _GRACE, begin)
         if self._mode == 'online':
             self.first_step = self.run.starting_step
-        elif not is_new:  # an earlier fragment has what was logged, or had it
+        elif not is_empty:  # an earlier fragment has what was logged, or had it
             self.first_step = math.inf
         if marker:
-            run_ids.mark(marker, run_id)
+            run_ids.mark(marker, run_id, is_whole)
             self._begun = (marker, run_id) if self._mode == 'online' else None
         self.run.define_metric('epoch')
         self.run.define_metric('*', step_metric='epoch')
@@ -151,6 +153,7 @@ class Mirror:
         Mirror._is_cut_off |= self._mode == 'online'
         if self._begun:
             run_ids.mark(*self._begun, is_whole=False)
+            self._begun = None
         if not Mirror._has_told:
             Mirror._has_told = True
             then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
@@ -169,14 +172,25 @@ class Mirror:
             return _FINISH_TIMEOUT + _GRACE
         return 0 if Mirror._is_cut_off else _PATIENCE
 
-    def log(self, record: Mapping[str, object], step: int | None = None) -> None:
-        """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
+    def log(
+        self, record: Mapping[str, object], step: int | None = None, is_last: bool = False
+    ) -> None:
+        """Adds a record of numbers or W&B objects.
+
+        Args:
+            record: by name.
+            step: the number of updates; None for the next step, which nothing is added to.
+            is_last: whether nothing is added to that step. Otherwise W&B holds it back until a
+                later one comes, and a process that is killed before has lost it.
+        """
         with self.guard():
             if self.run:
-                within(_CALL_TIMEOUT, partial(self.run.log, dict(record), step=step))
+                commit = is_last or step is None
+                add = partial(self.run.log, dict(record), step=step, commit=commit)
+                within(_CALL_TIMEOUT, add)
 
-    def log_pictures(self, figures: Mapping[str, Figure]) -> None:
-        """Adds figures by name, as PNG."""
+    def log_pictures(self, figures: Mapping[str, Figure], epoch: float) -> None:
+        """Adds figures by name, as PNG, as a record of their own after so many epochs."""
         with self.guard():
             if self.run:
                 import wandb
@@ -186,7 +200,7 @@ class Mirror:
                     name: wandb.Image(Image.open(io.BytesIO(to_png(figure))))
                     for name, figure in figures.items()
                 }
-                self.log(pictures)
+                self.log(pictures | {'epoch': epoch})
 
     def keep(self, files: Sequence[Path], name: str, kind: str, alias: str) -> None:
         """Keeps files as a version of an artifact, which W&B stores once however often it is kept.
@@ -234,6 +248,8 @@ class Mirror:
                 if self._mode == 'offline':
                     raise
                 self._say(error)  # it goes on in its thread, and may yet succeed
+            if self._begun and kind is None:
+                run_ids.mark(*self._begun)
 
 
 def _init(mode: str, run_id: str, config: Config, directory: Path, label: Label) -> Any:
