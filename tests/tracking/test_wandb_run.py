@@ -402,3 +402,23 @@ def test_the_last_record_of_a_step_is_on_the_disk_at_once_and_steps_are_one_row(
             rows = [each['history']['item'] for each in found if each['type'] == 'history']
         assert [row['_step'] for row in rows] == [5, 10]
         assert (rows[1]['epoch'], rows[1]['activation']) == (2, 0.5)
+
+
+def test_artifacts_have_patience_each_and_none_keeps_the_process_alive(monkeypatch):
+    asked, ends = [], threading.Event()
+
+    class Slow:
+        def use_artifact(self, artifact):
+            asked.append((artifact, threading.current_thread().daemon))
+            if artifact == 'gone':
+                raise ValueError
+            ends.wait(60 if artifact == 'silent' else 0.4)
+
+    monkeypatch.setattr(wandb_run, '_PATIENCE', 1.0)
+    monkeypatch.setattr(wandb_run, '_AT_A_TIME', 2)
+    wandb_run._use(Slow(), ['gone', *'abcdefg'])  # 1.6 s together
+    assert dict(asked) == dict.fromkeys(['gone', *'abcdefg'], True)
+    with pytest.raises(wandb_run.HangsError):
+        wandb_run._use(Slow(), ['h', 'silent', 'i'])
+    assert 'i' not in dict(asked)
+    ends.set()

@@ -10,7 +10,6 @@ import logging as standard_logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from vggres.config import Config
 from vggres.figures.rendering import to_png
 from vggres.tracking import fragments, run_ids
 from vggres.tracking.modes import check_credential
-from vggres.tracking.patience import HangsError, within
+from vggres.tracking.patience import HangsError, all_within, within
 
 _INIT_TIMEOUT = 15  # seconds
 _FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
@@ -224,7 +223,7 @@ class Mirror:
         with self.guard():
             if self.run and self._mode == 'online':
                 try:
-                    within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
+                    _use(self.run, artifacts)
                 except HangsError as error:
                     self._say(error)
 
@@ -306,14 +305,19 @@ def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
 
 
 def _use(run: Any, artifacts: Sequence[str]) -> None:
-    """Marks what is there; a cell that was offline has no artifact."""
+    """Marks what is there; a cell that was offline has no artifact.
+
+    Raises:
+        HangsError: where the server does not answer some of them; the rest is not asked for.
+    """
 
     def use(artifact: str) -> None:
         with contextlib.suppress(Exception):
             run.use_artifact(artifact)
 
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        list(pool.map(use, artifacts))
+    for at in range(0, len(artifacts), _AT_A_TIME):
+        together = [partial(use, artifact) for artifact in artifacts[at : at + _AT_A_TIME]]
+        all_within(_PATIENCE, together)
 
 
 def _modes(asked: str) -> tuple[str, ...]:
