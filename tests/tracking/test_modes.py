@@ -38,3 +38,46 @@ def test_a_run_online_needs_a_credential_that_may_be_used(monkeypatch, asked, wh
         modes.check_credential()
     monkeypatch.setattr(wandb, 'login', lambda prompt: True)
     modes.check_credential()
+
+
+@pytest.mark.parametrize('mode', ['auto', 'online', 'offline'])
+def test_a_mode_that_wandb_does_not_know_leaves_it_out_and_is_named(monkeypatch, mode):
+    monkeypatch.setenv('WANDB_MODE', 'bogus')
+    told = []
+    assert modes.resolve_mode(mode, told.append) == 'disabled'
+    (line,) = told
+    assert "WANDB_MODE is 'bogus'" in line
+    assert '\n' not in line
+    assert modes.resolve_mode('disabled', told.append) == 'disabled'
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ('asked', 'mode'),
+    [('run', 'online'), ('shared', 'online'), ('dryrun', 'offline'), ('offline', 'offline')],
+)
+def test_all_modes_of_wandb_are_taken(monkeypatch, asked, mode):
+    assert wandb.Settings(mode=asked).mode == asked
+    monkeypatch.setenv('WANDB_MODE', asked)
+    assert modes.resolve_mode('auto') == mode
+
+
+@pytest.mark.parametrize(
+    ('stored', 'asked', 'login', 'mode'),
+    [
+        ('online', 'disabled', True, 'disabled'),
+        ('online', '', False, 'offline'),
+        ('online', '', True, 'online'),
+        ('offline', '', True, 'offline'),
+        ('offline', 'online', True, 'online'),
+        ('disabled', 'online', True, 'disabled'),
+    ],
+)
+def test_what_is_made_of_an_earlier_sweep_has_a_mode_of_its_own(
+    config, monkeypatch, stored, asked, login, mode
+):
+    monkeypatch.setenv('WANDB_MODE', asked)
+    monkeypatch.setattr(wandb, 'login', lambda prompt: login)
+    config.wandb.mode = stored
+    assert modes.resolved_again(config, print).wandb.mode == mode
+    assert config.wandb.mode == stored

@@ -3,6 +3,10 @@
 import os
 from collections.abc import Callable
 
+from ml_collections import ConfigDict
+
+from vggres.config import Config
+
 _MODES = {  # that W&B knows, and what they stand for
     'online': 'online',
     'run': 'online',
@@ -20,17 +24,23 @@ class NoCredentialError(Exception):
 def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
     """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
 
-    The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
+    The environment's WANDB_MODE, if set, decides for 'auto'; one that W&B does not know, with which
+    it starts no run at all, disables it. Never asks and never raises.
 
     Args:
         mode: as the configuration has it.
-        on_failure: called with a sentence where there is a credential and W&B does not take it.
+        on_failure: called with a sentence where W&B takes neither WANDB_MODE nor the credential.
     """
+    asked = os.environ.get('WANDB_MODE', '')
+    if mode == 'disabled':
+        return mode
+    if asked and asked not in _MODES:
+        on_failure(f'W&B is left out: WANDB_MODE is {asked!r}, not one of {", ".join(_MODES)}.')
+        return 'disabled'
     if mode != 'auto':
         return mode
-    asked = os.environ.get('WANDB_MODE', '')
-    if asked in ('online', 'offline', 'disabled'):
-        return asked
+    if asked:
+        return _MODES[asked]
     os.environ.setdefault('WANDB_SILENT', 'true')
     try:
         import wandb
@@ -40,6 +50,23 @@ def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentenc
         message = (str(error).splitlines() or [type(error).__name__])[0]
         on_failure(f'W&B cannot be used, runs are logged offline: {message}')
         return 'offline'
+
+
+def resolved_again(config: Config, on_failure: Callable[[str], object]) -> Config:
+    """The configuration of an earlier launch, with the mode of W&B that holds now.
+
+    What was kept from W&B stays so. WANDB_MODE and the credential decide anew for the rest, but
+    nothing that was logged offline goes online unless WANDB_MODE says so.
+
+    Args:
+        config: with the mode that was resolved at that time.
+        on_failure: as in `resolve_mode`.
+    """
+    copy = ConfigDict(config.to_dict())
+    is_anew = config.wandb.mode == 'online' or os.environ.get('WANDB_MODE')
+    if config.wandb.mode != 'disabled' and is_anew:
+        copy.wandb.mode = resolve_mode('auto', on_failure)
+    return copy
 
 
 def check_credential() -> None:
