@@ -15,7 +15,7 @@ def mirror_claims(
     statuses: Mapping[str, str],
     pages: Sequence[Path],
     on_failure: Callable[[str], object],
-) -> None:
+) -> str | None:
     """Logs the status of each claim, with the reports that it rests on and the pages that say so.
 
     Nothing is logged where no sweep was.
@@ -26,10 +26,13 @@ def mirror_claims(
         statuses: of the claims, by their keys.
         pages: the files to keep.
         on_failure: as in `Mirror`.
+
+    Returns:
+        The address of the run; None where it is not online.
     """
     logged = {name: each for name, each in configs.items() if each.wandb.mode != 'disabled'}
     if not logged:
-        return
+        return None
     config = next(iter(logged.values()))
 
     def label() -> Label:
@@ -39,7 +42,7 @@ def mirror_claims(
 
     with Mirror(config, workdir, label, on_failure=on_failure) as mirror:
         if not mirror.run:
-            return
+            return None
         with mirror.guard():
             import wandb
 
@@ -50,3 +53,4 @@ def mirror_claims(
             mirror.use([report_of(name, workdir / name) for name in logged])
         with mirror.guard():
             mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))
+    return mirror.run.url if mirror.run and not mirror.run.offline else None
