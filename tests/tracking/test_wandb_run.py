@@ -422,3 +422,15 @@ def test_artifacts_have_patience_each_and_none_keeps_the_process_alive(monkeypat
         wandb_run._use(Slow(), ['h', 'silent', 'i'])
     assert 'i' not in dict(asked)
     ends.set()
+
+
+@pytest.mark.usefixtures('with_credential')
+def test_a_run_that_does_not_fall_back_leaves_the_telling_to_others(config, tmp_path, monkeypatch):
+    def init(**options):
+        raise OSError('no network')
+
+    config.wandb.mode, told = 'online', []
+    monkeypatch.setattr(wandb, 'init', init)
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
+    run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append, falls_back=False)
+    assert (run.run, told) == (None, [])

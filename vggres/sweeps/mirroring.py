@@ -50,7 +50,7 @@ def complete(cell: Cell, on_failure: Callable[[str], object]) -> bool:
 
     Args:
         cell: the cell.
-        on_failure: called with a sentence where W&B fails, and where a file of the cell is damaged.
+        on_failure: called with a sentence where a file of the cell is damaged.
     """
     result, marker = cell.result(), cell.directory / run_ids.ID_FILE
     given = {'marker': marker, 'on_failure': on_failure, 'falls_back': False}

@@ -95,13 +95,14 @@ class Mirror:
             marker: a file that says that the run was begun before; None for one that is not
                 continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
-            falls_back: whether the run is offline where online fails; else there is none.
+            falls_back: whether the run is offline where online fails; else there is none, and
+                whoever asked tells of it.
         """
         self.run = None
         self.first_step = 0.0
         self._on_failure = on_failure
         self._begun: tuple[Path, str] | None = None
-        self._name, self._lacks = '', False
+        self._name, self._lacks, self._tells = '', False, falls_back
         for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
                 self._start(config, directory, label(), marker)
@@ -153,7 +154,7 @@ class Mirror:
         if self._begun:
             run_ids.mark(*self._begun, is_whole=False)
             self._begun = None
-        if not Mirror._has_told:
+        if self._tells and not Mirror._has_told:
             Mirror._has_told = True
             then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
             message = (str(error).splitlines() or [type(error).__name__])[0]
