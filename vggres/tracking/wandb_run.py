@@ -25,7 +25,7 @@ from vggres.tracking.modes import check_credential
 from vggres.tracking.patience import HangsError, all_within, within
 
 _INIT_TIMEOUT = 15  # seconds
-_FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
+_FINISH_TIMEOUT = 30  # seconds that the end of a run may take beside the next cell
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
 _FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
