@@ -129,5 +129,5 @@ def get_config() -> ConfigDict:
     config.wandb.project = 'vggres'  # where runs are gathered
     config.wandb.entity = ''  # user or team; '' is the credential's default
     config.wandb.tags = ()  # added to every run
-    config.wandb.all_curves = False  # those of the probes even where they are over fifty
+    config.wandb.all_curves = False  # those of the probes even where they are over 150 (30 layers)
     return config

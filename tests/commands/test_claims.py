@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import math
+import shutil
 
 import pytest
 from planted import finish
@@ -101,3 +102,31 @@ def test_causes_have_a_table_and_a_page_of_their_own(config, tmp_path):
     last = (tmp_path / 'remains.md').read_text()
     assert '| plain, tailored | 44 | cures |' in last
     assert 'what remains: ' in text
+
+
+def test_claims_are_logged_in_the_mode_of_their_own_time(sweep, tmp_path, monkeypatch):
+    path = sweep.directory / 'sweep.json'
+    path.write_text(path.read_text().replace('"mode": "disabled"', '"mode": "online"'))
+    told = []
+
+    def mirror(configs, workdir, statuses, files, on_failure):
+        told.append({name: config.wandb.mode for name, config in configs.items()})
+        if configs['depth'].wandb.mode == 'online':
+            return 'https://wandb.example/me/run'
+        log = workdir / 'wandb' / f'{configs["depth"].wandb.mode}-run-1-a' / 'run-a.wandb'
+        log.parent.mkdir(parents=True)
+        log.write_bytes(b'more than a header')
+        return None
+
+    monkeypatch.setattr(claims, 'mirror_claims', mirror)
+    said = {}
+    for mode in ('disabled', 'bogus', 'online', 'offline'):
+        monkeypatch.setenv('WANDB_MODE', mode)
+        shutil.rmtree(tmp_path / 'wandb', ignore_errors=True)
+        _, said[mode] = judged(tmp_path)
+        (tmp_path / 'claims.json').unlink()
+    assert told == [{'depth': mode} for mode in ('disabled', 'disabled', 'online', 'offline')]
+    assert 'W&B: https://wandb.example/me/run\n' in said['online']
+    assert f'upload to W&B: wandb sync {tmp_path}/wandb\n' in said['offline']
+    assert said['bogus'].count("WANDB_MODE is 'bogus'") == 1
+    assert 'W&B' not in said['disabled']

@@ -12,7 +12,7 @@ from vggres.commands import conclude
 from vggres.files import write_json
 from vggres.results import Failure
 from vggres.sweeps.records import METRICS_FILE, RecordsFile
-from vggres.sweeps.sweep import assemble
+from vggres.sweeps.sweep import assemble, joined
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     monkeypatch.setattr(conclude, 'mirror_sweep', lambda *args: calls.append(args))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
-    ((_, directory, name, summary),) = calls
+    ((_, directory, name, summary, _),) = calls
     assert (directory, name) == (planned.directory, 'depth')
     assert summary.notes.startswith('python launch.py --sweep depth')
     assert len(summary.results) == 12
@@ -107,6 +107,31 @@ def test_a_new_verdict_is_mirrored_once(planned, monkeypatch):
     write_json(planned.directory / 'verdict.json', {'of': 'fewer cells'})
     conclude.conclude(planned, depth, [], Console(file=io.StringIO()))
     assert len(calls) == 2
+
+
+def test_a_report_made_again_has_the_mode_of_its_own_time(planned, monkeypatch):
+    calls, console = [], Console(file=io.StringIO(), width=200)
+    joined(planned)
+    path = planned.directory / 'sweep.json'
+    path.write_text(path.read_text().replace('"mode": "disabled"', '"mode": "online"'))
+
+    def mirror(config, directory, name, summary, on_failure):
+        calls.append(config.wandb.mode)
+        on_failure('W&B failed.')
+        log = directory / 'wandb' / f'{config.wandb.mode}-run-1-a' / 'run-a.wandb'
+        log.parent.mkdir(parents=True)
+        log.write_bytes(b'more than a header')
+
+    monkeypatch.setattr(conclude, 'mirror_sweep', mirror)
+    for mode in ('disabled', 'offline'):
+        monkeypatch.setenv('WANDB_MODE', mode)
+        conclude.report_again(planned.directory, console)
+        (planned.directory / 'verdict.json').unlink()
+        text = console.file.getvalue()
+        command = f'upload to W&B: wandb sync {planned.directory}/wandb\n'
+        assert (command in text) == (mode == 'offline')
+    assert calls == ['disabled', 'offline']
+    assert 'W&B failed.\n' in text
 
 
 def test_an_unfinished_sweep_says_what_is_missing(planned):

@@ -18,6 +18,7 @@ from vggres.executors import local
 from vggres.executors.options import LocalOptions, SlurmOptions
 from vggres.executors.orders import Event
 from vggres.sweeps.failure import write_failure
+from vggres.tracking import run_ids
 
 ONE_WORKER = LocalOptions(1)
 
@@ -141,6 +142,16 @@ def test_all_cells_get_one_resolved_mode(config, tmp_path, ran, monkeypatch):
     config.sweep.depths, config.sweep.seeds = (8,), 1
     launched(config, tmp_path)
     assert {cell.config.wandb.mode for cell in ran} == {'disabled'}
+
+
+def test_an_id_that_only_wandb_needs_fails_no_launch(config, tmp_path, ran, monkeypatch):
+    def fail(directory):
+        raise PermissionError(directory)
+
+    monkeypatch.setattr(run_ids, 'draw_id', fail)
+    config.wandb.mode, config.sweep.depths, config.sweep.seeds = 'offline', (8,), 1
+    _, text = launched(config, tmp_path)
+    assert 'finished: 1 of 2 cells' in text
 
 
 def test_one_network_ends_with_its_errors(config, tmp_path, monkeypatch):

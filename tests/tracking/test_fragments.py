@@ -39,9 +39,11 @@ def test_logs_without_a_record_are_set_aside_and_nothing_is_deleted(tmp_path):
     assert fragments.upload_command(tmp_path)
     assert [path.exists() for path in (empty, torn, young, whole)] == [False, False, True, True]
     assert empty.with_name('run-a.wandb.empty').read_bytes() == _HEADER
-    fragments.set_aside_empty(tmp_path, 'c')
+    assert not fragments.set_aside_empty(tmp_path, 'c')
     assert (young.exists(), whole.exists()) == (True, True)
-    fragments.set_aside_empty(tmp_path, 'a')  # whoever continues a run is its only process
+    assert not fragments.set_aside_empty(tmp_path, 'd')  # left nothing, or it was tidied up
+    # Whoever continues a run is its only process.
+    assert fragments.set_aside_empty(tmp_path, 'a')
     assert (young.exists(), whole.exists()) == (False, True)
 
 

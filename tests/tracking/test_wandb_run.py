@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,15 @@ from vggres.tracking import fragments, run_ids, wandb_run
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def with_credential(monkeypatch):
+    """A credential that W&B takes, without a server."""
+    monkeypatch.setattr(wandb, 'login', lambda **options: True)
+
+
 def mirror(config, directory, name='a-name'):
     decisive = {'model': {'depth': 8}, 'variant': 'plain'}
-    label = wandb_run.Label(name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
+    label = partial(wandb_run.Label, name, 'depth', 'cell', ('mine',), 'python launch.py', decisive)
     directory.mkdir(exist_ok=True)
     return wandb_run.Mirror(config, directory, label, directory / f'{name}.marker')
 
@@ -60,7 +68,7 @@ def test_disabled_writes_nothing(config, tmp_path):
 def test_what_fails_midway_ends_the_mirroring_alone(config, tmp_path, monkeypatch):
     calls = []
 
-    def fail(record, step):
+    def fail(record, step, commit):
         calls.append(record)
         raise ConnectionError('gone')
 
@@ -117,10 +125,11 @@ def test_a_network_that_an_agent_of_wandb_asks_for_has_the_run_that_it_waits_for
     monkeypatch.setenv('WANDB_SWEEP_ID', 'xyz')
     assert run_ids.run_of_agent('depth') == ''
     config.wandb.mode = 'offline'
-    with wandb_run.Mirror(config, tmp_path, single) as run:
+    with wandb_run.Mirror(config, tmp_path, lambda: single) as run:
         assert run.run.id == 'abc'
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_a_run_that_the_server_knows_goes_on_behind_its_last_step(config, tmp_path, monkeypatch):
     asked = []
 
@@ -187,7 +196,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
         'import sys; from pathlib import Path; import configs.digits; '
         'from vggres.tracking.wandb_run import Label, Mirror\n'
         'config = configs.digits.get_config(); config.wandb.mode = "online"\n'
-        'directory = Path(sys.argv[1]); label = Label("a", "depth", "cell", ())\n'
+        'directory = Path(sys.argv[1]); label = lambda: Label("a", "depth", "cell", ())\n'
         'with Mirror(config, directory, label, directory / "marker") as run:\n'
         '    print(run.first_step)\n'
         '    for epoch in sys.argv[2:]:\n'
@@ -217,6 +226,7 @@ def test_an_online_run_goes_on_as_the_same_run(config, tmp_path):
     assert runs.states[name] == [0, 0]
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     asked = []
 
@@ -226,7 +236,7 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
 
     config.wandb.mode, told = 'online', []
     monkeypatch.setattr(wandb, 'init', init)
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
     assert asked == ['online', 'offline']
     assert run.run is None
@@ -238,6 +248,7 @@ def test_online_falls_back_to_offline(config, tmp_path, monkeypatch):
     assert (len(asked), len(told)) == (2, 1)
 
 
+@pytest.mark.usefixtures('with_credential')
 def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, monkeypatch):
     """The end of the first run goes on beside the next one, which asks no server."""
     asked, told, ends = [], [], threading.Event()
@@ -258,7 +269,7 @@ def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, mo
     monkeypatch.setattr(wandb, 'init', init)
     monkeypatch.setattr(wandb_run, '_PATIENCE', 1)
     config.wandb.mode = 'online'
-    label = wandb_run.Label('a-name', group='depth', job_type='cell', tags=())
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
     for _ in range(2):
         with wandb_run.Mirror(config, tmp_path, label, on_failure=told.append):
             ends.set() if asked[1:] else None
@@ -266,21 +277,160 @@ def test_after_a_server_that_took_too_long_runs_are_offline(config, tmp_path, mo
     assert told == ['W&B failed, further runs are logged offline: no answer within 1 s']
 
 
-@pytest.mark.parametrize(
-    ('login', 'mode'), [(True, 'online'), (False, 'offline'), (OSError('no network'), 'offline')]
-)
-def test_the_mode_follows_the_credential(monkeypatch, login, mode):
-    def answer(**kwargs):
-        if isinstance(login, Exception):
-            raise login
-        return login
+def test_a_run_online_never_asks_for_a_key_on_the_terminal(config, tmp_path, monkeypatch):
+    asked, told = [], []
+
+    def init(mode, **options):
+        asked.append(mode)
+        raise OSError('no room')
 
     monkeypatch.delenv('WANDB_MODE', raising=False)
-    monkeypatch.setattr(wandb, 'login', answer)
-    told = []
-    assert wandb_run.resolve_mode('auto', told.append) == mode
-    expected = 'W&B cannot be used, runs are logged offline: no network'
-    assert told == ([expected] if isinstance(login, Exception) else [])
-    assert wandb_run.resolve_mode('disabled') == 'disabled'
-    monkeypatch.setenv('WANDB_MODE', 'disabled')
-    assert wandb_run.resolve_mode('auto') == 'disabled'
+    monkeypatch.setattr(wandb, 'login', lambda prompt=True: prompt)  # nothing is stored
+    monkeypatch.setattr(wandb, 'init', init)
+    config.wandb.mode = 'online'
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
+    wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
+    assert asked == ['offline']
+    assert told == [
+        'W&B failed, further runs are logged offline: there is no credential; `wandb login` stores '
+        'one'
+    ]
+
+
+def test_a_start_that_hangs_is_given_up_and_the_next_is_offline(config, tmp_path, monkeypatch):
+    asked, told, ends = [], [], threading.Event()
+
+    def login(**options):
+        asked.append('login')
+        return ends.wait(60)
+
+    def init(mode, **options):
+        asked.append(mode)
+        ends.wait(60)
+
+    monkeypatch.setattr(wandb, 'login', login)
+    monkeypatch.setattr(wandb, 'init', init)
+    monkeypatch.setattr(wandb_run, '_INIT_TIMEOUT', 0.1)
+    monkeypatch.setattr(wandb_run, '_GRACE', 0.1)
+    config.wandb.mode = 'online'
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
+    began = time.monotonic()
+    run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append)
+    assert time.monotonic() - began < 10
+    assert run.run is None
+    assert asked == ['login', 'offline']
+    assert told == ['W&B failed, further runs are logged offline: no answer within 0 s']
+    ends.set()
+
+
+def test_a_label_that_cannot_be_made_costs_no_training(config, tmp_path):
+    def label():
+        raise PermissionError('wandb_id')
+
+    config.wandb.mode, told = 'offline', []
+    with wandb_run.Mirror(config, tmp_path, label, on_failure=told.append) as run:
+        assert run.run is None
+    assert told == ['W&B failed, going on: wandb_id']
+
+
+def test_a_file_that_is_gone_is_not_kept_and_nothing_is_raised(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        run.keep([tmp_path / 'gone'], 'a-name', 'weights', 'latest')
+    assert run.run is None
+
+
+@pytest.mark.usefixtures('with_credential')
+def test_a_run_is_cut_off_until_one_online_has_ended_well(config, tmp_path, monkeypatch):
+    class Known:
+        starting_step = 0
+
+        def define_metric(self, *arguments, **options):
+            pass
+
+        def finish(self, exit_code):
+            pass
+
+    config.wandb.mode, marker = 'online', tmp_path / 'a-name.marker'
+    monkeypatch.setattr(wandb, 'init', lambda **options: Known())
+    with mirror(config, tmp_path):
+        pass
+    assert not run_ids.is_cut_off(marker)
+    run_ids.mark(marker, marker.read_text().split()[0], is_whole=False)
+    with pytest.raises(ArithmeticError), mirror(config, tmp_path):
+        raise ArithmeticError(run_ids.is_cut_off(marker))
+    assert run_ids.is_cut_off(marker)
+    with mirror(config, tmp_path) as run, run.guard():
+        raise OSError('the server is gone')
+    assert run_ids.is_cut_off(marker)
+    wandb_run.Mirror._is_cut_off = False  # as in a new process
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        assert run.run is None  # a log beside the server's part would fit to nothing
+    assert run_ids.is_cut_off(marker)
+    config.wandb.mode = 'online'
+    with mirror(config, tmp_path):
+        pass
+    assert not run_ids.is_cut_off(marker)
+
+
+def test_what_a_process_that_was_killed_at_once_never_logged_is_logged_again(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        found = run.run.id
+    (log,) = tmp_path.glob('wandb/offline-run-*/*.wandb')
+    header = log.read_bytes()[:7]
+    shutil.rmtree(tmp_path / 'wandb')
+    empty = tmp_path / 'wandb' / f'offline-run-20261128_1-{found}' / f'run-{found}.wandb'
+    empty.parent.mkdir(parents=True)
+    empty.write_bytes(header)
+    with mirror(config, tmp_path) as run:
+        assert run.first_step == 0
+
+
+def test_the_last_record_of_a_step_is_on_the_disk_at_once_and_steps_are_one_row(config, tmp_path):
+    config.wandb.mode = 'offline'
+    with mirror(config, tmp_path) as run:
+        run.log({'epoch': 1}, 5, is_last=True)
+        run.log({'epoch': 2}, 10)
+        run.log({'activation': 0.5}, 10, is_last=True)
+        deadline = time.monotonic() + 20
+        rows = []
+        while len(rows) < 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
+            found = wandb_files.inspect(tmp_path)
+            rows = [each['history']['item'] for each in found if each['type'] == 'history']
+        assert [row['_step'] for row in rows] == [5, 10]
+        assert (rows[1]['epoch'], rows[1]['activation']) == (2, 0.5)
+
+
+def test_artifacts_have_patience_each_and_none_keeps_the_process_alive(monkeypatch):
+    asked, ends = [], threading.Event()
+
+    class Slow:
+        def use_artifact(self, artifact):
+            asked.append((artifact, threading.current_thread().daemon))
+            if artifact == 'gone':
+                raise ValueError
+            ends.wait(60 if artifact == 'silent' else 0.4)
+
+    monkeypatch.setattr(wandb_run, '_PATIENCE', 1.0)
+    monkeypatch.setattr(wandb_run, '_AT_A_TIME', 2)
+    wandb_run._use(Slow(), ['gone', *'abcdefg'])  # 1.6 s together
+    assert dict(asked) == dict.fromkeys(['gone', *'abcdefg'], True)
+    with pytest.raises(wandb_run.HangsError):
+        wandb_run._use(Slow(), ['h', 'silent', 'i'])
+    assert 'i' not in dict(asked)
+    ends.set()
+
+
+@pytest.mark.usefixtures('with_credential')
+def test_a_run_that_does_not_fall_back_leaves_the_telling_to_others(config, tmp_path, monkeypatch):
+    def init(**options):
+        raise OSError('no network')
+
+    config.wandb.mode, told = 'online', []
+    monkeypatch.setattr(wandb, 'init', init)
+    label = partial(wandb_run.Label, 'a-name', group='depth', job_type='cell', tags=())
+    run = wandb_run.Mirror(config, tmp_path, label, on_failure=told.append, falls_back=False)
+    assert (run.run, told) == (None, [])

@@ -17,6 +17,7 @@ from vggres.findings.claims import Evidence, Finding
 from vggres.findings.languages import ENGLISH, SweepProtocol
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
+from vggres.tracking import fragments, modes
 from vggres.tracking.claims_run import mirror_claims
 
 
@@ -67,10 +68,7 @@ def judge(workdir: Path, where: Sequence[str], console: Console) -> list[Finding
         files += paths.values()
     _write_what_remains(workdir, findings, evidence, commands, console)
     if _findings_in(workdir) != pages_before:
-        configs = {name: sweep.config for name, sweep in finished.items()}
-        statuses = {each.claim.key: each.status for each in findings}
-        say = partial(console.print, soft_wrap=True)
-        mirror_claims(configs, workdir, statuses, files, on_failure=say)
+        _mirror(workdir, finished, findings, files, console)
     Index(workdir).write()
     return findings
 
@@ -79,6 +77,28 @@ def _findings_in(workdir: Path) -> list[bytes]:
     """The findings that stand in a directory, to see whether they have changed."""
     files = [workdir / f'{page}.json' for page in ('claims', 'causes')]
     return [path.read_bytes() if path.is_file() else b'' for path in files]
+
+
+def _mirror(
+    workdir: Path,
+    finished: Mapping[str, Sweep],
+    findings: Sequence[Finding],
+    files: Sequence[Path],
+    console: Console,
+) -> None:
+    """Logs the findings to W&B, and prints where they are, or what uploads them."""
+    say = partial(console.print, soft_wrap=True)
+    said: list[str] = []
+    configs = {
+        name: modes.resolved_again(sweep.config, said.append) for name, sweep in finished.items()
+    }
+    for sentence in dict.fromkeys(said):
+        say(sentence)
+    statuses = {each.claim.key: each.status for each in findings}
+    if address := mirror_claims(configs, workdir, statuses, files, on_failure=say):
+        say(f'W&B: {address}')
+    elif command := fragments.upload_command(workdir):
+        say(f'upload to W&B: {command}')
 
 
 def _write_what_remains(

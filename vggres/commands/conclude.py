@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from vggres.findings.report import LostRun, Report
 from vggres.results import Failure, Result
 from vggres.sweeps import sweep as sweeps
 from vggres.sweeps.sweep import VERDICT_FILE, Sweep, cells_in_words, check_outputs
+from vggres.tracking import fragments, modes
 from vggres.tracking.summary import Summary, mirror_sweep
 
 
@@ -81,6 +83,7 @@ def conclude(
                 verdict=summary | {'words': words},
                 notes=again.of_sweep(sweep),
             ),
+            partial(console.print, soft_wrap=True),
         )
         write_json(verdict_path, stored)
     console.print(_table(judged or results))
@@ -111,7 +114,11 @@ def report_again(directory: Path, console: Console) -> None:
         console.print(damage, soft_wrap=True)
     if not sweep.results():
         raise UserError(f'there is no finished cell in {directory}: run it without --report_only.')
+    config = modes.resolved_again(sweep.config, partial(console.print, soft_wrap=True))
+    sweep = dataclasses.replace(sweep, config=config)
     conclude(sweep, experiments.load(sweep.name), [], console)
+    if config.wandb.mode != 'disabled' and (command := fragments.upload_command(directory)):
+        console.print(f'upload to W&B: {command}', soft_wrap=True)
     Index(directory.parent).write()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +32,7 @@ from vggres.sweeps.images import check_images
 from vggres.sweeps.lock import LOCK_FILE, locked
 from vggres.sweeps.status import cell_status
 from vggres.sweeps.sweep import SWEEP_FILE, Sweep, cells_in_words
-from vggres.tracking import fragments, run_ids, wandb_run
+from vggres.tracking import fragments, modes, run_ids
 
 Execute = Callable[..., None]  # what runs cells: see `executors.local.run`
 
@@ -71,7 +72,8 @@ def run(
         if has_run := bool(sweep.missing()):
             check_images(whole, console)
             if sweep.config.wandb.mode != 'disabled':
-                run_ids.draw_id(sweep.directory)
+                with contextlib.suppress(OSError):  # W&B alone needs it, and tells of what fails
+                    run_ids.draw_id(sweep.directory)
         if has_run and isinstance(options, SlurmOptions):
             _submit(sweep, info, options, console)
             Index(_workdir(sweep)).write()
@@ -246,9 +248,10 @@ def _say_what_is_there(asked: Sweep, whole: Sweep, console: Console) -> None:
 def _complete_online(cells: Iterable[Cell], console: Console) -> None:
     """Sends W&B what its server lacks of cells that are done, as far as it answers by now."""
     lacking = [cell for cell in cells if mirroring.is_cut_off(cell)]
-    if not lacking or lacking[0].config.wandb.mode != 'online':
+    if not lacking or lacking[0].config.wandb.mode == 'disabled':
         return
-    while lacking and mirroring.complete(lacking[0]):
+    say = functools.partial(console.print, soft_wrap=True)
+    while lacking and mirroring.complete(lacking[0], say):
         lacking = lacking[1:]
     if lacking:
         console.print(
@@ -266,9 +269,8 @@ def _with_commands(sweep: Sweep, cells: Iterable[Cell]) -> list[Cell]:
 
 def _with_resolved_mode(sweep: Sweep, console: Console) -> Sweep:
     """The sweep with one mode of W&B for all its cells, chosen once."""
-    mode = wandb_run.resolve_mode(
-        sweep.config.wandb.mode, lambda sentence: console.print(sentence, soft_wrap=True)
-    )
+    say = functools.partial(console.print, soft_wrap=True)
+    mode = modes.resolve_mode(sweep.config.wandb.mode, say)
 
     def resolved(config: Config) -> ConfigDict:
         copy = ConfigDict(config.to_dict())

@@ -3,9 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from vggres.errors import UserError
 from vggres.figures import layers
 from vggres.probes.quantities import QUANTITIES
 from vggres.results import Observation, Record, Result
@@ -14,7 +18,9 @@ from vggres.sweeps.records import read_observations, read_records, to_dict
 from vggres.tracking import run_config, run_ids
 from vggres.tracking.wandb_run import Label, Mirror
 
-_MOST_CURVES = 50  # values of an observation that are drawn as curves, each in a panel of its own
+T = TypeVar('T')
+
+_MOST_CURVES = 150  # values of an observation that are drawn, each in a panel: of 29 plain layers
 _NOT_DRAWN = (
     'in the pictures and in probes.jsonl; --config.wandb.all_curves=True draws each value as well'
 )
@@ -28,19 +34,27 @@ def begin(cell: Cell, on_failure: Callable[[str], object]) -> Mirror:
         on_failure: as in `Mirror`.
     """
     marker = cell.directory / run_ids.ID_FILE
-    return Mirror(cell.config, cell.workdir, _label(cell), marker, on_failure)
+    return Mirror(cell.config, cell.workdir, partial(_label, cell), marker, on_failure)
 
 
 def is_cut_off(cell: Cell) -> bool:
     """Whether the server may lack the end of a cell that is done, since it failed meanwhile."""
-    return run_ids.is_cut_off(cell.directory / run_ids.ID_FILE) and cell.result() is not None
+    try:
+        return run_ids.is_cut_off(cell.directory / run_ids.ID_FILE) and cell.result() is not None
+    except OSError:  # another launch may read it
+        return False
 
 
-def complete(cell: Cell) -> bool:
-    """Sends what the server lacks of a cell that is done, from its files; says whether it did."""
+def complete(cell: Cell, on_failure: Callable[[str], object]) -> bool:
+    """Sends what the server lacks of a cell that is done, from its files; says whether it did.
+
+    Args:
+        cell: the cell.
+        on_failure: called with a sentence where a file of the cell is damaged.
+    """
     result, marker = cell.result(), cell.directory / run_ids.ID_FILE
-    label = _label(cell)
-    with Mirror(cell.config, cell.workdir, label, marker, falls_back=False) as mirror:
+    given = {'marker': marker, 'on_failure': on_failure, 'falls_back': False}
+    with Mirror(cell.config, cell.workdir, partial(_label, cell), **given) as mirror:
         if mirror.run and result:
             tell_earlier(mirror, cell)
             tell_result(mirror, result, cell)
@@ -50,17 +64,26 @@ def complete(cell: Cell) -> bool:
 
 def tell_earlier(mirror: Mirror, cell: Cell) -> None:
     """Tells what an interrupted attempt had recorded and the run lacks."""
-    for record in read_records(cell.directory):
-        if record.step >= mirror.first_step:
-            tell(mirror, record)
-    for entry in _observations(cell):
-        if entry.step >= mirror.first_step:
-            tell_observation(mirror, entry, cell)
+    if not mirror.run:
+        return
+    with mirror.guard():
+        told = [*_read(mirror, cell, read_records), *_observations(mirror, cell)]
+        for entry in sorted(told, key=lambda entry: entry.step):  # W&B takes no earlier step
+            if entry.step < mirror.first_step:
+                continue
+            if isinstance(entry, Record):
+                tell(mirror, entry, cell)
+            else:
+                tell_observation(mirror, entry, cell)
 
 
-def tell(mirror: Mirror, record: Record) -> None:
-    """Tells the numbers of a record, which are drawn against the epoch."""
-    mirror.log(to_dict(replace(record, looks=None)), record.step)
+def tell(mirror: Mirror, record: Record, cell: Cell) -> None:
+    """Tells the numbers of a record, which are drawn against the epoch.
+
+    Where the cell is observed, an observation may follow that belongs to the same step.
+    """
+    numbers = to_dict(replace(record, looks=None))
+    mirror.log(numbers, record.step, is_last=not cell.config.probes.every_epochs)
 
 
 def tell_observation(mirror: Mirror, entry: Observation, cell: Cell) -> None:
@@ -72,7 +95,7 @@ def tell_observation(mirror: Mirror, entry: Observation, cell: Cell) -> None:
         return
     curves = _curves(entry)
     if _are_drawn(curves, cell):
-        mirror.log(curves, entry.step)
+        mirror.log(curves, entry.step, is_last=True)
 
 
 def _curves(entry: Observation) -> dict[str, object]:
@@ -89,19 +112,22 @@ def _are_drawn(curves: Mapping[str, object], cell: Cell) -> bool:
 def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
     """Tells the result of a cell, and shows its observations."""
     mirror.summarise(asdict(result))
-    if mirror.run:
-        own = [entry for entry in _observations(cell) if entry.draw == 0]
+    with mirror.guard():
+        if not mirror.run:
+            return
+        own = [entry for entry in _observations(mirror, cell) if entry.draw == 0]
         if own and not _are_drawn(_curves(own[0]), cell):
             mirror.summarise({'probes': _NOT_DRAWN})
-        with mirror.guard():
-            mirror.log_pictures(_pictures(own))
+        if own:
+            mirror.log_pictures(_pictures(own), own[-1].epoch)
 
 
 def keep_weights(mirror: Mirror, cell: Cell) -> None:
     """Keeps the final weights of a cell, if they were saved, as a version of their own."""
-    path = cell.directory / WEIGHTS_FILE
-    if mirror.run and path.exists():
-        mirror.keep([path], cell.id, 'weights', run_ids.version(cell.workdir))
+    with mirror.guard():
+        path = cell.directory / WEIGHTS_FILE
+        if mirror.run and path.exists():
+            mirror.keep([path], cell.id, 'weights', run_ids.version(cell.workdir))
 
 
 def _label(cell: Cell) -> Label:
@@ -127,8 +153,17 @@ def _flat(values: Mapping[str, object], prefix: str = '') -> Iterator[tuple[str,
             yield f'{prefix}{key}', value
 
 
-def _observations(cell: Cell) -> list[Observation]:
-    return read_observations(cell.directory) if cell.config.probes.every_epochs else []
+def _observations(mirror: Mirror, cell: Cell) -> list[Observation]:
+    return _read(mirror, cell, read_observations) if cell.config.probes.every_epochs else []
+
+
+def _read(mirror: Mirror, cell: Cell, read: Callable[[Path], list[T]]) -> list[T]:
+    """What a file of a cell holds; nothing where it is damaged, of which the user is told."""
+    try:
+        return read(cell.directory)
+    except UserError as error:
+        mirror.say_lack(error)
+        return []
 
 
 def _pictures(observations: Sequence[Observation]) -> dict[str, Figure]:

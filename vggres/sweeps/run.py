@@ -224,7 +224,7 @@ def _listeners(
 
     def record(entry: Record) -> None:
         attempt.records[METRICS_FILE].append(entry)
-        mirroring.tell(mirror, entry)
+        mirroring.tell(mirror, entry, cell)
         on_record(entry)
 
     def observe(entry: Observation) -> None:

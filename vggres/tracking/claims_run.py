@@ -15,7 +15,7 @@ def mirror_claims(
     statuses: Mapping[str, str],
     pages: Sequence[Path],
     on_failure: Callable[[str], object],
-) -> None:
+) -> str | None:
     """Logs the status of each claim, with the reports that it rests on and the pages that say so.
 
     Nothing is logged where no sweep was.
@@ -26,21 +26,31 @@ def mirror_claims(
         statuses: of the claims, by their keys.
         pages: the files to keep.
         on_failure: as in `Mirror`.
+
+    Returns:
+        The address of the run; None where it is not online.
     """
     logged = {name: each for name, each in configs.items() if each.wandb.mode != 'disabled'}
     if not logged:
-        return
+        return None
     config = next(iter(logged.values()))
-    group = run_ids.group(workdir, 'claims', config.data.name)
-    label = Label(group, group, 'claims', ('claims', config.data.name), 'python launch.py --claims')
+
+    def label() -> Label:
+        data = config.data.name
+        group = run_ids.group(workdir, 'claims', data)
+        return Label(group, group, 'claims', ('claims', data), 'python launch.py --claims')
+
     with Mirror(config, workdir, label, on_failure=on_failure) as mirror:
         if not mirror.run:
-            return
+            return None
         with mirror.guard():
             import wandb
 
             rows = [[key, status] for key, status in statuses.items()]
             mirror.log({'claims': wandb.Table(['claim', 'status'], rows)})
         mirror.summarise({'claims': dict(statuses)})
-        mirror.use([report_of(name, workdir / name) for name in logged])
-        mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))
+        with mirror.guard():
+            mirror.use([report_of(name, workdir / name) for name in logged])
+        with mirror.guard():
+            mirror.keep(pages, 'claims', 'claims', run_ids.version(workdir))
+    return mirror.run.url if mirror.run and not mirror.run.offline else None

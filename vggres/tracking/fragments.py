@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _HEADER = 7  # bytes of a log that holds no record
+_EMPTY = '.empty'  # behind the name of a log that was set aside
 _YOUNG = 60.0  # seconds in which a process may not have written its first record yet
 
 
@@ -28,9 +29,16 @@ def upload_command(directory: Path) -> str | None:
     return f'wandb sync {shlex.quote(str(directory))}/wandb'
 
 
-def set_aside_empty(directory: Path, run_id: str) -> None:
-    """Sets aside the logs without a record that earlier processes left of a run."""
-    _set_aside(directory.glob(f'wandb/*run-*-{run_id}*/*.wandb'))
+def set_aside_empty(directory: Path, run_id: str) -> bool:
+    """Sets aside the logs without a record that earlier processes left of a run.
+
+    Returns:
+        Whether they left nothing else. Where there is no log at all, as after an upload that tidies
+        up, the run may have records.
+    """
+    logs = f'wandb/*run-*-{run_id}*/*.wandb'
+    _set_aside(directory.glob(logs))
+    return any(directory.glob(f'{logs}{_EMPTY}')) and not any(directory.glob(logs))
 
 
 def _set_aside(logs: Iterable[Path]) -> None:
@@ -38,7 +46,7 @@ def _set_aside(logs: Iterable[Path]) -> None:
     for log in logs:
         with contextlib.suppress(OSError):  # it is gone, or the folder is read-only
             if log.stat().st_size <= _HEADER:
-                log.rename(log.with_suffix('.wandb.empty'))
+                log.rename(log.with_suffix(f'.wandb{_EMPTY}'))
 
 
 def _age(log: Path) -> float:

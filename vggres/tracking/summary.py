@@ -1,7 +1,8 @@
 """The run of Weights & Biases that stands for a whole sweep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ class Summary:
     notes: str = ''
 
 
-def mirror_sweep(config: Config, directory: Path, name: str, summary: Summary) -> str | None:
+def mirror_sweep(
+    config: Config,
+    directory: Path,
+    name: str,
+    summary: Summary,
+    on_failure: Callable[[str], object] = lambda sentence: None,
+) -> str | None:
     """Makes the one W&B run that stands for a whole sweep.
 
     The runs that charts show are logged as tables, of which charts of W&B draw what they are told
@@ -45,13 +52,15 @@ def mirror_sweep(config: Config, directory: Path, name: str, summary: Summary) -
         directory: of the sweep.
         name: of the sweep.
         summary: what the run holds.
+        on_failure: as in `Mirror`.
 
     Returns:
         The address of the run; None where it is not online.
     """
     if config.wandb.mode == 'disabled':
         return None
-    mirror = Mirror(config, directory, _label(config, directory, name, summary.notes))
+    label = partial(_label, config, directory, name, summary.notes)
+    mirror = Mirror(config, directory, label, on_failure=on_failure)
     with mirror, mirror.guard():
         if mirror.run:
             mirror.log(_record(name, summary.charts, summary.figures))

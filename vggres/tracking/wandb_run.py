@@ -9,9 +9,7 @@ import io
 import logging as standard_logging
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,9 +21,11 @@ from matplotlib.figure import Figure
 from vggres.config import Config
 from vggres.figures.rendering import to_png
 from vggres.tracking import fragments, run_ids
+from vggres.tracking.modes import check_credential
+from vggres.tracking.patience import HangsError, all_within, within
 
 _INIT_TIMEOUT = 15  # seconds
-_FINISH_TIMEOUT = 60  # seconds that the end of a run may take beside the next cell
+_FINISH_TIMEOUT = 30  # seconds that the end of a run may take beside the next cell
 _PATIENCE = 15  # seconds that a server that fails may hold up the next cell, once
 _CALL_TIMEOUT = 30  # seconds that a process of W&B that hangs may hold up training, once
 _FLUSH_INTERVAL = 1  # seconds of records that a killed process may lose
@@ -36,31 +36,6 @@ _GRACE = 5  # seconds, after which W&B does not keep its own time limit
 
 # W&B counts its own failures by a library that prints an error where the server does not listen.
 standard_logging.getLogger('opentelemetry').setLevel(standard_logging.CRITICAL)
-
-
-def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentence: None) -> str:
-    """Turns 'auto' into 'online' where a credential works and into 'offline' where not.
-
-    The environment's WANDB_MODE, if set, decides for 'auto'. Never asks and never raises.
-
-    Args:
-        mode: as the configuration has it.
-        on_failure: called with a sentence where there is a credential and W&B does not take it.
-    """
-    if mode != 'auto':
-        return mode
-    asked = os.environ.get('WANDB_MODE', '')
-    if asked in ('online', 'offline', 'disabled'):
-        return asked
-    os.environ.setdefault('WANDB_SILENT', 'true')
-    try:
-        import wandb
-
-        return 'online' if wandb.login(prompt=False) else 'offline'
-    except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        on_failure(f'W&B cannot be used, runs are logged offline: {message}')
-        return 'offline'
 
 
 @dataclass(frozen=True)
@@ -106,7 +81,7 @@ class Mirror:
         self,
         config: Config,
         directory: Path,
-        label: Label,
+        label: Callable[[], Label],
         marker: Path | None = None,
         on_failure: Callable[[str], object] = lambda sentence: None,
         falls_back: bool = True,
@@ -116,60 +91,47 @@ class Mirror:
         Args:
             config: its `wandb` part is obeyed, with a resolved mode.
             directory: of the sweep; W&B's files go to its folder `wandb`.
-            label: what the run is called; no other run of the directory has its name.
+            label: says what the run is called, which no other run of the directory is.
             marker: a file that says that the run was begun before; None for one that is not
                 continued.
             on_failure: called with a sentence, once in a process, where W&B fails.
-            falls_back: whether the run is offline where online fails; else there is none.
+            falls_back: whether the run is offline where online fails; else there is none, and
+                whoever asked tells of it.
         """
         self.run = None
         self.first_step = 0.0
         self._on_failure = on_failure
         self._begun: tuple[Path, str] | None = None
+        self._name, self._lacks, self._tells = '', False, falls_back
         for self._mode in _modes(config.wandb.mode)[: None if falls_back else 1]:
             with self.guard():
-                import wandb
-
-                run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
-                is_new = not (marker and run_ids.is_of(marker, run_id))
-                if not is_new:
-                    fragments.set_aside_empty(directory, run_id)
-                self.run = wandb.init(
-                    mode=self._mode,
-                    id=run_id,
-                    resume='allow',
-                    project=config.wandb.project,
-                    entity=config.wandb.entity or None,
-                    dir=directory,
-                    name=label.name,
-                    group=label.group or None,
-                    job_type=label.job_type,
-                    tags=[*label.tags, *config.wandb.tags],
-                    notes=label.notes or None,
-                    config=dict(label.config),
-                    settings=wandb.Settings(
-                        silent=True,
-                        console='off',
-                        disable_git=True,
-                        reinit='create_new',
-                        init_timeout=_INIT_TIMEOUT,
-                        finish_timeout=_FINISH_TIMEOUT,
-                        x_transaction_log_flush_interval=_FLUSH_INTERVAL,
-                    ),
-                )
-                if self._mode == 'online':
-                    self.first_step = self.run.starting_step
-                elif not is_new:  # an earlier fragment has what was logged, or had it
-                    self.first_step = math.inf
-                if marker:
-                    run_ids.mark(marker, run_id)
-                    self._begun = (marker, run_id) if self._mode == 'online' else None
-                self.run.define_metric('epoch')
-                self.run.define_metric('*', step_metric='epoch')
+                self._start(config, directory, label(), marker)
                 break
             if self._mode == 'online' and falls_back:
                 _forget()
             Mirror._is_hung = self._mode == 'offline'  # which needs no server
+
+    def _start(self, config: Config, directory: Path, label: Label, marker: Path | None) -> None:
+        self._name = label.name
+        run_id = run_ids.run_of_agent(label.group) or run_ids.run_id(directory, label.name)
+        is_new = not (marker and run_ids.is_of(marker, run_id))
+        is_whole = is_new or not run_ids.is_cut_off(marker)
+        if self._mode == 'offline' and not is_whole:
+            return  # an upload could not tell what the server has: whoever is online completes it
+        if self._mode == 'online':
+            within(_INIT_TIMEOUT, check_credential)
+        is_empty = is_new or fragments.set_aside_empty(directory, run_id)
+        begin = partial(_init, self._mode, run_id, config, directory, label)
+        self.run = within(_INIT_TIMEOUT + _GRACE, begin)
+        if self._mode == 'online':
+            self.first_step = self.run.starting_step
+        elif not is_empty:  # an earlier fragment has what was logged, or had it
+            self.first_step = math.inf
+        if marker:
+            run_ids.mark(marker, run_id, is_whole)
+            self._begun = (marker, run_id) if self._mode == 'online' else None
+        self.run.define_metric('epoch')
+        self.run.define_metric('*', step_metric='epoch')
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -179,11 +141,11 @@ class Mirror:
         except Exception as error:
             failed, self.run = self.run, None
             self._say(error)
-            if isinstance(error, _HangsError):
+            if isinstance(error, HangsError):
                 Mirror._is_hung = True
             elif failed:
                 with contextlib.suppress(Exception):
-                    _within(self._patience(), partial(failed.finish, exit_code=1))
+                    within(self._patience(), partial(failed.finish, exit_code=1))
 
     def _say(self, error: Exception) -> None:
         """Tells of a failure, in the log and, the first time, to the user."""
@@ -191,11 +153,18 @@ class Mirror:
         Mirror._is_cut_off |= self._mode == 'online'
         if self._begun:
             run_ids.mark(*self._begun, is_whole=False)
-        if not Mirror._has_told:
+            self._begun = None
+        if self._tells and not Mirror._has_told:
             Mirror._has_told = True
             then = 'further runs are logged offline' if self._mode == 'online' else 'going on'
             message = (str(error).splitlines() or [type(error).__name__])[0]
             self._on_failure(f'W&B failed, {then}: {message}')
+
+    def say_lack(self, error: Exception) -> None:
+        """Tells the user, once a run, of a damaged file, whose content the run goes on without."""
+        if not self._lacks:
+            self._on_failure(f'W&B lacks a part of {self._name}: {error}')
+        self._lacks = True
 
     def _patience(self) -> float:
         """The seconds that the end of the run may take: a server that fails is waited for once."""
@@ -203,14 +172,25 @@ class Mirror:
             return _FINISH_TIMEOUT + _GRACE
         return 0 if Mirror._is_cut_off else _PATIENCE
 
-    def log(self, record: Mapping[str, object], step: int | None = None) -> None:
-        """Adds a record of numbers or W&B objects, after so many updates, or to the last record."""
+    def log(
+        self, record: Mapping[str, object], step: int | None = None, is_last: bool = False
+    ) -> None:
+        """Adds a record of numbers or W&B objects.
+
+        Args:
+            record: by name.
+            step: the number of updates; None for the next step, which nothing is added to.
+            is_last: whether nothing is added to that step. Otherwise W&B holds it back until a
+                later one comes, and a process that is killed before has lost it.
+        """
         with self.guard():
             if self.run:
-                _within(_CALL_TIMEOUT, partial(self.run.log, dict(record), step=step))
+                commit = is_last or step is None
+                add = partial(self.run.log, dict(record), step=step, commit=commit)
+                within(_CALL_TIMEOUT, add)
 
-    def log_pictures(self, figures: Mapping[str, Figure]) -> None:
-        """Adds figures by name, as PNG."""
+    def log_pictures(self, figures: Mapping[str, Figure], epoch: float) -> None:
+        """Adds figures by name, as PNG, as a record of their own after so many epochs."""
         with self.guard():
             if self.run:
                 import wandb
@@ -220,7 +200,7 @@ class Mirror:
                     name: wandb.Image(Image.open(io.BytesIO(to_png(figure))))
                     for name, figure in figures.items()
                 }
-                self.log(pictures)
+                self.log(pictures | {'epoch': epoch})
 
     def keep(self, files: Sequence[Path], name: str, kind: str, alias: str) -> None:
         """Keeps files as a version of an artifact, which W&B stores once however often it is kept.
@@ -231,12 +211,12 @@ class Mirror:
             kind: its type, as 'weights'.
             alias: by which others find this version.
         """
-        patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
         with self.guard():
             if self.run:
+                patience = _PATIENCE + sum(path.stat().st_size for path in files) / _SLOWEST_UPLOAD
                 try:
-                    _within(patience, partial(_keep, self.run, files, (name, kind, alias)))
-                except _HangsError as error:  # the run goes on: the server alone is slow
+                    within(patience, partial(_keep, self.run, files, (name, kind, alias)))
+                except HangsError as error:  # the run goes on: the server alone is slow
                     self._say(error)
 
     def use(self, artifacts: Sequence[str]) -> None:
@@ -244,15 +224,15 @@ class Mirror:
         with self.guard():
             if self.run and self._mode == 'online':
                 try:
-                    _within(_CALL_TIMEOUT, partial(_use, self.run, artifacts))
-                except _HangsError as error:
+                    _use(self.run, artifacts)
+                except HangsError as error:
                     self._say(error)
 
     def summarise(self, summary: Mapping[str, object]) -> None:
         """Sets summary values."""
         with self.guard():
             if self.run:
-                _within(_CALL_TIMEOUT, partial(self.run.summary.update, dict(summary)))
+                within(_CALL_TIMEOUT, partial(self.run.summary.update, dict(summary)))
 
     def __enter__(self) -> 'Mirror':
         return self
@@ -263,39 +243,42 @@ class Mirror:
         finish = partial(self.run.finish, exit_code=0 if kind is None else 1)
         with self.guard():
             try:
-                _within(self._patience(), finish)
-            except _HangsError as error:
+                within(self._patience(), finish)
+            except HangsError as error:
                 if self._mode == 'offline':
                     raise
                 self._say(error)  # it goes on in its thread, and may yet succeed
+            if self._begun and kind is None:
+                run_ids.mark(*self._begun)
 
 
-class _HangsError(Exception):
-    """W&B has not come back within its time."""
+def _init(mode: str, run_id: str, config: Config, directory: Path, label: Label) -> Any:
+    """Begins the run of W&B, or continues it."""
+    import wandb
 
-
-def _within(seconds: float, function: Callable[[], object]) -> None:
-    """Calls a function, and gives it up where it takes too long.
-
-    Raises:
-        _HangsError: where it was given up; its thread is left behind.
-        Exception: what the function raises.
-    """
-    raised: list[Exception] = []
-
-    def call() -> None:
-        try:
-            function()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise _HangsError(f'no answer within {seconds:.0f} s')
-    if raised:
-        raise raised[0]
+    return wandb.init(
+        mode=mode,
+        id=run_id,
+        resume='allow',
+        project=config.wandb.project,
+        entity=config.wandb.entity or None,
+        dir=directory,
+        name=label.name,
+        group=label.group or None,
+        job_type=label.job_type,
+        tags=[*label.tags, *config.wandb.tags],
+        notes=label.notes or None,
+        config=dict(label.config),
+        settings=wandb.Settings(
+            silent=True,
+            console='off',
+            disable_git=True,
+            reinit='create_new',
+            init_timeout=_INIT_TIMEOUT,
+            finish_timeout=_FINISH_TIMEOUT,
+            x_transaction_log_flush_interval=_FLUSH_INTERVAL,
+        ),
+    )
 
 
 def _forget() -> None:
@@ -307,7 +290,7 @@ def _forget() -> None:
     with contextlib.suppress(Exception):
         import wandb
 
-        _within(_GRACE, wandb.teardown)
+        within(_GRACE, wandb.teardown)
 
 
 def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
@@ -323,14 +306,19 @@ def _keep(run: Any, files: Sequence[Path], named: tuple[str, str, str]) -> None:
 
 
 def _use(run: Any, artifacts: Sequence[str]) -> None:
-    """Marks what is there; a cell that was offline has no artifact."""
+    """Marks what is there; a cell that was offline has no artifact.
+
+    Raises:
+        HangsError: where the server does not answer some of them; the rest is not asked for.
+    """
 
     def use(artifact: str) -> None:
         with contextlib.suppress(Exception):
             run.use_artifact(artifact)
 
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        list(pool.map(use, artifacts))
+    for at in range(0, len(artifacts), _AT_A_TIME):
+        together = [partial(use, artifact) for artifact in artifacts[at : at + _AT_A_TIME]]
+        all_within(_PATIENCE, together)
 
 
 def _modes(asked: str) -> tuple[str, ...]:
