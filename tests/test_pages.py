@@ -24,6 +24,7 @@ from vggres.sweeps.records import METRICS_FILE, RecordsFile
 
 RUNS = Path(__file__).parents[1] / 'docs' / 'run'
 VIEWS = [*product(WIDTHS, (False, True))]
+pytestmark = pytest.mark.slow  # a browser starts, and every page is made
 WHY = 'ValueError: what is said of a failure may be longer than a line of any page, ' * 4
 
 
@@ -193,7 +194,6 @@ def test_an_old_index_says_how_old_it_is_and_that_nobody_may_be_at_work(workdir,
     check(page)
 
 
-@pytest.mark.slow
 def test_pages_of_interventions_are_readable(new_config, tmp_path, open_page):
     def updates(arm, depth):
         return 40 if arm in ('resnet', 'plain, tailored') else 40 + 5 * (depth - 8)
@@ -215,7 +215,6 @@ def test_pages_of_interventions_are_readable(new_config, tmp_path, open_page):
             check(open_page(tmp_path / f'{name}.html', width, dark))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('name', ['gradient_flow', 'identity_shortcut', 'convergence'])
 def test_the_tables_of_real_sweeps_fit(committed, open_page, name):
     """The table of every run folds away, and has more columns than any page."""
