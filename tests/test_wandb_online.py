@@ -35,11 +35,14 @@ def launched(workdir, *flags, address='', key=wandb_server.KEY):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=surroundings)
 
 
-def upload(said, address):
-    """Runs the command that a launch has printed."""
+def upload(said, address, folder):
+    """Runs the command that a launch has printed, which leaves logs in the folder where it runs."""
     (command,) = re.findall('^upload to W&B: (.*)$', said, re.MULTILINE)
     command = command.replace('wandb ', f'{sys.executable} -m wandb ', 1)
-    subprocess.run(command, shell=True, check=True, capture_output=True, env=logged_in(address))
+    surroundings = logged_in(address)
+    subprocess.run(
+        command, shell=True, check=True, capture_output=True, env=surroundings, cwd=folder
+    )
 
 
 def lines(path):
@@ -147,7 +150,7 @@ def test_a_sweep_online_and_one_that_is_uploaded_are_received_whole(tmp_path):
 
     done = launched(tmp_path / 'later', *SMALL, '--config.wandb.mode=offline')
     with wandb_server.serving() as (address, runs):
-        upload(done.stdout, address)
+        upload(done.stdout, address, tmp_path)
         summary = check_cells(runs, tmp_path / 'later' / 'depth', is_uploaded=True)
         check_summary(runs, summary, tmp_path / 'later' / 'depth')
     assert outcomes(tmp_path / 'later') == expected
@@ -201,7 +204,7 @@ def test_a_server_that_fails_costs_one_line_and_no_result(how, undisturbed, tmp_
             runs.fault, runs.on_stream = None, lambda run: None
             done = launched(tmp_path, *TINY, address=address)
             assert 'W&B lacks' not in done.stdout
-            upload(said, address)
+            upload(said, address, tmp_path)
             check_numbers(runs, tmp_path / 'depth')
     assert (done.returncode, done.stderr) == (0, '')
     assert len(re.findall('^W&B .* logged offline', said, re.M)) == 1

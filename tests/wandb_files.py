@@ -10,5 +10,7 @@ def inspect(directory, *options):
     """What W&B itself reads from the one offline run below a directory."""
     (run,) = Path(directory).glob('wandb/offline-run-*')
     command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', *options, str(run)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=directory
+    ).stdout
     return json.loads(output) if options else [json.loads(line) for line in output.splitlines()]
