@@ -130,4 +130,5 @@ def get_config() -> ConfigDict:
     config.wandb.entity = ''  # user or team; '' is the credential's default
     config.wandb.tags = ()  # added to every run
     config.wandb.all_curves = False  # those of the probes even where they are over 150 (30 layers)
+    config.wandb.weights = True  # each cell's final weights are kept there as well, if saved
     return config

@@ -1,10 +1,13 @@
 """Whole sweeps that log to a stand-in for W&B's server: what it receives, and what faults do."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,20 +31,28 @@ def logged_in(address, key=wandb_server.KEY):
     return surroundings
 
 
+def command(workdir, *flags):
+    return [sys.executable, 'launch.py', f'--workdir={workdir}', *flags]
+
+
 def launched(workdir, *flags, address='', key=wandb_server.KEY):
     """What a launch came to, with the given server as that of W&B."""
-    surroundings = logged_in(address, key)
-    command = [sys.executable, 'launch.py', f'--workdir={workdir}', *flags]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=surroundings)
+    return subprocess.run(
+        command(workdir, *flags),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=logged_in(address, key),
+    )
 
 
 def upload(said, address, folder):
     """Runs the command that a launch has printed, which leaves logs in the folder where it runs."""
-    (command,) = re.findall('^upload to W&B: (.*)$', said, re.MULTILINE)
-    command = command.replace('wandb ', f'{sys.executable} -m wandb ', 1)
+    (printed,) = re.findall('^upload to W&B: (.*)$', said, re.MULTILINE)
+    printed = printed.replace('wandb ', f'{sys.executable} -m wandb ', 1)
     surroundings = logged_in(address)
     subprocess.run(
-        command, shell=True, check=True, capture_output=True, env=surroundings, cwd=folder
+        printed, shell=True, check=True, capture_output=True, env=surroundings, cwd=folder
     )
 
 
@@ -172,6 +183,45 @@ def check_numbers(runs, directory):
         epochs = [(each['epoch'], each['_step']) for each in runs.history(told['name'])]
         assert epochs == [(each['epoch'], each['step']) for each in lines(path / 'metrics.jsonl')]
         assert runs.summary(told['name'])['test_error'] == result['test_error']
+
+
+def kill_all(mark):
+    """Kills at once what was started with a mark in its environment: the launcher and all below."""
+    for process in Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            if mark.encode() + b'\0' in (process / 'environ').read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_a_sweep_that_is_killed_and_continued_online_is_received_once(tmp_path):
+    flags = (*TINY, '--config.train.epochs=40', '--config.checkpoint.every_seconds=0.2')
+    assert launched(tmp_path / 'off', *flags, '--config.wandb.mode=disabled').returncode == 0
+
+    with wandb_server.serving() as (address, runs):
+        is_under_way = threading.Event()
+
+        def watch(run):
+            if len(runs.history(run)) >= 5:
+                is_under_way.set()
+
+        runs.on_stream = watch
+        with subprocess.Popen(
+            command(tmp_path / 'on', *flags),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=logged_in(address) | {'KILLED': str(tmp_path)},
+        ):
+            assert is_under_way.wait(timeout=120)
+            kill_all(f'KILLED={tmp_path}')
+        begun = {run for run in runs.told if len(runs.history(run)) < 40}
+        assert begun
+
+        done = launched(tmp_path / 'on', *flags, address=address)
+        assert (done.returncode, done.stderr) == (0, '')
+        assert begun < {*runs.told}
+        check_numbers(runs, tmp_path / 'on' / 'depth')
+    assert outcomes(tmp_path / 'on') == outcomes(tmp_path / 'off')
 
 
 @pytest.fixture(scope='module')

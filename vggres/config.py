@@ -77,6 +77,7 @@ ADDED_KNOBS = {
     'sweep.tuning_seeds': 1,
     'sweep.thorough': False,
     'wandb.all_curves': False,
+    'wandb.weights': True,
 }
 # Knobs that are no constants of the compiled programs: they become arguments of the calls, or the
 # host alone reads them.

@@ -1,16 +1,15 @@
 import contextlib
 import json
 import re
-import subprocess
-import sys
 
 import pytest
+import wandb_files
 from planted import finish
 
 from vggres.config import observed_names
 from vggres.results import Observation, Record
 from vggres.sweeps import mirroring
-from vggres.sweeps.cell import Cell
+from vggres.sweeps.cell import WEIGHTS_FILE, Cell
 from vggres.sweeps.records import RecordsFile
 from vggres.sweeps.run import run
 from vggres.tracking import run_ids
@@ -26,14 +25,10 @@ def test_observations_go_to_wandb_by_layer_and_as_pictures(config, tmp_path):
     cell = Cell(config, tmp_path, '')
     run(cell)
     (directory,) = tmp_path.glob('wandb/offline-run-*')
-    command = [sys.executable, '-m', 'wandb', 'leet', 'inspect', '--json', '--summary', directory]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    last = observations(cell)[-1]
+    summary, last = wandb_files.inspect(tmp_path, '--summary')['summary'], observations(cell)[-1]
     for quantity in ('activation', 'input_gradient', 'weight_gradient', 'update_ratio'):
         key = f'{quantity}/stage2/block1/conv2'
-        assert json.loads(text)['summary'][key] == pytest.approx(
-            last[quantity]['stage2/block1/conv2']
-        )
+        assert summary[key] == pytest.approx(last[quantity]['stage2/block1/conv2'])
         for picture in ('heat_map', 'by_layer'):
             assert [*directory.glob(f'files/media/images/{picture}/{quantity}_*.png')]
 
@@ -42,12 +37,15 @@ class Told:
     """A mirror that keeps what it is told."""
 
     def __init__(self):
-        self.logged, self.ends = [], []
+        self.logged, self.ends, self.kept = [], [], []
         self.run, self.first_step = 'a run', 0
 
     def log(self, record, step, is_last):
         self.logged.append((record, step))
         self.ends.append(is_last)
+
+    def keep(self, files, *named):
+        self.kept.extend(files)
 
     def guard(self):
         return contextlib.nullcontext()
@@ -133,3 +131,16 @@ def test_earlier_records_are_told_step_by_step(config, tmp_path, is_observed):
     mirroring.tell_earlier(told, cell)
     assert [step for _, step in told.logged] == ([0, 5, 10, 10] if is_observed else [5, 10])
     assert told.ends == ([True, False, False, True] if is_observed else [True, True])
+
+
+@pytest.mark.parametrize('is_asked_for', [True, False])
+def test_weights_are_kept_where_they_are_saved_and_asked_for(config, tmp_path, is_asked_for):
+    config.wandb.weights = is_asked_for
+    cell, told = Cell(config, tmp_path, ''), Told()
+    mirroring.keep_weights(told, cell)
+    assert told.kept == []
+    finish(cell)
+    path = cell.directory / WEIGHTS_FILE
+    path.touch()
+    mirroring.keep_weights(told, cell)
+    assert told.kept == [path] * is_asked_for

@@ -123,10 +123,10 @@ def tell_result(mirror: Mirror, result: Result, cell: Cell) -> None:
 
 
 def keep_weights(mirror: Mirror, cell: Cell) -> None:
-    """Keeps the final weights of a cell, if they were saved, as a version of their own."""
+    """Keeps the final weights of a cell, if saved and asked for, as a version of their own."""
     with mirror.guard():
         path = cell.directory / WEIGHTS_FILE
-        if mirror.run and path.exists():
+        if mirror.run and cell.config.wandb.weights and path.exists():
             mirror.keep([path], cell.id, 'weights', run_ids.version(cell.workdir))
 
 

@@ -109,7 +109,7 @@ def _keep_report(
 ) -> None:
     """Keeps the report and its table, made from the weights of the cells."""
     alias = run_ids.version(directory)
-    if config.checkpoint.save_weights:
+    if config.checkpoint.save_weights and config.wandb.weights:
         mirror.use([f'{result.cell}:{alias}' for result in results if result.status == 'finished'])
     files = [path for path in (directory / each for each in _REPORT) if path.exists()]
     if files:
