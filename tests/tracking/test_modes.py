@@ -2,6 +2,7 @@
 
 import pytest
 import wandb
+import wandb_server
 
 from vggres.tracking import modes
 
@@ -81,3 +82,16 @@ def test_what_is_made_of_an_earlier_sweep_has_a_mode_of_its_own(
     config.wandb.mode = stored
     assert modes.resolved_again(config, print).wandb.mode == mode
     assert config.wandb.mode == stored
+
+
+def test_a_server_that_does_not_answer_is_named_and_nothing_else_is_put_otherwise():
+    def failed(address):
+        return OSError(f'Failed to authenticate with {address}: the process is busy\nand more')
+
+    with wandb_server.serving() as (address, runs):
+        assert modes.reason(failed(address)) == str(failed(address)).partition('\n')[0]
+        runs.fault = 500
+        assert modes.reason(failed(address)) == str(failed(address)).partition('\n')[0]
+    assert modes.reason(failed(address)) == f'{address} does not answer: is there a network?'
+    assert modes.reason(ValueError('the key is short')) == 'the key is short'
+    assert modes.reason(TimeoutError()) == 'TimeoutError'

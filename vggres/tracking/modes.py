@@ -1,6 +1,9 @@
 """How W&B is used, 'online', 'offline' or 'disabled': by configuration, environment, credential."""
 
 import os
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
@@ -15,6 +18,10 @@ _MODES = {  # that W&B knows, and what they stand for
     'dryrun': 'offline',
     'disabled': 'disabled',
 }
+
+
+_SERVER = re.compile(r'https?://[\w.:-]*\w')  # in a message
+_PATIENCE = 5  # seconds that a server may take to answer at all
 
 
 class NoCredentialError(Exception):
@@ -47,8 +54,7 @@ def resolve_mode(mode: str, on_failure: Callable[[str], object] = lambda sentenc
 
         return 'online' if wandb.login(prompt=False) else 'offline'
     except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        on_failure(f'W&B cannot be used, runs are logged offline: {message}')
+        on_failure(f'W&B cannot be used, runs are logged offline: {reason(error)}')
         return 'offline'
 
 
@@ -85,3 +91,22 @@ def check_credential() -> None:
     if _MODES.get(asked, 'online') != 'online':
         raise NoCredentialError(f'WANDB_MODE={asked} keeps it from being online')
     raise NoCredentialError('there is no credential; `wandb login` stores one')
+
+
+def reason(error: Exception) -> str:
+    """Why W&B failed, in a line; its own words are no help where a server does not answer."""
+    message = (str(error).splitlines() or [type(error).__name__])[0]
+    server = _SERVER.search(message)
+    if server and not _answers(server[0]):
+        return f'{server[0]} does not answer: is there a network?'
+    return message
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=_PATIENCE).close()
+    except urllib.error.HTTPError:  # which is an answer
+        return True
+    except OSError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vggres.errors import UserError
 from vggres.figures.charts import Chart, preset
 from vggres.probes.quantities import Quantity
+from vggres.tracking import modes
 from vggres.tracking.summary import table_key
 
 if TYPE_CHECKING:
@@ -298,5 +299,4 @@ def _one_line() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f'W&B has not taken the dashboard: {message}') from None
+        raise UserError(f'W&B has not taken the dashboard: {modes.reason(error)}') from None
