@@ -4,8 +4,10 @@ from experiments import all_results as judged
 from experiments import no_more_cells as next_cells
 from experiments.gradient_flow.analysis import analyse
 from experiments.gradient_flow.claims import CLAIMS
+from experiments.gradient_flow.drawing import figures
 from experiments.gradient_flow.question import CLAIM, SOURCE, TITLE, VARIES, cells, defaults
-from experiments.gradient_flow.telling import figures, in_short, tables, words
+from experiments.gradient_flow.tabulating import tables
+from experiments.gradient_flow.telling import in_short, words
 
 __all__ = [
     'CLAIM',
