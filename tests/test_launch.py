@@ -115,6 +115,7 @@ def test_bad_input_is_one_line_and_nothing_written(arguments, message, data_dir,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_workdir_that_cannot_be_written_is_found_before_anything_is_prepared(tmp_path):
     (tmp_path / 'file').write_text('')
     for place in (tmp_path / 'file', tmp_path / 'file' / 'below'):
@@ -148,6 +149,7 @@ def test_a_dry_run_leaves_no_trace(tmp_path, tmp_path_factory):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'value', 'message'),
     [
@@ -373,6 +375,7 @@ def test_without_a_sweep_the_one_network_of_the_configuration(small, tmp_path):
     assert refused.stderr.count('\n') == 1
 
 
+@pytest.mark.slow
 def test_claims_without_sweeps_say_what_to_run(tmp_path):
     done = launch('--claims', f'--workdir={tmp_path}')
     assert done.returncode == 2

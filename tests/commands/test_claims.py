@@ -74,6 +74,7 @@ def test_without_a_finished_sweep_it_says_what_to_run(config, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_causes_have_a_table_and_a_page_of_their_own(config, tmp_path):
     """Tailored rectifiers cure in a planted sweep, of which the story is not told a word."""
     planted = finish_stages(

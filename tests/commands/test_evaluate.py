@@ -44,6 +44,7 @@ def test_another_network_than_the_files_is_refused(config, trained):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_of_a_fading_network_are_evaluated_whatever_the_length_of_training(
     config, tmp_path
 ):

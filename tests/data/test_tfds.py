@@ -267,6 +267,7 @@ def test_a_directory_within_the_data_set_names_the_one_above(config, level):
         datasets.describe(config.data)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no prepared CIFAR-10 beside the checkout')
 def test_cifar10():
     config = cifar10.get_config().data

@@ -69,6 +69,7 @@ def left_by(cell):
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_end_saves_first(config, tmp_path):
     whole, cut = Cell(config, tmp_path / 'whole', ''), Cell(config, tmp_path / 'cut', '')
     run(whole)

@@ -272,10 +272,8 @@ def without_branches(variables):
     return jax.tree_util.tree_map_with_path(zeroed, variables)
 
 
-@pytest.mark.parametrize(
-    ('block', 'depth'),
-    [('basic', 20), pytest.param('bottleneck', 29, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('block', 'depth'), [('basic', 20), ('bottleneck', 29)])
 def test_a_preactivation_stage_of_zeroed_branches_passes_its_input_through(block, depth):
     network = grammar.network_spec('resnet', depth, width=4, block=block, preactivation=True)
     x = jax.random.normal(KEY, (2, 6, 6, network.stages[0].blocks[0].channels))

@@ -228,7 +228,7 @@ def batch_statistics(network, state, images, key):
 
 
 def unrolled(network, variables, images):
-    """Of each block by name its function and its input, one block after the other."""
+    """Of each block by name itself, its variables and its input, one after the other."""
     stem, stages = network.spec.stem, network.spec.stages
     x = images
     if stem:
@@ -257,19 +257,26 @@ def unrolled(network, variables, images):
             if block.norm:
                 own['batch_stats'] = take(variables['batch_stats'])
 
-            def f(x, block=block, own=own):
-                return Block(block).apply(own, x, False)
-
-            yield name, f, x
-            x = f(x)
+            yield name, block, own, x
+            x = applied(block, own, x)
         if stage.pool:
             x = x.reshape(*x.shape[:1], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).max((2, 4))
 
 
-def dense(f, x):
-    """The Jacobians of a function at some images, `[images, outputs, inputs]`."""
-    one = jax.jit(jax.jacrev(lambda image: f(image[None])[0]))
-    return np.stack([np.asarray(one(i), np.float64).reshape(-1, i.size) for i in x])
+@partial(jax.jit, static_argnums=0)
+def applied(block, variables, x):
+    return Block(block).apply(variables, x, False)
+
+
+@partial(jax.jit, static_argnums=0)
+def of_one_image(block, variables, image):
+    return jax.jacrev(lambda image: applied(block, variables, image[None])[0])(image)
+
+
+def dense(block, variables, x):
+    """The Jacobians of a block at some images, `[images, outputs, inputs]`."""
+    found = [np.asarray(of_one_image(block, variables, image), np.float64) for image in x]
+    return np.stack(found).reshape(len(x), -1, x[0].size)
 
 
 @pytest.mark.slow
@@ -278,8 +285,8 @@ def test_blocks_against_their_dense_jacobians(case):
     statistics = batch_statistics(network, state, images, key)
     variables = {'params': state.params, 'batch_stats': statistics}
     seen = []
-    for name, f, x in unrolled(network, variables, images[: jacobian.IMAGES]):
-        matrices, inputs = dense(f, x), x[0].size
+    for name, block, own, x in unrolled(network, variables, images[: jacobian.IMAGES]):
+        matrices, inputs = dense(block, own, x), x[0].size
         norms = np.linalg.norm(matrices, 2, axis=(1, 2))
         assert found['spectral_norm'][name] == pytest.approx(norms.mean(), rel=0.02)
         assert found['spectral_norm'][name] <= norms.mean() * (1 + 1e-4)
@@ -289,7 +296,7 @@ def test_blocks_against_their_dense_jacobians(case):
         if matrices.shape[1:] == (inputs, inputs):
             squares = np.sum((matrices - np.eye(inputs)) ** 2, axis=(1, 2))
             assert away == pytest.approx(np.sqrt(squares.mean() / inputs), rel=2e-3)
-            is_open = np.asarray(f(x)).reshape(len(x), -1) > 0
+            is_open = np.asarray(applied(block, own, x)).reshape(len(x), -1) > 0
             if network.spec.head.activation:
                 is_open = np.ones_like(is_open)
             masks = np.stack([np.diag(each) for each in is_open])
@@ -313,8 +320,8 @@ def test_the_chain_against_the_product_of_dense_jacobians(case):
     variables = {'params': state.params, 'batch_stats': statistics}
     blocks = list(unrolled(network, variables, images[: jacobian.IMAGES]))
     product = np.eye(len(dense(*blocks[-1][1:])[0]))[None]
-    for name, f, x in reversed(blocks):
-        product = product @ dense(f, x)
+    for name, block, own, x in reversed(blocks):
+        product = product @ dense(block, own, x)
         # E of the root mean square of Jᵀ u, over that of u.
         expected = np.sqrt(np.sum(product**2) / x.size)
         assert found['chain_gain'][name] == pytest.approx(expected, rel=0.3)

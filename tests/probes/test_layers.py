@@ -65,7 +65,8 @@ def at(tree, described, name):
 CASES = [name if name == 'resnet' else SLOW(name) for name in NETWORKS]
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize('name', NETWORKS)
 def test_weight_gradients_and_updates_are_those_of_jax_grad(name):
     network, state, found = observed(name)
     gradients = jax.jit(jax.grad(partial(loss, network)))(state.params, state)

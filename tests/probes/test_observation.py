@@ -21,7 +21,8 @@ def train(build, build_observer, data, config):
     return outcome, state, observations
 
 
-@pytest.mark.parametrize('family', [pytest.param('plain', marks=pytest.mark.slow), 'resnet'])
+@pytest.mark.slow
+@pytest.mark.parametrize('family', ['plain', 'resnet'])
 def test_who_is_observed_trains_as_without(family, config, build, build_observer, data):
     config.model.family = family
     outcome, state, observations = train(build, build_observer, data, config)

@@ -27,6 +27,7 @@ def test_a_few_steps_tell_what_the_run_takes(config, data, build):
     assert found.memory_mb > (3 * 4 * compiled.parameters + image_bytes) / 1e6
 
 
+@pytest.mark.slow
 def test_observations_are_timed_where_they_are_asked_for(config):
     config.probes.every_epochs = 1
     assert 0 < estimate_here.estimate(config).observation_seconds < 5

@@ -38,6 +38,7 @@ def shallow():
     return Network(grammar.network_spec('plain', 8, width=2), 4)
 
 
+@pytest.mark.slow
 def test_moments_are_those_of_the_features(data, shallow):
     """In batches of 7, of which the last is not full, against numpy on all images at once."""
     images = normalised(data)

@@ -32,7 +32,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 def surroundings(count):
     """The environment variables of a process with some devices."""
-    flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={count}'
+    # The other way round than in conftest: some devices compute much, in float64 most of all.
+    flags = f'--xla_backend_optimization_level=2 --xla_force_host_platform_device_count={count}'
     return os.environ | {
         'XLA_FLAGS': flags,
         'JAX_PLATFORMS': 'cpu',

@@ -75,10 +75,8 @@ def random_like(params, seed):
     return jax.tree.unflatten(tree, drawn)
 
 
-@pytest.mark.parametrize(
-    'rescaling',
-    ['relative_updates', pytest.param('equal_gradients', marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('rescaling', ['relative_updates', 'equal_gradients'])
 def test_a_planted_power_of_two_changes_no_bit_of_a_trajectory(rescaling, config):
     """Ten updates with momentum and weight decay, each layer's gradient off by its own factor."""
     config.optimizer.layerwise = rescaling

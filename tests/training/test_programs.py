@@ -90,7 +90,15 @@ def test_families_of_one_seed_start_from_the_same_weights(config, build):
     assert_equal(plain.init(4)[0].params, resnet.init(4)[0].params)
 
 
-@pytest.mark.parametrize('batch_size', [1, 7, 40, 64])
+@pytest.mark.parametrize(
+    'batch_size',
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        7,
+        40,
+        pytest.param(64, marks=pytest.mark.slow),
+    ],
+)
 def test_evaluation_counts_each_image_once_whatever_the_batch(config, build, data, run, batch_size):
     config.evaluation.batch_size = batch_size
     compiled = build(config)
@@ -182,7 +190,10 @@ def test_depth_adds_no_instruction(family, config):
 
 @pytest.mark.slow
 def test_compile_time_hardly_grows_with_depth(config):
-    """In two rounds, each with another batch size: a program is not compiled twice in a run."""
+    """In a second round as well where the first one was disturbed, with another batch size.
+
+    A program is not compiled twice in a run.
+    """
 
     def seconds(depth, batch_size):
         started = time.process_time()
@@ -191,11 +202,14 @@ def test_compile_time_hardly_grows_with_depth(config):
         return time.process_time() - started
 
     seconds(20, 31)
-    rounds = [[seconds(depth, 32 + i) for depth in (20, 110, 1202)] for i in range(2)]
-    shallow, deep, deepest = np.min(rounds, axis=0)
+    rounds = []
+    for batch_size in (32, 33):
+        rounds.append([seconds(depth, batch_size) for depth in (20, 110, 1202)])
+        shallow, deep, deepest = np.min(rounds, axis=0)
+        if hardly_grows := deep <= 1.25 * shallow and deepest <= 1.5 * shallow:
+            break
     assert shallow > 0.5  # nothing came from the cache
-    assert deep <= 1.25 * shallow
-    assert deepest <= 1.5 * shallow
+    assert hardly_grows, rounds
 
 
 @pytest.mark.slow
