@@ -108,6 +108,7 @@ def run(sweep: Sweep, info: DatasetInfo, place: Coordinates | None, console: Con
     ending = _Ending(console)
     numbers = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]  # as nohup sets it
     when_told_to_end(ending.end, numbers)
+    _keep_stdout_to_python()
     try:
         _join(place, console)
         ending.has_joined = True
@@ -122,6 +123,16 @@ def run(sweep: Sweep, info: DatasetInfo, place: Coordinates | None, console: Con
             raise UserError(lost) from None
         raise
     return 0
+
+
+def _keep_stdout_to_python() -> None:
+    """Silences what libraries of C++ print: Gloo tells of each of its connections."""
+    sys.stdout.flush()
+    how = {'buffering': 1, 'encoding': sys.stdout.encoding, 'errors': sys.stdout.errors}
+    sys.stdout = os.fdopen(os.dup(1), 'w', **how)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _train(sweep: Sweep, info: DatasetInfo, console: Console, ending: '_Ending') -> None:
