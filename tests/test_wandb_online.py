@@ -195,6 +195,7 @@ def kill_all(mark):
                 os.kill(int(process.name), signal.SIGKILL)
 
 
+@pytest.mark.skipif(not Path('/proc/self/environ').exists(), reason='processes are found by Linux')
 def test_a_sweep_that_is_killed_and_continued_online_is_received_once(tmp_path):
     shared = [flag for flag in TINY if 'epochs' not in flag]
     flags = (*shared, '--config.train.epochs=80', '--config.checkpoint.every_seconds=0.2')

@@ -93,5 +93,7 @@ def test_a_server_that_does_not_answer_is_named_and_nothing_else_is_put_otherwis
         runs.fault = 500
         assert modes.reason(failed(address)) == str(failed(address)).partition('\n')[0]
     assert modes.reason(failed(address)) == f'{address} does not answer: is there a network?'
+    no_port = 'http://127.0.0.1:port'
+    assert modes.reason(failed(no_port)) == f'{no_port} does not answer: is there a network?'
     assert modes.reason(ValueError('the key is short')) == 'the key is short'
     assert modes.reason(TimeoutError()) == 'TimeoutError'

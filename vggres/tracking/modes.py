@@ -5,6 +5,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 
 from ml_collections import ConfigDict
 
@@ -18,8 +19,6 @@ _MODES = {  # that W&B knows, and what they stand for
     'dryrun': 'offline',
     'disabled': 'disabled',
 }
-
-
 _SERVER = re.compile(r'https?://[\w.:-]*\w')  # in a message
 _PATIENCE = 5  # seconds that a server may take to answer at all
 
@@ -107,6 +106,6 @@ def _answers(address: str) -> bool:
         urllib.request.urlopen(address, timeout=_PATIENCE).close()
     except urllib.error.HTTPError:  # which is an answer
         return True
-    except OSError:
+    except (OSError, HTTPException):  # the latter for an address or an answer that is none
         return False
     return True
